@@ -1,0 +1,87 @@
+"""A real corpus that every Python machine holds: the docstrings of the standard library and of installed packages.
+
+A document is one module; its paragraphs are those of its docstrings, rejoined over their line breaks. Whole packages
+are held out for validation, so that no held-out module has a sibling in training.
+"""
+
+import ast
+import hashlib
+import os
+import re
+import sysconfig
+import warnings
+from collections.abc import Iterator
+
+SKIPPED_FOLDERS = {"__pycache__", "test", "tests", "testing", "site-packages", "dist-packages", "idlelib", "_vendor"}
+UNIT_BYTES = 4 << 20
+VALIDATION_SHARE = 0.06
+LARGEST_VALIDATION_PACKAGE = 0.02
+
+
+def groups() -> list[tuple[tuple[str, ...], bool]]:
+    """Runs of files of one package, each with whether that package is held out; sorted, free of machine order."""
+    packages: dict[str, list[tuple[str, int]]] = {}
+    for root, prefix in ((sysconfig.get_paths()["stdlib"], "stdlib/"), (sysconfig.get_paths()["purelib"], "")):
+        for folder, folders, files in os.walk(root):
+            folders[:] = sorted(set(folders) - SKIPPED_FOLDERS)
+            for file in sorted(files):
+                if file.endswith(".py") and not file.startswith("test_"):
+                    path = os.path.join(folder, file)
+                    package = prefix + os.path.relpath(path, root).split(os.sep)[0].removesuffix(".py")
+                    packages.setdefault(package, []).append((path, os.path.getsize(path)))
+    held_out = _held_out({name: sum(size for _, size in files) for name, files in packages.items()})
+    # Small packages share a unit; a large one is cut into several.
+    result: list[tuple[tuple[str, ...], bool]] = []
+    for validation in (False, True):
+        run, run_bytes = [], 0
+        for name in sorted(packages):
+            if (name in held_out) != validation:
+                continue
+            for path, size in packages[name]:
+                run.append(path)
+                run_bytes += size
+                if run_bytes >= UNIT_BYTES:
+                    result.append((tuple(run), validation))
+                    run, run_bytes = [], 0
+        if run:
+            result.append((tuple(run), validation))
+    return result
+
+
+def _held_out(package_bytes: dict[str, int]) -> set[str]:
+    """Packages in hash order until their share is reached; none so large that it would be the whole measure."""
+    total, chosen, chosen_bytes = sum(package_bytes.values()), set(), 0
+    for name in sorted(package_bytes, key=lambda name: hashlib.sha256(name.encode()).digest()):
+        if chosen_bytes >= VALIDATION_SHARE * total:
+            break
+        if package_bytes[name] <= LARGEST_VALIDATION_PACKAGE * total:
+            chosen.add(name)
+            chosen_bytes += package_bytes[name]
+    return chosen
+
+
+def read(file: str) -> Iterator[tuple[str, str]]:
+    """The one document of a source file: (its name below the library's folder, its docstrings' paragraphs)."""
+    with open(file, "rb") as handle:
+        source = handle.read()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # other people's invalid escapes
+            tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return  # a template or a file for another Python: no text to be had
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    texts = [doc for node in ast.walk(tree) if isinstance(node, kinds) and (doc := ast.get_docstring(node))]
+    lines = [line for doc in texts for paragraph in re.split(r"\n\s*\n", doc) if (line := _prose(paragraph))]
+    roots = (sysconfig.get_paths()["purelib"], sysconfig.get_paths()["stdlib"])
+    root = next(root for root in roots if file.startswith(root + os.sep))
+    yield os.path.relpath(file, root), "\n".join(lines)
+
+
+def _prose(paragraph: str) -> str:
+    """One paragraph as one line; empty where it is interpreter sessions, rules or tables rather than prose."""
+    lines = [line.strip() for line in paragraph.split("\n")]
+    if any(line.startswith(">>>") for line in lines):
+        return ""
+    lines = [line for line in lines if line and not re.fullmatch(r"[-=~^*#+|_.\s]+", line)]
+    return " ".join(" ".join(lines).split())

@@ -1,0 +1,74 @@
+"""Random draws without state: a number is a hash of what it is for.
+
+Any draw can be made again, anywhere, in any order; that is what makes a batch a function of its step.
+The mixers are the finalisers of SplitMix64 (Steele et al. 2014) and of "lowbias32" (Wellons).
+"""
+
+import enum
+import zlib
+
+import numpy as np
+
+
+class Purpose(enum.IntEnum):
+    """What a draw decides; no two decisions share a draw."""
+
+    BLOCK_ORDER = 1
+    PIECE_TO_BLOCK = 2
+    EXAMPLE = 3
+    TARGET_LENGTH = 4
+    PAIR_SPLIT = 5
+    PAIR_IS_RANDOM = 6
+    RANDOM_DOCUMENT = 7
+    RANDOM_START = 8
+    TRUNCATION = 9
+    PACKING_ORDER = 10
+    ROW_ORDER = 11
+    MASK_POSITION = 12
+    MASK_ACTION = 13
+    MASK_TOKEN = 14
+    EVALUATION = 15
+
+
+def mix64(x: np.ndarray) -> np.ndarray:
+    """A bijection of uint64 in which every input bit reaches every output bit."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def mix32(x: np.ndarray) -> np.ndarray:
+    """The same of uint32: half the memory, for draws a token."""
+    x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
+    x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B)
+    return x ^ (x >> np.uint32(16))
+
+
+def bits64(*parts) -> np.ndarray:
+    """Uint64 hash of integers or integer arrays, broadcast against each other; their order matters."""
+    with np.errstate(over="ignore"):
+        state = np.uint64(0x9E3779B97F4A7C15)
+        for part in parts:
+            state = mix64(state ^ (np.asarray(part).astype(np.uint64) + np.uint64(0x632BE59BD9B4E019)))
+            state = state + np.uint64(0x9E3779B97F4A7C15)
+        return mix64(state)
+
+
+def uniform(*parts) -> np.ndarray:
+    """Float64 in [0, 1), 53 bits."""
+    return (bits64(*parts) >> np.uint64(11)) * 2.0**-53
+
+
+def integers(high, *parts) -> np.ndarray:
+    """Int64 in [0, high), `high` >= 1 broadcast against the parts."""
+    return (uniform(*parts) * high).astype(np.int64)
+
+
+def permutation(length: int, *parts) -> np.ndarray:
+    """An order of 0..length-1."""
+    return np.argsort(bits64(*parts, np.arange(length)), kind="stable")
+
+
+def name_seed(text: str) -> int:
+    """A number for a name, to keep two streams of draws apart."""
+    return zlib.crc32(text.encode())

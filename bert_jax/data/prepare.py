@@ -1,0 +1,325 @@
+"""From text to a stored corpus, in three stages; each unit's result is a file, so that a rerun redoes only what is missing.
+
+    scan    per unit   paragraph hashes (to find repeats) and word counts (to train the vocabulary)
+    train   once       the vocabulary, unless one is given; which paragraphs repeat an earlier one
+    encode  per unit   sentences → token ids → one ArrayRecord shard a split
+    finish  once       the index that training reads, TFDS metadata, the manifest
+
+Every result depends on the sources and the options alone: any number of workers writes the same bytes.
+"""
+
+import collections
+import dataclasses
+import hashlib
+import multiprocessing
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from absl import logging
+from etils import epath
+
+from bert_jax import storage
+from bert_jax.data import corpus, shards, sources, text
+from bert_jax.errors import CorpusError
+from bert_jax.tokenization import load_tokenizer
+from bert_jax.tokenization.tokenizer import WordPieceTokenizer
+from bert_jax.tokenization.training import count_words, train_wordpiece
+
+# A run-on "sentence" of more tokens is cut, so that no text is lost to truncation and one line cannot fill memory.
+MAX_SENTENCE_TOKENS = 512
+# The vocabulary is trained on a sample of documents, chosen by their hashes, of about so many bytes of source.
+VOCABULARY_SAMPLE_BYTES = 256 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What decides the content of a corpus.
+
+    Attributes:
+      source: what `--source` takes; several are read one after the other.
+      tokenizer: `wordpiece` trains a vocabulary; anything else is the path of one.
+      vocab_size: pieces of a trained vocabulary at most.
+      lowercase: whether a trained vocabulary is uncased.
+      language: two-letter code for sentence splitting where a document does not name its own.
+      validation_fraction: share of documents held out, by the hash of each one's id (docstrings hold out packages).
+      deduplicate: drop each paragraph that occurred before, in any document.
+    """
+
+    source: tuple[str, ...]
+    tokenizer: str = "wordpiece"
+    vocab_size: int = 30_522
+    lowercase: bool = True
+    language: str = "en"
+    validation_fraction: float = 0.02
+    deduplicate: bool = False
+
+
+def prepare_corpus(
+    source: str | Sequence[str],
+    output: epath.PathLike,
+    *,
+    num_workers: int = 0,
+    progress: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
+    **options,
+) -> corpus.Corpus:
+    """Builds a corpus, or opens it if the same one is already there.
+
+    Args:
+      source: `docstrings`, `text:GLOB` or `jsonl:GLOB`, or several of them.
+      output: the folder to make.
+      num_workers: processes; 0 means one for each processor.
+      progress: takes a line now and then.
+      **options: fields of `Options`.
+
+    Raises:
+      CorpusError: an empty or unknown source, or an `output` that holds something else.
+    """
+    chosen = Options(source=(source,) if isinstance(source, str) else tuple(source), **options)
+    if not 0 < chosen.validation_fraction < 1:
+        raise CorpusError(f"validation_fraction={chosen.validation_fraction} must lie between 0 and 1.")
+    output = epath.Path(output)
+    units = [unit for i, spec in enumerate(chosen.source) for unit in sources.units(spec, i)]
+    if (output / "manifest.json").exists():
+        if storage.read_json(output / "manifest.json")["options"] != _as_json(chosen):
+            raise CorpusError(f"{output} holds a corpus made with other options: choose another --output.")
+        progress(f"{output} is complete: nothing to do.")
+        return corpus.open_corpus(output)
+    build = _start(output, chosen, units)
+    workers = min(num_workers or multiprocessing.cpu_count(), len(units))
+    jobs = [_Job(i, unit, chosen, str(build)) for i, unit in enumerate(units)]
+    _run("reading", scan, jobs, workers, progress)
+    _train_tokenizer(build, chosen, jobs, progress)
+    _mark_repeats(build, jobs, chosen)
+    _run("encoding", encode, jobs, workers, progress)
+    _finish(output, build, chosen, jobs)
+    shutil.rmtree(build)
+    result = corpus.open_corpus(output)
+    progress(describe(result))
+    return result
+
+
+def describe(opened: corpus.Corpus) -> str:
+    """One line about a corpus."""
+    train, validation = opened.train, opened.validation
+    return (
+        f"corpus: {train.num_documents:,} training documents with {train.num_tokens:,} tokens,"
+        f" {validation.num_documents:,} held out with {validation.num_tokens:,};"
+        f" vocabulary of {opened.tokenizer.vocab_size:,}"
+    )
+
+
+def _as_json(options: Options) -> dict:
+    return dataclasses.asdict(options) | {"source": list(options.source)}
+
+
+def _start(output, options, units) -> epath.Path:
+    """Makes the build folder, or finds the one of an interrupted build of the same corpus."""
+    build = output / "build"
+    wanted = {"options": _as_json(options), "units": storage.fingerprint([dataclasses.asdict(u) for u in units])}
+    if build.exists() and (build / "options.json").exists():
+        if storage.read_json(build / "options.json") != wanted:
+            raise CorpusError(f"{output} holds a half-built corpus of other options or sources: delete it first.")
+    elif output.exists() and any(output.iterdir()):
+        raise CorpusError(f"{output} exists and is not a corpus: choose another --output.")
+    else:
+        build.mkdir(parents=True)
+        storage.write_json(build / "options.json", wanted)
+    return build
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    index: int
+    unit: sources.Unit
+    options: Options
+    build: str
+
+    def file(self, suffix: str) -> epath.Path:
+        return epath.Path(self.build) / f"{self.index:05d}.{suffix}"
+
+
+def _run(name, work, jobs: Iterable[_Job], workers, progress) -> None:
+    jobs, start, last = list(jobs), time.monotonic(), 0.0
+    with _pool(workers) as run:
+        for done, _ in enumerate(run(work, jobs), 1):
+            now = time.monotonic()
+            if now - last > 5 or done == len(jobs):
+                left = (now - start) / done * (len(jobs) - done)
+                progress(f"{name}: {done}/{len(jobs)} parts, {left:.0f} s left")
+                last = now
+
+
+class _pool:
+    """`imap_unordered` over processes; in this process where one worker is enough."""
+
+    def __init__(self, workers: int):
+        # Fresh processes: a fork of one that holds JAX's or a notebook's threads can hang.
+        self.pool = multiprocessing.get_context("spawn").Pool(workers) if workers > 1 else None
+
+    def __enter__(self):
+        return self.pool.imap_unordered if self.pool else map
+
+    def __exit__(self, *_):
+        if self.pool:
+            self.pool.terminate()
+
+
+def _documents(job: _Job, counts: collections.Counter):
+    for document in sources.documents(job.unit, job.options.language, counts):
+        yield document, text.paragraphs(document.text)
+
+
+def _share(identifier: str, purpose: str) -> float:
+    """A number in [0, 1) that belongs to a document, the same everywhere."""
+    digest = hashlib.sha256(f"{purpose}:{identifier}".encode("utf-8", "replace")).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def _is_validation(job: _Job, document: sources.Document) -> bool:
+    if job.unit.validation is not None:
+        return job.unit.validation
+    return _share(document.id, "validation") < job.options.validation_fraction
+
+
+def scan(job: _Job) -> None:
+    """Stage 1 of one unit: `.paragraphs.npy` (uint64 hashes in order) and `.words.json`."""
+    if job.file("words.json").exists():
+        return
+    sample = 1.0
+    if job.options.tokenizer == "wordpiece":
+        total = sum(epath.Path(f).stat().length for spec_unit in (job.unit,) for f in spec_unit.files)
+        sample = min(1.0, VOCABULARY_SAMPLE_BYTES / max(total, 1))
+    hashes, sampled, seen = [], [], set()
+    for document, lines in _documents(job, collections.Counter()):
+        digests = [int.from_bytes(hashlib.blake2b(p.encode(), digest_size=8).digest(), "little") for p in lines]
+        hashes += digests
+        if job.options.tokenizer == "wordpiece" and not _is_validation(job, document):
+            if _share(document.id, "vocabulary") < sample:
+                fresh = [p for p, digest in zip(lines, digests, strict=True) if digest not in seen]
+                seen.update(digests)
+                sampled += fresh if job.options.deduplicate else lines
+    with job.file("paragraphs.npy").open("wb") as file:
+        np.save(file, np.array(hashes, np.uint64), allow_pickle=False)
+    words = count_words(sampled, job.options.lowercase)
+    storage.write_json(job.file("words.json"), dict(sorted(words.items())))
+
+
+def _train_tokenizer(build, options, jobs, progress) -> None:
+    if (build / "tokenizer" / "tokenizer_config.json").exists():
+        return
+    if options.tokenizer != "wordpiece":
+        load_tokenizer(options.tokenizer).save(build / "tokenizer")
+        return
+    progress(f"training a vocabulary of {options.vocab_size:,}")
+    words = collections.Counter()
+    for job in jobs:
+        words.update(storage.read_json(job.file("words.json")))
+    train_wordpiece(words, options.vocab_size, lowercase=options.lowercase).save(build / "tokenizer")
+
+
+def _mark_repeats(build, jobs, options) -> None:
+    """Writes `.keep.npy` for each unit: False where an earlier paragraph, in unit order, was the same."""
+    if all(job.file("keep.npy").exists() for job in jobs):
+        return
+    hashes = [np.load(str(job.file("paragraphs.npy")), allow_pickle=False) for job in jobs]
+    keep = np.ones(sum(map(len, hashes)), bool)
+    if options.deduplicate:
+        _, first = np.unique(np.concatenate(hashes), return_index=True)
+        keep[:] = False
+        keep[first] = True
+    ends = np.cumsum([len(h) for h in hashes])
+    for job, part in zip(jobs, np.split(keep, ends[:-1]), strict=True):
+        with job.file("keep.npy").open("wb") as file:
+            np.save(file, part, allow_pickle=False)
+
+
+def encode(job: _Job) -> None:
+    """Stage 3 of one unit: a shard a split, and `.encoded.json` with what it holds; that file makes it done."""
+    if job.file("encoded.json").exists():
+        return
+    tokenizer = load_tokenizer(epath.Path(job.build) / "tokenizer")
+    keep = np.load(str(job.file("keep.npy")), allow_pickle=False)
+    counts, position = collections.Counter(), 0
+    totals = {split: collections.Counter() for split in corpus.SPLITS}
+    records = {split: [] for split in corpus.SPLITS}
+    for document, lines in _documents(job, counts):
+        kept = [line for line, k in zip(lines, keep[position : position + len(lines)], strict=True) if k]
+        counts["repeated_paragraphs"] += len(lines) - len(kept)
+        position += len(lines)
+        record = _encode_document(tokenizer, document, kept, job.unit.source, counts)
+        if record is None:
+            counts["documents_without_text"] += 1
+            continue
+        split = corpus.VALIDATION if _is_validation(job, document) else corpus.TRAIN
+        records[split].append(record)
+        totals[split].update(
+            documents=1, sentences=len(record["sentence_lengths"]), tokens=len(record["token_ids"])
+        )
+    for split, rows in records.items():
+        shards.write(job.file(f"{split}.array_record"), rows)
+    summary = {"splits": {split: dict(total) for split, total in totals.items()}, "counts": dict(sorted(counts.items()))}
+    storage.write_json(job.file("encoded.json"), summary)
+
+
+def _encode_document(tokenizer: WordPieceTokenizer, document, lines, source, counts) -> dict | None:
+    sentences = [sentence for line in lines for sentence in text.sentences(line, document.language)]
+    pieces = []
+    for ids in tokenizer.encode_batch(sentences):
+        counts["long_sentences"] += len(ids) > MAX_SENTENCE_TOKENS
+        pieces += [ids[i : i + MAX_SENTENCE_TOKENS] for i in range(0, len(ids), MAX_SENTENCE_TOKENS)]
+    if not pieces:
+        return None
+    return {
+        "id": document.id,
+        "source": source,
+        "token_ids": np.array([i for piece in pieces for i in piece], np.int32),
+        "sentence_lengths": np.array([len(piece) for piece in pieces], np.int32),
+    }
+
+
+def _finish(output, build, options, jobs) -> None:
+    summaries = [storage.read_json(job.file("encoded.json")) for job in jobs]
+    splits = {}
+    for split in corpus.SPLITS:
+        rows = [(job, s["splits"][split]) for job, s in zip(jobs, summaries, strict=True) if s["splits"][split]]
+        if not rows:
+            raise CorpusError(
+                f"The sources gave no {split} documents: give more text, or another --validation_fraction"
+                f" (it is {options.validation_fraction}); then delete {output}."
+            )
+        listed = []
+        for index, (job, total) in enumerate(rows):
+            target = output / shards.shard_name(split, index, len(rows))
+            # A copy, so that an interrupted finish can be repeated.
+            job.file(f"{split}.array_record").copy(target, overwrite=True)
+            size = target.stat().length
+            listed.append(
+                {"file": target.name, "records": total["documents"], "bytes": size, "sha256": storage.sha256(target)}
+            )
+        splits[split] = {
+            key: sum(total[key] for _, total in rows) for key in ("documents", "sentences", "tokens")
+        } | {"shards": listed}
+    tokenizer = load_tokenizer(build / "tokenizer")
+    tokenizer.save(output / "tokenizer")
+    shards.write_metadata(output, {split: value["shards"] for split, value in splits.items()})
+    if (output / "index").exists():
+        (output / "index").rmtree()
+    hashes = corpus.build_index(output, splits, tokenizer.vocab_size)
+    counts = collections.Counter()
+    for summary in summaries:
+        counts.update(summary["counts"])
+    for split in splits:
+        splits[split]["index"] = hashes[split]
+    manifest = {
+        "format_version": corpus.FORMAT_VERSION,
+        "fingerprint": storage.fingerprint({"index": hashes, "tokenizer": tokenizer.sha256}),
+        "options": _as_json(options),
+        "tokenizer_sha256": tokenizer.sha256,
+        "text_policy_counts": dict(sorted(counts.items())),
+        "splits": splits,
+    }
+    storage.write_json(output / "manifest.json", manifest)
+    logging.info("wrote %s", output)

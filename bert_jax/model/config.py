@@ -1,0 +1,63 @@
+"""The shape of a model."""
+
+import dataclasses
+
+POSITIONS = ("learned", "sinusoidal", "none")
+ACTIVATIONS = ("gelu", "gelu_tanh")
+POOLINGS = ("cls", "max", "mean")
+DTYPES = ("float32", "bfloat16")
+
+
+@dataclasses.dataclass
+class ModelConfig:
+    """A bidirectional Transformer encoder (Devlin et al. 2018); the defaults are BERT-base."""
+
+    vocab_size: int | None = None  # V; none: the tokenizer's
+    num_layers: int = 12
+    hidden_size: int = 768  # H
+    num_heads: int = 12
+    intermediate_size: int | None = None  # width inside the feed-forward block; none: 4 H
+    positions: str = "learned"  # learned, sinusoidal (fixed sines and cosines) or none
+    max_positions: int = 512  # rows of the learned position table; longer rows cannot be used
+    num_segments: int = 2
+    activation: str = "gelu"  # gelu (erf) or gelu_tanh (as in Google's released code)
+    pooling: str = "cls"  # cls (first token through a tanh layer), max or mean over an example's tokens
+    dropout: float = 0.1  # of embeddings and of each block's output
+    attention_dropout: float = 0.1  # of attention probabilities
+    layer_norm_epsilon: float = 1e-12
+    initializer_range: float = 0.02  # standard deviation of the truncated normal, cut at two of them
+    dtype: str = "float32"  # of products and activations: float32 or bfloat16; parameters, softmax, losses stay float32
+
+    @property
+    def feed_forward_size(self) -> int:
+        return 4 * self.hidden_size if self.intermediate_size is None else self.intermediate_size
+
+    @property
+    def head_size(self) -> int:
+        return self.hidden_size // self.num_heads
+
+    def problems(self) -> list[str]:
+        """Sentences about what cannot work."""
+        found = []
+        for name in ("num_layers", "hidden_size", "num_heads", "max_positions", "num_segments"):
+            if getattr(self, name) < 1:
+                found.append(f"model.{name}={getattr(self, name)} must be at least 1.")
+        if self.num_heads >= 1 and self.hidden_size % self.num_heads:
+            found.append(
+                f"model.num_heads={self.num_heads} does not divide model.hidden_size={self.hidden_size}:"
+                f" choose a divisor."
+            )
+        if self.positions == "sinusoidal" and self.hidden_size % 2:
+            found.append(f"model.hidden_size={self.hidden_size} must be even for sinusoidal positions.")
+        for name, choices in (
+            ("positions", POSITIONS),
+            ("activation", ACTIVATIONS),
+            ("pooling", POOLINGS),
+            ("dtype", DTYPES),
+        ):
+            if getattr(self, name) not in choices:
+                found.append(f"model.{name}={getattr(self, name)!r} is not one of {', '.join(choices)}.")
+        for name in ("dropout", "attention_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                found.append(f"model.{name}={getattr(self, name)} must be at least 0 and below 1.")
+        return found

@@ -1,0 +1,81 @@
+"""The Transformer encoder: self-attention within each example, feed-forward, post-layer-norm residuals."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from bert_jax.model.config import ModelConfig
+from bert_jax.model.dropout import AttentionDropout, Dropout
+from bert_jax.model.layers import Dense, LayerNorm, activation
+
+
+def attention_mask(sequence_ids: jax.Array) -> jax.Array:
+    """True where a token may look at another one: [B, 1, S, S], queries then keys.
+
+    Padding (0) sees padding only, so no row of the softmax is empty and no example sees padding.
+    """
+    return (sequence_ids[:, :, None] == sequence_ids[:, None, :])[:, None]
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention (Vaswani et al. 2017)."""
+
+    config: ModelConfig
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mask: jax.Array, keys: jax.Array | None) -> jax.Array:
+        config = self.config
+        # One product for queries, keys and values. Heads come first, so that cutting them over devices cuts this too.
+        shape = (config.num_heads, 3, config.head_size)
+        projected = Dense(config, shape, ("embed",), ("heads", "qkv", "head"), name="query_key_value")(x)
+        query, key, value = projected[..., 0, :], projected[..., 1, :], projected[..., 2, :]
+        scores = jnp.einsum("bqhd,bkhd->bhqk", query * config.head_size**-0.5, key).astype(jnp.float32)
+        probabilities = jax.nn.softmax(jnp.where(mask, scores, jnp.finfo(jnp.float32).min), axis=-1)
+        probabilities = AttentionDropout(config.attention_dropout, name="dropout")(
+            probabilities.astype(config.dtype), keys
+        )
+        context = jnp.einsum("bhqk,bkhd->bqhd", probabilities, value)
+        return Dense(config, (config.hidden_size,), ("heads", "head"), ("embed",), name="output")(context)
+
+
+class FeedForward(nn.Module):
+    """Two layers with a GELU between them."""
+
+    config: ModelConfig
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        config = self.config
+        x = activation(config, Dense(config, (config.feed_forward_size,), ("embed",), ("mlp",), name="intermediate")(x))
+        return Dense(config, (config.hidden_size,), ("mlp",), ("embed",), name="output")(x)
+
+
+class EncoderLayer(nn.Module):
+    """Attention and feed-forward, each with dropout, a residual and then a layer norm."""
+
+    config: ModelConfig
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mask: jax.Array, keys: jax.Array | None) -> jax.Array:
+        config = self.config
+        y = SelfAttention(config, name="attention")(x, mask, keys)
+        x = LayerNorm(config, name="attention_norm")(x + Dropout(config.dropout, name="attention_dropout")(y, keys))
+        y = FeedForward(config, name="feed_forward")(x)
+        return LayerNorm(config, name="feed_forward_norm")(
+            x + Dropout(config.dropout, name="feed_forward_dropout")(y, keys)
+        )
+
+
+class Encoder(nn.Module):
+    """The stack of layers. Unrolled: on CPU it runs 1.4 times as fast as a scan over layers."""
+
+    config: ModelConfig
+
+    @nn.compact
+    def __call__(self, x: jax.Array, sequence_ids: jax.Array, keys: jax.Array | None) -> jax.Array:
+        """[B, S, H] to [B, S, H]."""
+        mask = attention_mask(sequence_ids)
+        for layer in range(self.config.num_layers):
+            x = EncoderLayer(self.config, name=f"layer_{layer}")(x, mask, keys)
+            x = nn.with_logical_constraint(x, ("batch", "sequence", "activation_embed"))
+        return x

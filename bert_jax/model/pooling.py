@@ -1,0 +1,46 @@
+"""One vector for each example, blind to padding and to its neighbours in the row."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from bert_jax.batch import Batch
+from bert_jax.model.config import ModelConfig
+from bert_jax.model.layers import Dense
+
+
+def _members(batch: Batch) -> jax.Array:
+    """True where a token belongs to an example: [B, N, S]."""
+    slots = batch["summary_positions"].shape[1]
+    return batch["sequence_ids"][:, None, :] == jnp.arange(1, slots + 1)[None, :, None]
+
+
+def mean_pool(hidden: jax.Array, batch: Batch) -> jax.Array:
+    """The mean of an example's tokens, special ones included: [B, N, H]; zeros for unused slots."""
+    members = _members(batch).astype(hidden.dtype)
+    total = jnp.einsum("bns,bsh->bnh", members, hidden)
+    return total / jnp.maximum(members.sum(-1, keepdims=True), 1)
+
+
+def max_pool(hidden: jax.Array, batch: Batch) -> jax.Array:
+    """The maximum of each feature over an example's tokens: [B, N, H]; zeros for unused slots."""
+    members = _members(batch)[..., None]
+    largest = jnp.where(members, hidden[:, None], jnp.finfo(hidden.dtype).min).max(axis=2)
+    return jnp.where(members.any(axis=2), largest, 0)
+
+
+class Pooler(nn.Module):
+    """Pooling as configured: `cls`, `max` or `mean`."""
+
+    config: ModelConfig
+
+    @nn.compact
+    def __call__(self, hidden: jax.Array, batch: Batch) -> jax.Array:
+        """[B, S, H] to [B, N, H]."""
+        config = self.config
+        if config.pooling == "max":
+            return max_pool(hidden, batch)
+        if config.pooling == "mean":
+            return mean_pool(hidden, batch)
+        first = jnp.take_along_axis(hidden, batch["summary_positions"][..., None], axis=1)
+        return jnp.tanh(Dense(config, (config.hidden_size,), ("embed",), ("pooled",), name="dense")(first))

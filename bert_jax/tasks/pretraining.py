@@ -1,0 +1,287 @@
+"""Pretraining by masked language model and next-sentence prediction (Devlin et al. 2018).
+
+The whole task: its config, its loss, its score, and `pretrain`, which ties corpus, model and loop together.
+"""
+
+import copy
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from etils import epath
+
+from bert_jax import losses, sharding
+from bert_jax.batch import Batch, check
+from bert_jax.data.batches import Batches, DataConfig, evaluation_batches
+from bert_jax.data.corpus import Corpus, open_corpus
+from bert_jax.data.loader import Loader
+from bert_jax.errors import ConfigError
+from bert_jax.losses import Mean
+from bert_jax.model.bert import BertForPretraining
+from bert_jax.model.config import ModelConfig
+from bert_jax.model.dropout import token_keys
+from bert_jax.optimizer import OptimizerConfig, make_optimizer, make_schedule
+from bert_jax.sharding import MeshConfig
+from bert_jax.training import budget, loop
+from bert_jax.training.checkpoints import Checkpoints
+from bert_jax.training.loop import EvalConfig, TrainConfig
+from bert_jax.training.metrics import MetricWriter, read_metrics
+from bert_jax.training.progress import Progress
+from bert_jax.training.state import create_state
+from bert_jax.training.step import make_eval_step, make_train_step
+from bert_jax.training.workdir import Workdir
+
+
+@dataclasses.dataclass
+class PretrainingConfig:
+    """Everything that decides a pretraining run."""
+
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+    eval: EvalConfig = dataclasses.field(default_factory=EvalConfig)
+    mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
+
+
+def check_config(config: PretrainingConfig) -> None:
+    """Finds everything that cannot work before anything is compiled.
+
+    Raises:
+      ConfigError: all problems at once, a sentence each.
+    """
+    problems = [p for section in dataclasses.fields(config) for p in getattr(config, section.name).problems()]
+    if config.model.positions == "learned" and config.data.sequence_length > config.model.max_positions:
+        problems.append(
+            f"data.sequence_length={config.data.sequence_length} is longer than"
+            f" model.max_positions={config.model.max_positions}: raise the latter, or use model.positions=sinusoidal."
+        )
+    if not config.data.corpus:
+        problems.append("data.corpus is empty: give the folder that experiments.prepare_corpus made.")
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+# What a resumed workdir may change: it does not decide what is learnt.
+MAY_CHANGE_ON_RESUME = frozenset(
+    (
+        "data.corpus",  # the folder may move; its content is compared by fingerprint
+        "data.prefetch",
+        "train.log_every",
+        "train.checkpoint_every",
+        "train.keep_checkpoints",
+        "train.stop_after",
+        "train.time_budget",  # it chose the number of steps at the first start
+        "eval.every",
+        "mesh.data",
+        "mesh.fsdp",
+        "mesh.tensor",
+    )
+)
+# What the first start fills in where it is not given.
+CHOSEN_AT_START = frozenset(("model.vocab_size", "train.num_steps"))
+
+
+def make_loss_fn(model: BertForPretraining):
+    """The loss function of (params, batch, rng); see `training.step.LossFn`."""
+
+    def loss_fn(params: Any, batch: Batch, rng) -> tuple[dict[str, Mean], dict[str, Mean]]:
+        keys = None if rng is None else token_keys(*rng, batch)
+        output = model.apply({"params": params}, batch, keys)
+        masked = (output.mlm_logits, batch["masked_targets"], batch["masked_weights"])
+        pairs = (output.nsp_logits, batch["nsp_labels"], batch["nsp_weights"])
+        return (
+            {"mlm_loss": losses.cross_entropy(*masked), "nsp_loss": losses.cross_entropy(*pairs)},
+            {"mlm_accuracy": losses.accuracy(*masked), "nsp_accuracy": losses.accuracy(*pairs)},
+        )
+
+    return loss_fn
+
+
+def unigram_loss(batches: list[Batch], token_counts: np.ndarray, special_ids: tuple[int, ...]) -> float:
+    """Cross-entropy, in nats, of the batches' targets under the training split's token counts.
+
+    Special tokens have no share; each other token is counted once more than it occurs.
+    """
+    counts = np.asarray(token_counts, np.float64) + 1
+    counts[list(special_ids)] = 0
+    targets = np.concatenate([b["masked_targets"][b["masked_weights"] > 0] for b in batches])
+    return float(-np.log(counts[targets] / counts.sum()).mean())
+
+
+def baselines(batches: list[Batch], corpus: Corpus) -> dict[str, float]:
+    """What the scores are read against: guessing by word frequency, and always the more frequent label."""
+    labels = np.concatenate([b["nsp_labels"][b["nsp_weights"] > 0] for b in batches])
+    share = float(labels.mean()) if len(labels) else 0.0
+    return {
+        "eval/nsp_majority": max(share, 1 - share),
+        "eval/unigram_mlm_loss": unigram_loss(batches, corpus.train.token_counts, corpus.tokenizer.special_ids),
+    }
+
+
+def evaluate(eval_step: Callable, params: Any, batches: list[dict[str, jax.Array]]) -> dict[str, float]:
+    """Scores of the fixed held-out set: `eval/mlm_loss`, `eval/mlm_accuracy`, `eval/nsp_loss`, `eval/nsp_accuracy`."""
+    total = functools.reduce(
+        lambda left, right: {name: left[name] + right[name] for name in left},
+        (eval_step(params, batch) for batch in batches),
+    )
+    return {f"eval/{name}": float(mean.value) for name, mean in jax.device_get(total).items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Pretraining:
+    """A run made ready: everything compiled functions need, nothing trained yet.
+
+    Attributes:
+      config: complete: no field waits for the tokenizer.
+      corpus: the opened corpus.
+      model: the linen module.
+      mesh: the devices.
+      batches: the training batches.
+      held_out: the fixed evaluation set, host arrays.
+    """
+
+    config: PretrainingConfig
+    corpus: Corpus
+    model: BertForPretraining
+    mesh: jax.sharding.Mesh
+    batches: Batches
+    held_out: list[Batch]
+
+    def init(self, key: jax.Array) -> Any:
+        """Initial parameters, boxed with their logical axes."""
+        return self.model.init(key, self.held_out[0])["params"]
+
+    def place(self, batch: Batch) -> dict[str, jax.Array]:
+        """A host batch on the mesh."""
+        return sharding.place_batch(batch, self.mesh)
+
+    def training_batch(self, step: int) -> tuple[dict[str, jax.Array], int]:
+        """The batch of `step` (from 0) on the mesh, and how many real tokens it has."""
+        rows = self.config.train.batch_size // jax.process_count()
+        batch = self.batches.batch(step, jax.process_index() * rows, (jax.process_index() + 1) * rows)
+        return self.place(batch), int((batch["sequence_ids"] > 0).sum()) * jax.process_count()
+
+
+def set_up(config: PretrainingConfig) -> Pretraining:
+    """Opens the corpus and makes the model and the held-out set, for a config that `check_config` has passed.
+
+    Fills in `model.vocab_size`.
+
+    Raises:
+      ConfigError, CorpusError: what only the devices and the corpus can tell.
+    """
+    mesh = sharding.make_mesh(config.mesh)
+    rows = mesh.shape["data"] * mesh.shape["fsdp"]
+    if config.train.batch_size % rows:
+        raise ConfigError(f"train.batch_size={config.train.batch_size} must be a multiple of the {rows} data devices.")
+    corpus = open_corpus(config.data.corpus)
+    if config.model.vocab_size is None:
+        config.model.vocab_size = corpus.tokenizer.vocab_size
+    if config.model.vocab_size < corpus.tokenizer.vocab_size:
+        raise ConfigError(
+            f"model.vocab_size={config.model.vocab_size} is smaller than the corpus' vocabulary of"
+            f" {corpus.tokenizer.vocab_size}: raise it, or leave it out."
+        )
+    size = config.train.batch_size
+    batches = Batches(corpus.train, corpus.tokenizer, config.data, config.train.seed, size)
+    held_out = evaluation_batches(corpus, config.data, config.eval.seed, size, config.eval.num_targets)
+    for batch in (held_out[0], batches.batch(0)):
+        check(batch, config.model.vocab_size)
+    return Pretraining(config, corpus, BertForPretraining(config.model), mesh, batches, held_out)
+
+
+def pretrain(
+    config: PretrainingConfig, workdir: epath.PathLike, should_stop: Callable[[], bool] = lambda: False
+) -> dict[str, float]:
+    """Trains, or goes on where the workdir's last checkpoint stands; writes everything under `workdir`.
+
+    Where it goes on: a checkpoint that is whole, the newest first; without any, the initial parameters. Data, masks
+    and dropout follow from the step, so a run that was interrupted ends bit for bit like one that was not.
+
+    Args:
+      config: complete but for `model.vocab_size` and, with a time budget, `train.num_steps`.
+      workdir: of this run alone; the same config must be given each time.
+      should_stop: asked after each step; True ends the run with a checkpoint.
+
+    Returns:
+      The last evaluation, baselines included; empty where the run was stopped before it.
+    """
+    check_config(config)
+    config, workdir = copy.deepcopy(config), Workdir(workdir)
+    stored = workdir.load_config(PretrainingConfig)
+    if stored is not None:
+        workdir.check_unchanged(config, stored, MAY_CHANGE_ON_RESUME, CHOSEN_AT_START)
+        config.train.num_steps = stored.train.num_steps
+    run = set_up(config)
+    workdir.check_same_data({"corpus": run.corpus.fingerprint, "tokenizer": run.corpus.tokenizer.sha256})
+    run.corpus.tokenizer.save(workdir.path / "tokenizer")
+
+    loss_fn = make_loss_fn(run.model)
+    eval_step = jax.jit(make_eval_step(loss_fn))
+    on_device = [run.place(batch) for batch in run.held_out]
+    constants = baselines(run.held_out, run.corpus)
+
+    def score(state) -> dict[str, float]:
+        return evaluate(eval_step, state.params, on_device) | constants
+
+    def compiled(num_steps: int):
+        schedule = make_schedule(config.optimizer, num_steps)
+        optimizer = make_optimizer(config.optimizer, schedule)
+        make_state, shapes = create_state(run.init, optimizer, config.train.seed, run.mesh)
+        shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)
+        train_step = make_train_step(loss_fn, optimizer, schedule)
+        return jax.jit(train_step, donate_argnums=0, out_shardings=(shardings, None)), make_state, shapes
+
+    with jax.set_mesh(run.mesh), sharding.rules():
+        if config.train.num_steps is None:
+            step_fn, make_state, _ = compiled(1000)
+            config.train.num_steps = budget.choose_num_steps(
+                step_fn, make_state(), run.training_batch(0)[0], score, config.eval.every, config.train.time_budget
+            )
+        workdir.save_config(config)
+        step_fn, make_state, shapes = compiled(config.train.num_steps)
+        checkpoints = Checkpoints(workdir.checkpoints, config.train.keep_checkpoints, workdir.assets())
+        state = checkpoints.restore_latest(shapes) or make_state()
+        start = int(state.step)
+        progress = Progress(start, config.train.num_steps, quiet=jax.process_index() > 0)
+        progress.note(_opening(run, start, state))
+        writer = MetricWriter(workdir.path, after_step=start)
+        loader = Loader(run.training_batch, start, config.train.num_steps, config.data.prefetch)
+        try:
+            state = loop.run(
+                state,
+                step_fn,
+                loader,
+                start=start,
+                num_steps=config.train.num_steps,
+                config=config.train,
+                evaluate=score,
+                eval_every=config.eval.every,
+                checkpoints=checkpoints,
+                writer=writer,
+                progress=progress,
+                waited=lambda: loader.waited,
+                should_stop=should_stop,
+            )
+        finally:
+            loader.close()
+            writer.close()
+            checkpoints.close()
+    evaluations = [row for row in read_metrics(workdir.path) if "eval/mlm_loss" in row]
+    return evaluations[-1] if evaluations else {}
+
+
+def _opening(run: Pretraining, start: int, state) -> str:
+    parameters = sum(x.size for x in jax.tree.leaves(state.params))
+    steps = run.config.train.num_steps
+    if start >= steps:
+        return f"This run is finished: {steps:,} of {steps:,} steps."
+    return (
+        f"{'going on after step ' + format(start, ',') if start else 'starting'}: {parameters:,} parameters,"
+        f" {steps:,} steps of {run.config.train.batch_size} rows × {run.config.data.sequence_length} tokens,"
+        f" {run.batches.epoch_of(steps):.1f} passes over {run.corpus.train.num_tokens:,} tokens"
+    )

@@ -1,0 +1,2 @@
+from bert_jax.tokenization.tokenizer import WordPieceTokenizer as WordPieceTokenizer
+from bert_jax.tokenization.tokenizer import load_tokenizer as load_tokenizer

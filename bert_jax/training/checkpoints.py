@@ -1,0 +1,123 @@
+"""Checkpoints: Orbax's atomic, asynchronous saves, plus what makes one stand alone and what proves it whole.
+
+    checkpoints/STEP/state/      arrays (Orbax)
+    checkpoints/STEP/about/      JSON: format version, a checksum of each array, and the files given as assets
+
+Orbax keeps no checksum of what it stores: a flipped bit would come back as a number. Ours are computed on the device
+when a state is saved and again when it is restored.
+"""
+
+import shutil
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+from absl import logging
+from etils import epath
+
+from bert_jax.errors import CheckpointError
+
+FORMAT_VERSION = 1
+
+
+def checksums(tree: Any) -> dict[str, int]:
+    """A 32-bit checksum of each array, by its path; the same on any number of devices."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    sums = _leaf_checksums([leaf for _, leaf in leaves])
+    return {
+        jax.tree_util.keystr(path): int(value) for (path, _), value in zip(leaves, jax.device_get(sums), strict=True)
+    }
+
+
+@jax.jit
+def _leaf_checksums(leaves):
+    def one(x):
+        unsigned = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32}[x.dtype.itemsize]
+        bits = jax.lax.bitcast_convert_type(x, unsigned).astype(jnp.uint32)
+        # Mixed with the position, so that exchanged elements count as damage; addition is exact in any order.
+        position = jnp.zeros(x.shape, jnp.uint32)
+        for axis, size in enumerate(x.shape):
+            position = position * jnp.uint32(size) + jax.lax.broadcasted_iota(jnp.uint32, x.shape, axis)
+        mixed = (bits ^ (position * jnp.uint32(0x9E3779B9))) * jnp.uint32(0x85EBCA6B)
+        return (mixed ^ (mixed >> 15)).sum(dtype=jnp.uint32)
+
+    return [one(leaf) for leaf in leaves]
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+      directory: where they are; made if missing.
+      keep: how many of the latest to keep.
+      assets: text files that belong to each checkpoint, by name; their meaning is the caller's.
+    """
+
+    def __init__(self, directory: epath.PathLike, keep: int, assets: dict[str, str]):
+        self._directory = epath.Path(directory)
+        self._assets = assets
+        self._manager = ocp.CheckpointManager(
+            self._directory, options=ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
+        )
+
+    @property
+    def latest_step(self) -> int | None:
+        return self._manager.latest_step()
+
+    def save(self, step: int, state: Any) -> None:
+        """Starts saving `state`; the arrays may be donated as soon as this returns."""
+        about = {"format_version": FORMAT_VERSION, "checksums": checksums(state), "assets": self._assets}
+        # Orbax reads host memory while it writes, and on CPU that is the device's own: it must not be donated.
+        state = jax.tree.map(jnp.copy, state)
+        self._manager.save(
+            step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about))
+        )
+
+    def wait(self) -> None:
+        """Returns when everything is on disk."""
+        self._manager.wait_until_finished()
+
+    def restore_latest(self, like: Any) -> Any | None:
+        """The newest checkpoint that is whole, or None where there is none at all.
+
+        A damaged one is moved to `damaged_checkpoints/`, with a warning, and the one before it is tried.
+
+        Args:
+          like: tree of `jax.ShapeDtypeStruct` with shardings.
+
+        Raises:
+          CheckpointError: there are checkpoints, but none is whole.
+        """
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        for step in steps:
+            try:
+                return self._restore(step, like)
+            except Exception as error:  # Orbax reports damage as ValueError, KeyError, JSONDecodeError, Exception, …
+                logging.warning("checkpoint %d cannot be used: %s", step, str(error).split("\n")[0])
+                aside = self._directory.parent / "damaged_checkpoints"
+                aside.mkdir(parents=True, exist_ok=True)
+                shutil.rmtree(aside / str(step), ignore_errors=True)
+                (self._directory / str(step)).rename(aside / str(step))
+                self._manager.reload()
+        if steps:
+            raise CheckpointError(f"None of the checkpoints {steps} in {self._directory} is whole: start a new workdir.")
+        return None
+
+    def _restore(self, step: int, like: Any) -> Any:
+        restored = self._manager.restore(
+            step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like), about=ocp.args.JsonRestore())
+        )
+        about = restored["about"]
+        if about["format_version"] != FORMAT_VERSION:
+            raise CheckpointError(
+                f"step {step} has checkpoint format {about['format_version']}, this version reads {FORMAT_VERSION}"
+            )
+        found = checksums(restored["state"])
+        damaged = sorted(name for name in found if found[name] != about["checksums"].get(name))
+        if damaged or len(found) != len(about["checksums"]):
+            raise CheckpointError(f"step {step} does not match its checksums in {', '.join(damaged) or 'its arrays'}")
+        return restored["state"]
+
+    def close(self) -> None:
+        self._manager.close()

@@ -1,0 +1,45 @@
+"""Where numbers go: `metrics.jsonl`, and the same for TensorBoard."""
+
+import json
+
+import tensorboardX
+from etils import epath
+
+from bert_jax import storage
+
+
+class MetricWriter:
+    """Appends metrics to `metrics.jsonl` and to TensorBoard event files.
+
+    Args:
+      directory: the workdir.
+      after_step: what was written for later steps is removed first, so that a resumed run repeats nothing.
+    """
+
+    def __init__(self, directory: epath.PathLike, after_step: int):
+        directory = epath.Path(directory)
+        file = directory / "metrics.jsonl"
+        kept = [row for row in read_metrics(directory) if row["step"] <= after_step]
+        storage.write_bytes(file, "".join(json.dumps(row) + "\n" for row in kept).encode())
+        self._file = file.open("a")
+        self._events = tensorboardX.SummaryWriter(str(directory / "tensorboard"), purge_step=after_step + 1)
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """Writes one line; it is with the operating system when this returns."""
+        self._file.write(json.dumps({"step": step} | values) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            self._events.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._file.close()
+        self._events.close()
+
+
+def read_metrics(directory: epath.PathLike) -> list[dict[str, float]]:
+    """The lines of a workdir's `metrics.jsonl`; a last line that was cut off is left out."""
+    file = epath.Path(directory) / "metrics.jsonl"
+    if not file.exists():
+        return []
+    *lines, unfinished = file.read_text().split("\n")
+    return [json.loads(line) for line in lines]

@@ -1,0 +1,50 @@
+"""A line a person enjoys while it trains: rewritten in place on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+
+
+def duration(seconds: float) -> str:
+    """`1:02:03` or `2:03`."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+class Progress:
+    """Shows how far a run is.
+
+    Args:
+      start: the step it starts after. stop: the last step.
+      quiet: show nothing (every process but the first).
+      seconds_between_lines: where lines cannot be rewritten, one in this time.
+    """
+
+    def __init__(self, start: int, stop: int, quiet: bool = False, seconds_between_lines: float = 10.0):
+        self._start, self._stop, self._quiet = start, stop, quiet
+        self._terminal, self._between = sys.stderr.isatty(), seconds_between_lines
+        self._began, self._last, self._width = time.monotonic(), -1e9, 0
+
+    def show(self, step: int, values: dict[str, float]) -> None:
+        """One line: step, losses, real tokens a second, time left."""
+        now = time.monotonic()
+        if self._quiet or (not self._terminal and now - self._last < self._between and step < self._stop):
+            return
+        self._last = now
+        left = (now - self._began) / max(step - self._start, 1) * (self._stop - step)
+        losses = "  ".join(
+            f"{name.removeprefix('train/')} {values[name]:.3f}" for name in values if name.endswith("loss")
+        )
+        speed = f"{values['train/tokens_per_second'] / 1e3:.1f}k tokens/s"
+        line = f"step {step:,}/{self._stop:,}  {losses}  {speed}  {duration(left)} left"
+        self._print(line, end="" if self._terminal else "\n")
+
+    def note(self, text: str) -> None:
+        """A line that stays."""
+        if not self._quiet:
+            self._print(text, end="\n")
+
+    def _print(self, line: str, end: str) -> None:
+        lead = "\r" if self._terminal else ""
+        print(lead + line.ljust(self._width), end=end, file=sys.stderr, flush=True)
+        self._width = len(line) if self._terminal and not end else 0

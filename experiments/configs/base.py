@@ -1,0 +1,13 @@
+"""BERT-base (L=12, H=768).
+
+    python -m experiments.pretrain --config=experiments/configs/base.py --config.data.corpus=DIR --workdir=DIR
+"""
+
+from bert_jax.model.config import ModelConfig
+from bert_jax.tasks.pretraining import PretrainingConfig
+
+
+def get_config() -> PretrainingConfig:
+    config = PretrainingConfig(model=ModelConfig(num_layers=12, hidden_size=768, num_heads=12))
+    config.train.num_steps = 1_000_000
+    return config

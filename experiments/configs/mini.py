@@ -1,0 +1,13 @@
+"""BERT-mini (L=4, H=256).
+
+    python -m experiments.pretrain --config=experiments/configs/mini.py --config.data.corpus=DIR --workdir=DIR
+"""
+
+from bert_jax.model.config import ModelConfig
+from bert_jax.tasks.pretraining import PretrainingConfig
+
+
+def get_config() -> PretrainingConfig:
+    config = PretrainingConfig(model=ModelConfig(num_layers=4, hidden_size=256, num_heads=4))
+    config.train.num_steps = 1_000_000
+    return config
