@@ -10,7 +10,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from bert_jax import configuration
 from bert_jax.errors import ConfigError
@@ -63,6 +63,7 @@ class _FieldParser(flags.ArgumentParser):
 def run(main: Callable[[Any], Any]) -> None:
     """Runs `main(config)` as an absl app with a `--config` flag and a flag for each of its fields."""
     flags.DEFINE_string("config", None, "Config file, with :variant where it has some.")
+    flags.FLAGS.set_default("verbosity", logging.WARNING)  # libraries are chatty at INFO; progress is printed anyway
 
     def parse(argv: list[str]) -> list[str]:
         spec = _config_argument(argv)
@@ -71,7 +72,9 @@ def run(main: Callable[[Any], Any]) -> None:
         for name, value in names.items():
             plain, optional = configuration.field_type(config, name)
             serializer = flags.ArgumentSerializer()
-            flags.DEFINE(_FieldParser(plain, optional), f"config.{name}", value, "a config field", serializer=serializer)
+            flags.DEFINE(
+                _FieldParser(plain, optional), f"config.{name}", value, "a config field", serializer=serializer
+            )
         rest = app.parse_flags_with_usage(argv)
         if config is None:
             raise ConfigError("Give --config: one of experiments/configs/*.py.")

@@ -1,6 +1,6 @@
 """Makes a corpus from text: sentences, a vocabulary, token ids, held-out documents, a manifest.
 
-    python -m experiments.prepare_corpus --source='jsonl:articles/*.jsonl' --output=corpora/articles --vocab_size=8192
+python -m experiments.prepare_corpus --source='jsonl:articles/*.jsonl' --output=corpora/articles --vocab_size=8192
 """
 
 from absl import app, flags

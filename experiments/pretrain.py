@@ -9,6 +9,7 @@ import threading
 
 from absl import flags
 
+from bert_jax.reporting import write_report
 from bert_jax.tasks.pretraining import PretrainingConfig, pretrain
 from experiments import config_flags
 
@@ -20,7 +21,10 @@ def main(config: PretrainingConfig) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         # Once: finish the step and save. A second signal ends the process as usual.
         signal.signal(number, lambda received, _: (stop.set(), signal.signal(received, signal.SIG_DFL)))
-    pretrain(config, _WORKDIR.value, should_stop=stop.is_set)
+    scores = pretrain(config, _WORKDIR.value, should_stop=stop.is_set)
+    if scores:
+        write_report(_WORKDIR.value)
+        print(f"The report is in {_WORKDIR.value}/report.md")
 
 
 if __name__ == "__main__":

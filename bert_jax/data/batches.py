@@ -184,9 +184,7 @@ class Batches:
                 rows.append(local)
                 count += len(used)
         fields = (f.name for f in dataclasses.fields(Examples))
-        examples = Examples(
-            *(np.concatenate([getattr(part, name)[used] for part, used in parts]) for name in fields)
-        )
+        examples = Examples(*(np.concatenate([getattr(part, name)[used] for part, used in parts]) for name in fields))
         return self._materialise(examples, np.concatenate(rows))
 
     def _materialise(self, examples: Examples, rows: np.ndarray) -> Batch:
@@ -271,7 +269,9 @@ def evaluation_batches(
     length), and as many of each label: the weights of the others are 0. A small split is gone through several times,
     with other pairs and masks each time.
     """
-    source = Batches(corpus.validation, corpus.tokenizer, dataclasses.replace(config, pairs="balanced"), seed, batch_size)
+    source = Batches(
+        corpus.validation, corpus.tokenizer, dataclasses.replace(config, pairs="balanced"), seed, batch_size
+    )
     batches, targets = [], 0
     while targets < num_targets:
         batches.append(source.batch(len(batches)))

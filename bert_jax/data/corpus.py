@@ -1,10 +1,10 @@
 """A stored corpus as training reads it: flat, memory-mapped arrays with sentence and document boundaries.
 
-    corpus/
-      manifest.json          what is in it, hashes, how it was made; written last: a folder without it is half built
-      tokenizer/             the vocabulary its ids belong to
-      corpus-SPLIT.array_record-*, features.json, dataset_info.json      the exchange form (shards.py)
-      index/SPLIT/*.npy      derived from the shards, rebuilt when missing
+corpus/
+  manifest.json          what is in it, hashes, how it was made; written last: a folder without it is half built
+  tokenizer/             the vocabulary its ids belong to
+  corpus-SPLIT.array_record-*, features.json, dataset_info.json      the exchange form (shards.py)
+  index/SPLIT/*.npy      derived from the shards, rebuilt when missing
 """
 
 import dataclasses
@@ -79,7 +79,8 @@ def open_corpus(directory: epath.PathLike) -> Corpus:
     manifest = storage.read_json(manifest_file)
     if manifest["format_version"] != FORMAT_VERSION:
         raise CorpusError(
-            f"{directory} has format {manifest['format_version']}, this version reads {FORMAT_VERSION}: prepare it anew."
+            f"{directory} has format {manifest['format_version']} and this version reads {FORMAT_VERSION}:"
+            f" prepare it anew."
         )
     tokenizer = load_tokenizer(directory / "tokenizer")
     if tokenizer.sha256 != manifest["tokenizer_sha256"]:

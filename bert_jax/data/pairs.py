@@ -88,9 +88,7 @@ def make_pairs(
         size = end - begin
         split = np.ones_like(size)
         several = size >= 2
-        split[several] += draws.integers(
-            size[several] - 1, *stream, Purpose.PAIR_SPLIT, piece[several], ordinal
-        )
+        split[several] += draws.integers(size[several] - 1, *stream, Purpose.PAIR_SPLIT, piece[several], ordinal)
         is_random = ~several | (draws.uniform(*stream, Purpose.PAIR_IS_RANDOM, piece, ordinal) < 0.5)
         middle = begin + split
         other_begin, other_end, found = _random_text(

@@ -1,4 +1,4 @@
-"""From text to a stored corpus, in three stages; each unit's result is a file, so that a rerun redoes only what is missing.
+"""From text to a stored corpus, in stages. Each unit's result is a file: a rerun redoes only what is missing.
 
     scan    per unit   paragraph hashes (to find repeats) and word counts (to train the vocabulary)
     train   once       the vocabulary, unless one is given; which paragraphs repeat an earlier one
@@ -8,14 +8,16 @@
 Every result depends on the sources and the options alone: any number of workers writes the same bytes.
 """
 
+import array
 import collections
+import contextlib
 import dataclasses
 import hashlib
 import multiprocessing
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from absl import logging
@@ -89,7 +91,9 @@ def prepare_corpus(
         return corpus.open_corpus(output)
     build = _start(output, chosen, units)
     workers = min(num_workers or multiprocessing.cpu_count(), len(units))
-    jobs = [_Job(i, unit, chosen, str(build)) for i, unit in enumerate(units)]
+    total_bytes = sum(epath.Path(file).stat().length for unit in units for file in unit.files)
+    sample = min(1.0, VOCABULARY_SAMPLE_BYTES / max(total_bytes, 1))
+    jobs = [_Job(i, unit, chosen, sample, str(build)) for i, unit in enumerate(units)]
     _run("reading", scan, jobs, workers, progress)
     _train_tokenizer(build, chosen, jobs, progress)
     _mark_repeats(build, jobs, chosen)
@@ -132,9 +136,12 @@ def _start(output, options, units) -> epath.Path:
 
 @dataclasses.dataclass(frozen=True)
 class _Job:
+    """One unit of work; `sample` is the share of documents that the vocabulary is trained on."""
+
     index: int
     unit: sources.Unit
     options: Options
+    sample: float
     build: str
 
     def file(self, suffix: str) -> epath.Path:
@@ -143,7 +150,7 @@ class _Job:
 
 def _run(name, work, jobs: Iterable[_Job], workers, progress) -> None:
     jobs, start, last = list(jobs), time.monotonic(), 0.0
-    with _pool(workers) as run:
+    with _Workers(workers) as run:
         for done, _ in enumerate(run(work, jobs), 1):
             now = time.monotonic()
             if now - last > 5 or done == len(jobs):
@@ -152,7 +159,7 @@ def _run(name, work, jobs: Iterable[_Job], workers, progress) -> None:
                 last = now
 
 
-class _pool:
+class _Workers:
     """`imap_unordered` over processes; in this process where one worker is enough."""
 
     def __init__(self, workers: int):
@@ -185,25 +192,29 @@ def _is_validation(job: _Job, document: sources.Document) -> bool:
 
 
 def scan(job: _Job) -> None:
-    """Stage 1 of one unit: `.paragraphs.npy` (uint64 hashes in order) and `.words.json`."""
+    """Stage 1 of one unit: `.paragraphs.npy` (uint64 hashes in order) and `.words.json`; that file makes it done."""
     if job.file("words.json").exists():
         return
-    sample = 1.0
-    if job.options.tokenizer == "wordpiece":
-        total = sum(epath.Path(f).stat().length for spec_unit in (job.unit,) for f in spec_unit.files)
-        sample = min(1.0, VOCABULARY_SAMPLE_BYTES / max(total, 1))
-    hashes, sampled, seen = [], [], set()
-    for document, lines in _documents(job, collections.Counter()):
-        digests = [int.from_bytes(hashlib.blake2b(p.encode(), digest_size=8).digest(), "little") for p in lines]
-        hashes += digests
-        if job.options.tokenizer == "wordpiece" and not _is_validation(job, document):
-            if _share(document.id, "vocabulary") < sample:
-                fresh = [p for p, digest in zip(lines, digests, strict=True) if digest not in seen]
-                seen.update(digests)
-                sampled += fresh if job.options.deduplicate else lines
+    hashes = array.array("Q")
+
+    def sampled() -> Iterator[str]:
+        seen = set()
+        for document, lines in _documents(job, collections.Counter()):
+            digests = [int.from_bytes(hashlib.blake2b(p.encode(), digest_size=8).digest(), "little") for p in lines]
+            hashes.extend(digests)
+            if _is_validation(job, document) or _share(document.id, "vocabulary") >= job.sample:
+                continue
+            for paragraph, digest in zip(lines, digests, strict=True):
+                if job.options.deduplicate and digest in seen:
+                    continue
+                seen.add(digest)
+                yield paragraph
+
+    texts = sampled()
+    words = count_words(texts, job.options.lowercase) if job.options.tokenizer == "wordpiece" else {}
+    collections.deque(texts, maxlen=0)  # the hashes are wanted without the words, too
     with job.file("paragraphs.npy").open("wb") as file:
-        np.save(file, np.array(hashes, np.uint64), allow_pickle=False)
-    words = count_words(sampled, job.options.lowercase)
+        np.save(file, np.frombuffer(hashes, np.uint64), allow_pickle=False)
     storage.write_json(job.file("words.json"), dict(sorted(words.items())))
 
 
@@ -244,23 +255,25 @@ def encode(job: _Job) -> None:
     keep = np.load(str(job.file("keep.npy")), allow_pickle=False)
     counts, position = collections.Counter(), 0
     totals = {split: collections.Counter() for split in corpus.SPLITS}
-    records = {split: [] for split in corpus.SPLITS}
-    for document, lines in _documents(job, counts):
-        kept = [line for line, k in zip(lines, keep[position : position + len(lines)], strict=True) if k]
-        counts["repeated_paragraphs"] += len(lines) - len(kept)
-        position += len(lines)
-        record = _encode_document(tokenizer, document, kept, job.unit.source, counts)
-        if record is None:
-            counts["documents_without_text"] += 1
-            continue
-        split = corpus.VALIDATION if _is_validation(job, document) else corpus.TRAIN
-        records[split].append(record)
-        totals[split].update(
-            documents=1, sentences=len(record["sentence_lengths"]), tokens=len(record["token_ids"])
-        )
-    for split, rows in records.items():
-        shards.write(job.file(f"{split}.array_record"), rows)
-    summary = {"splits": {split: dict(total) for split, total in totals.items()}, "counts": dict(sorted(counts.items()))}
+    with contextlib.ExitStack() as stack:
+        writers = {s: stack.enter_context(shards.Writer(job.file(f"{s}.array_record"))) for s in corpus.SPLITS}
+        for document, lines in _documents(job, counts):
+            kept = [line for line, k in zip(lines, keep[position : position + len(lines)], strict=True) if k]
+            counts["repeated_paragraphs"] += len(lines) - len(kept)
+            position += len(lines)
+            record = _encode_document(tokenizer, document, kept, job.unit.source, counts)
+            if record is None:
+                counts["documents_without_text"] += 1
+                continue
+            split = corpus.VALIDATION if _is_validation(job, document) else corpus.TRAIN
+            writers[split].write(record)
+            totals[split].update(
+                documents=1, sentences=len(record["sentence_lengths"]), tokens=len(record["token_ids"])
+            )
+    summary = {
+        "splits": {split: dict(total) for split, total in totals.items()},
+        "counts": dict(sorted(counts.items())),
+    }
     storage.write_json(job.file("encoded.json"), summary)
 
 
@@ -299,9 +312,9 @@ def _finish(output, build, options, jobs) -> None:
             listed.append(
                 {"file": target.name, "records": total["documents"], "bytes": size, "sha256": storage.sha256(target)}
             )
-        splits[split] = {
-            key: sum(total[key] for _, total in rows) for key in ("documents", "sentences", "tokens")
-        } | {"shards": listed}
+        splits[split] = {key: sum(total[key] for _, total in rows) for key in ("documents", "sentences", "tokens")} | {
+            "shards": listed
+        }
     tokenizer = load_tokenizer(build / "tokenizer")
     tokenizer.save(output / "tokenizer")
     shards.write_metadata(output, {split: value["shards"] for split, value in splits.items()})

@@ -4,7 +4,7 @@
 memory-mapped form from it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from etils import epath
@@ -28,17 +28,28 @@ def features():
     )
 
 
-def write(path: epath.PathLike, records: Iterable[dict]) -> int:
-    """Writes one shard; returns its number of records."""
-    from array_record.python import array_record_module
+class Writer:
+    """Writes one shard, a record at a time; a context manager."""
 
-    schema, count = features(), 0
-    writer = array_record_module.ArrayRecordWriter(str(path), "group_size:64")
-    for record in records:
-        writer.write(schema.serialize_example(record))
-        count += 1
-    writer.close()
-    return count
+    def __init__(self, path: epath.PathLike):
+        from array_record.python import array_record_module
+        from tensorflow_datasets.proto import tf_example_pb2
+
+        self._features, self._message = features(), tf_example_pb2.Example
+        # Readers with random access want one record a group.
+        self._writer = array_record_module.ArrayRecordWriter(str(path), "group_size:1")
+
+    def write(self, record: dict) -> None:
+        """Appends a record with the fields of `features`."""
+        encoded = self._features.serialize_example(record)
+        # TFDS writes the fields in the order of a hash table, which differs from process to process.
+        self._writer.write(self._message.FromString(encoded).SerializeToString(deterministic=True))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._writer.close()
 
 
 def read(path: epath.PathLike) -> Iterator[dict]:

@@ -27,7 +27,9 @@ class Embeddings(nn.Module):
         self.word = self.param("word", weights(config, ("vocab", "embed")), (config.vocab_size, size))
         self.segment = self.param("segment", weights(config, ("segments", "embed")), (config.num_segments, size))
         if config.positions == "learned":
-            self.position = self.param("position", weights(config, ("positions", "embed")), (config.max_positions, size))
+            self.position = self.param(
+                "position", weights(config, ("positions", "embed")), (config.max_positions, size)
+            )
         self.layer_norm = LayerNorm(config)
         self.dropout = Dropout(config.dropout)
 

@@ -1,0 +1,1 @@
+from bert_jax.reporting.report import write_report as write_report

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Sequence
 
 import tokenizers
@@ -55,6 +56,10 @@ class WordPieceTokenizer:
         return self._ids[PAD]
 
     @property
+    def unk_id(self) -> int:
+        return self._ids[UNK]
+
+    @property
     def cls_id(self) -> int:
         return self._ids[CLS]
 
@@ -96,6 +101,20 @@ class WordPieceTokenizer:
         """Readable text; special tokens stay visible, word pieces are joined."""
         return self._backend.decoder.decode([self.vocabulary[int(i)] for i in ids])
 
+    @classmethod
+    def from_files(cls, files: dict[str, str]) -> "WordPieceTokenizer":
+        """The tokenizer that `save` wrote, from the content of its files by name.
+
+        Without a `tokenizer_config.json` that says `do_lower_case`, a vocabulary none of whose ordinary pieces has an
+        upper-case letter is taken as uncased.
+        """
+        # Not splitlines(): it also cuts at separators that may be pieces themselves.
+        vocabulary = tuple(line.removesuffix("\r") for line in files["vocab.txt"].removesuffix("\n").split("\n"))
+        lowercase = json.loads(files.get("tokenizer_config.json", "{}")).get("do_lower_case")
+        if lowercase is None:
+            lowercase = not any(c.isupper() for piece in vocabulary if piece[:1] != "[" for c in piece)
+        return cls(vocabulary, bool(lowercase))
+
     def save(self, directory: epath.PathLike) -> None:
         """Writes `vocab.txt` and `tokenizer_config.json`, which `load_tokenizer` and Hugging Face read."""
         directory = epath.Path(directory)
@@ -113,10 +132,7 @@ def normalizer(lowercase: bool) -> tokenizers.normalizers.Normalizer:
 
 
 def load_tokenizer(path: epath.PathLike) -> WordPieceTokenizer:
-    """Opens a `vocab.txt`, or a folder that holds one.
-
-    The case comes from `tokenizer_config.json`'s `do_lower_case`; without that file a vocabulary none of whose
-    ordinary pieces has an upper-case letter is taken as uncased.
+    """Opens a `vocab.txt`, or a folder that holds one; see `from_files` for how its case is known.
 
     Raises:
       TokenizerError: nothing there, or not a WordPiece vocabulary.
@@ -125,12 +141,8 @@ def load_tokenizer(path: epath.PathLike) -> WordPieceTokenizer:
     vocab_file = path / "vocab.txt" if path.is_dir() else path
     if not vocab_file.exists():
         raise TokenizerError(f"No vocabulary at {vocab_file}: give a vocab.txt or a folder that holds one.")
-    text = vocab_file.read_bytes().decode("utf-8")
-    # Not splitlines(): it also cuts at separators that may be pieces themselves.
-    vocabulary = tuple(line.removesuffix("\r") for line in text.removesuffix("\n").split("\n"))
+    files = {"vocab.txt": vocab_file.read_bytes().decode("utf-8")}
     config_file = vocab_file.parent / "tokenizer_config.json"
-    config = storage.read_json(config_file) if config_file.exists() else {}
-    lowercase = config.get("do_lower_case")
-    if lowercase is None:
-        lowercase = not any(c.isupper() for piece in vocabulary if piece[:1] != "[" for c in piece)
-    return WordPieceTokenizer(vocabulary, bool(lowercase))
+    if config_file.exists():
+        files[config_file.name] = config_file.read_text()
+    return WordPieceTokenizer.from_files(files)

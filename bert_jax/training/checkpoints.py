@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
@@ -24,10 +25,13 @@ FORMAT_VERSION = 1
 def checksums(tree: Any) -> dict[str, int]:
     """A 32-bit checksum of each array, by its path; the same on any number of devices."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    sums = _leaf_checksums([leaf for _, leaf in leaves])
-    return {
-        jax.tree_util.keystr(path): int(value) for (path, _), value in zip(leaves, jax.device_get(sums), strict=True)
-    }
+    sums = jax.device_get(_leaf_checksums([leaf for _, leaf in leaves]))
+    return {_name(path): int(value) for (path, _), value in zip(leaves, sums, strict=True)}
+
+
+def _name(path) -> str:
+    """`params/encoder/...`: the same for dataclasses and for the dictionaries that they are read back as."""
+    return "/".join(str(getattr(part, "name", getattr(part, "key", getattr(part, "idx", part)))) for part in path)
 
 
 @jax.jit
@@ -43,6 +47,44 @@ def _leaf_checksums(leaves):
         return (mixed ^ (mixed >> 15)).sum(dtype=jnp.uint32)
 
     return [one(leaf) for leaf in leaves]
+
+
+def _compare(found: dict[str, int], stored: dict[str, int], step: int) -> None:
+    damaged = sorted(name for name in found if found[name] != stored.get(name))
+    if damaged:
+        raise CheckpointError(f"step {step} does not match its checksums in {', '.join(damaged)}")
+
+
+def read_params(directory: epath.PathLike) -> tuple[int, Any, dict[str, str]]:
+    """The newest checkpoint's parameters alone, for use outside training: no mesh, optimiser or data needed.
+
+    Args:
+      directory: a `checkpoints/` folder.
+
+    Returns:
+      The step, the parameters as NumPy arrays by name, and the assets saved with them.
+
+    Raises:
+      CheckpointError: no checkpoint, or a damaged one.
+    """
+    directory = epath.Path(directory).absolute()
+    steps = ocp.utils.checkpoint_steps(directory) if directory.exists() else []
+    if not steps:
+        raise CheckpointError(f"There is no checkpoint in {directory}.")
+    step = max(steps)
+    try:
+        about = ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(directory / str(step) / "about")
+        reader = ocp.PyTreeCheckpointer()
+        wanted = {"params": reader.metadata(directory / str(step) / "state").item_metadata.tree["params"]}
+        arguments = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
+        params = reader.restore(
+            directory / str(step) / "state",
+            args=ocp.args.PyTreeRestore(item=wanted, restore_args=arguments, partial_restore=True),
+        )
+    except Exception as error:  # as many kinds as there are kinds of damage
+        raise CheckpointError(f"step {step} in {directory} cannot be read: {error}") from error
+    _compare(checksums(params), about["checksums"], step)
+    return step, params["params"], about["assets"]
 
 
 class Checkpoints:
@@ -68,8 +110,6 @@ class Checkpoints:
     def save(self, step: int, state: Any) -> None:
         """Starts saving `state`; the arrays may be donated as soon as this returns."""
         about = {"format_version": FORMAT_VERSION, "checksums": checksums(state), "assets": self._assets}
-        # Orbax reads host memory while it writes, and on CPU that is the device's own: it must not be donated.
-        state = jax.tree.map(jnp.copy, state)
         self._manager.save(
             step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about))
         )
@@ -101,7 +141,9 @@ class Checkpoints:
                 (self._directory / str(step)).rename(aside / str(step))
                 self._manager.reload()
         if steps:
-            raise CheckpointError(f"None of the checkpoints {steps} in {self._directory} is whole: start a new workdir.")
+            raise CheckpointError(
+                f"None of the checkpoints {steps} in {self._directory} is whole: start a new workdir."
+            )
         return None
 
     def _restore(self, step: int, like: Any) -> Any:
@@ -113,10 +155,10 @@ class Checkpoints:
             raise CheckpointError(
                 f"step {step} has checkpoint format {about['format_version']}, this version reads {FORMAT_VERSION}"
             )
-        found = checksums(restored["state"])
-        damaged = sorted(name for name in found if found[name] != about["checksums"].get(name))
-        if damaged or len(found) != len(about["checksums"]):
-            raise CheckpointError(f"step {step} does not match its checksums in {', '.join(damaged) or 'its arrays'}")
+        found, stored = checksums(restored["state"]), about["checksums"]
+        if found.keys() != stored.keys():
+            raise CheckpointError(f"step {step} holds other arrays than were saved")
+        _compare(found, stored, step)
         return restored["state"]
 
     def close(self) -> None:

@@ -41,5 +41,5 @@ def read_metrics(directory: epath.PathLike) -> list[dict[str, float]]:
     file = epath.Path(directory) / "metrics.jsonl"
     if not file.exists():
         return []
-    *lines, unfinished = file.read_text().split("\n")
+    *lines, _unfinished = file.read_text().split("\n")
     return [json.loads(line) for line in lines]

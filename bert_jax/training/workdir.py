@@ -1,11 +1,11 @@
 """The folder of one run, and what makes a second start of it the same run.
 
-    workdir/
-      config.json      the complete config, the chosen number of steps included
-      run.json         what else decides the result: the corpus' fingerprint, versions
-      tokenizer/       the vocabulary
-      metrics.jsonl, tensorboard/, checkpoints/
-      report.md, report/      written at the end
+workdir/
+  config.json      the complete config, the chosen number of steps included
+  run.json         what else decides the result: the corpus' fingerprint, versions
+  tokenizer/       the vocabulary
+  metrics.jsonl, tensorboard/, checkpoints/
+  report.md, report/      written at the end
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
 """BERT-base (L=12, H=768).
 
-    python -m experiments.pretrain --config=experiments/configs/base.py --config.data.corpus=DIR --workdir=DIR
+python -m experiments.pretrain --config=experiments/configs/base.py --config.data.corpus=DIR --workdir=DIR
 """
 
 from bert_jax.model.config import ModelConfig

@@ -1,6 +1,6 @@
 """BERT-large (L=24, H=1024).
 
-    python -m experiments.pretrain --config=experiments/configs/large.py --config.data.corpus=DIR --workdir=DIR
+python -m experiments.pretrain --config=experiments/configs/large.py --config.data.corpus=DIR --workdir=DIR
 """
 
 from bert_jax.model.config import ModelConfig

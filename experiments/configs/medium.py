@@ -1,6 +1,6 @@
 """BERT-medium (L=8, H=512).
 
-    python -m experiments.pretrain --config=experiments/configs/medium.py --config.data.corpus=DIR --workdir=DIR
+python -m experiments.pretrain --config=experiments/configs/medium.py --config.data.corpus=DIR --workdir=DIR
 """
 
 from bert_jax.model.config import ModelConfig

@@ -1,6 +1,6 @@
 """BERT-mini (L=4, H=256).
 
-    python -m experiments.pretrain --config=experiments/configs/mini.py --config.data.corpus=DIR --workdir=DIR
+python -m experiments.pretrain --config=experiments/configs/mini.py --config.data.corpus=DIR --workdir=DIR
 """
 
 from bert_jax.model.config import ModelConfig

@@ -1,6 +1,6 @@
 """BERT-small (L=4, H=512).
 
-    python -m experiments.pretrain --config=experiments/configs/small.py --config.data.corpus=DIR --workdir=DIR
+python -m experiments.pretrain --config=experiments/configs/small.py --config.data.corpus=DIR --workdir=DIR
 """
 
 from bert_jax.model.config import ModelConfig

@@ -1,6 +1,6 @@
 """BERT-tiny (L=2, H=128).
 
-    python -m experiments.pretrain --config=experiments/configs/tiny.py --config.data.corpus=DIR --workdir=DIR
+python -m experiments.pretrain --config=experiments/configs/tiny.py --config.data.corpus=DIR --workdir=DIR
 """
 
 from bert_jax.model.config import ModelConfig

@@ -1,0 +1,28 @@
+"""Package metadata. `constraints.txt` holds the versions that were tested together."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="bert_jax",
+    version="0.1.0",
+    description="Pretraining, adapting and understanding BERT-style encoders in JAX",
+    packages=find_packages(include=["bert_jax", "bert_jax.*", "experiments", "experiments.*"]),
+    python_requires=">=3.11",
+    install_requires=[
+        "absl-py",
+        "array-record",
+        "etils[epath]",
+        "flax",
+        "jax",
+        "matplotlib",
+        "numpy>=2.0",
+        "optax",
+        "orbax-checkpoint",
+        "sentencepiece>=0.2.3",
+        "sentencex>=1.0",
+        "tensorboardX",
+        "tensorflow-datasets",
+        "tokenizers",
+    ],
+    extras_require={"test": ["pytest", "pytest-xdist", "ruff", "scipy"]},
+)

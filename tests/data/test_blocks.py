@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from bert_jax.data import blocks
+from bert_jax.data.corpus import Split
+
+
+def make_split(document_lengths, sentence_length=10):
+    sentences = [max(1, n // sentence_length) for n in document_lengths]
+    sentence_starts = np.arange(sum(sentences) + 1) * sentence_length
+    return Split(
+        token_ids=np.zeros(sentence_starts[-1], np.uint16),
+        sentence_starts=sentence_starts,
+        document_starts=np.concatenate([[0], np.cumsum(sentences)]),
+        document_sources=np.zeros(len(sentences), np.int32),
+        token_counts=np.zeros(1),
+    )
+
+
+@pytest.mark.parametrize("lengths", [[50] * 3000, [200_000, 30, 90_000, 10], [10], [400_000]])
+def test_every_sentence_is_in_one_piece_of_one_block(lengths, monkeypatch):
+    monkeypatch.setattr(blocks, "BLOCK_TOKENS", 40_000)
+    split = make_split(lengths)
+    cut = blocks.Blocks(split, seed=0)
+    seen = np.zeros(len(split.sentence_starts) - 1, int)
+    owner = np.repeat(np.arange(split.num_documents), np.diff(split.document_starts))
+    for block in range(len(cut)):
+        pieces = cut.pieces(block)
+        tokens = 0
+        for begin, end, document in zip(pieces.begin, pieces.end, pieces.document, strict=True):
+            assert begin < end
+            assert (owner[begin:end] == document).all()
+            seen[begin:end] += 1
+            tokens += split.sentence_starts[end] - split.sentence_starts[begin]
+        assert tokens == cut.tokens[block]
+    assert (seen == 1).all()
+    assert cut.tokens.sum() == split.num_tokens
+
+
+def test_pieces_of_long_documents_are_bounded():
+    split = make_split([500_000])
+    pieces, _ = blocks.cut(split)
+    lengths = split.sentence_starts[pieces.end] - split.sentence_starts[pieces.begin]
+    assert lengths.max() <= blocks.RUN_TOKENS + 10
+
+
+def test_blocks_are_equal_and_mixed(monkeypatch):
+    monkeypatch.setattr(blocks, "BLOCK_TOKENS", 100_000)
+    split = make_split([50] * 20_000)
+    cut = blocks.Blocks(split, seed=0)
+    assert len(cut) == 10
+    assert cut.tokens.max() - cut.tokens.min() <= 2 * blocks.RUN_TOKENS
+    # A block's documents come from all over the corpus, not from one end of it.
+    middles = [cut.pieces(block).document.mean() for block in range(10)]
+    assert abs(np.array(middles) - 10_000).max() < 5000

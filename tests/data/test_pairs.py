@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+
+from bert_jax.data.blocks import Pieces
+from bert_jax.data.pairs import Examples, _truncate, make_pairs
+
+SEQUENCE = 64
+STREAM = (0, 0, 0, 0)
+
+
+@pytest.fixture(scope="module")
+def text():
+    """Sentence offsets of 2,000 documents of 1 to 30 sentences of 1 to 40 tokens, and the documents as pieces."""
+    rng = np.random.default_rng(0)
+    sentences = rng.integers(1, 31, 2000)
+    starts = np.concatenate([[0], np.cumsum(rng.integers(1, 41, sentences.sum()))])
+    ends = np.cumsum(sentences)
+    return starts, Pieces(ends - sentences, ends, np.arange(2000))
+
+
+@pytest.fixture(scope="module")
+def examples(text):
+    return make_pairs(text[1], text[0], SEQUENCE, 0.1, STREAM)
+
+
+def document_of(token, text):
+    starts, pieces = text
+    return np.searchsorted(starts[pieces.begin], token, side="right") - 1
+
+
+def test_the_same_stream_gives_the_same_pairs(text, examples):
+    again = make_pairs(text[1], text[0], SEQUENCE, 0.1, STREAM)
+    other = make_pairs(text[1], text[0], SEQUENCE, 0.1, (0, 1, 0, 0))
+    np.testing.assert_array_equal(examples.a_start, again.a_start)
+    assert len(other) != len(examples) or (other.b_start != examples.b_start).any()
+    assert len(set(examples.key.tolist())) == len(examples)
+
+
+def test_segments_are_not_empty_fit_and_stay_in_their_documents(text, examples):
+    assert (examples.a_length >= 1).all()
+    assert (examples.b_length >= 1).all()
+    assert (examples.length <= SEQUENCE).all()
+    for start, length in ((examples.a_start, examples.a_length), (examples.b_start, examples.b_length)):
+        np.testing.assert_array_equal(document_of(start, text), document_of(start + length - 1, text))
+
+
+def test_labels_say_where_b_is_from(text, examples):
+    same = document_of(examples.a_start, text) == document_of(examples.b_start, text)
+    np.testing.assert_array_equal(same, ~examples.is_random)
+    follows = ~examples.is_random
+    assert (examples.b_start >= examples.a_start + examples.a_length)[follows].all()
+    # Without truncation B begins exactly where A ends.
+    whole = follows & (examples.length < SEQUENCE)
+    np.testing.assert_array_equal((examples.a_start + examples.a_length)[whole], examples.b_start[whole])
+
+
+def test_drawn_labels_are_half_and_half_and_forced_ones_are_random(examples):
+    assert abs(examples.is_random[examples.is_free].mean() - 0.5) < 0.03
+    assert examples.is_random[~examples.is_free].all()
+    assert examples.is_random.mean() > 0.51  # the known surplus of the released procedure
+
+
+def test_each_sentence_is_used_once_as_a_or_as_next(text, examples):
+    starts, _ = text
+    short = make_pairs(text[1], text[0], 10_000, 0.0, STREAM)  # long rows: nothing is cut
+    used = np.zeros(starts[-1], int)
+    for start, length in zip(short.a_start, short.a_length, strict=True):
+        used[start : start + length] += 1
+    for start, length in zip(short.b_start[~short.is_random], short.b_length[~short.is_random], strict=True):
+        used[start : start + length] += 1
+    assert (used == 1).all()
+
+
+def test_some_documents_are_cut_short(text):
+    lengths = [make_pairs(text[1], text[0], 512, p, STREAM).length.mean() for p in (0.0, 0.5)]
+    assert lengths[1] < 0.8 * lengths[0]
+
+
+def test_a_lone_document_has_no_counted_random_pairs():
+    starts = np.arange(0, 1001, 10)
+    examples = make_pairs(Pieces(np.array([0]), np.array([100]), np.array([0])), starts, SEQUENCE, 0.0, STREAM)
+    assert not (examples.is_free & examples.is_random).any()
+
+
+def test_truncation_takes_from_the_longer_segment_at_either_end():
+    def truncated(a, b, n=4000):
+        full = np.full(n, 1)
+        pair = Examples(full * 0, full * a, full * 1000, full * b, full > 0, full > 0, np.arange(n).astype(np.uint32))
+        return _truncate(pair, 61, STREAM)
+
+    # The loop of google-research/bert: while too long, drop one from the longer, from B where they are equal.
+    for a, b in ((100, 20), (20, 100), (50, 50), (51, 50), (300, 200), (61, 1), (30, 31)):
+        slow_a, slow_b = a, b
+        while slow_a + slow_b > 61:
+            if slow_a > slow_b:
+                slow_a -= 1
+            else:
+                slow_b -= 1
+        cut = truncated(a, b)
+        assert (cut.a_length == slow_a).all()
+        assert (cut.b_length == slow_b).all()
+        lost = a - slow_a
+        front = cut.a_start
+        assert front.min() >= 0
+        assert front.max() <= lost
+        # Each lost token falls at the front with probability one half.
+        assert abs(front.mean() - lost / 2) <= 5 * np.sqrt(lost / 4 / 4000)
+        if lost > 4:
+            assert abs(front.var() / (lost / 4) - 1) < 0.15

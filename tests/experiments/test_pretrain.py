@@ -1,0 +1,106 @@
+"""The script as a user meets it: in a process of its own, killed, told to stop, misspelt."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.tasks.test_pretraining import results
+
+FLAGS = [
+    "--config=experiments/configs/tiny.py",
+    "--config.model.hidden_size=32",
+    "--config.data.sequence_length=64",
+    "--config.train.num_steps=60",
+    "--config.train.batch_size=8",
+    "--config.train.log_every=5",
+    "--config.train.checkpoint_every=7",
+    "--config.eval.every=30",
+    "--config.eval.num_targets=300",
+]
+
+
+def command(corpus_path, workdir, *flags):
+    return [
+        sys.executable,
+        "-m",
+        "experiments.pretrain",
+        *FLAGS,
+        f"--config.data.corpus={corpus_path}",
+        f"--workdir={workdir}",
+        *flags,
+    ]
+
+
+@pytest.fixture(scope="module")
+def straight(corpus, corpus_path, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("script") / "straight"
+    subprocess.run(command(corpus_path, workdir), check=True, capture_output=True)
+    return workdir
+
+
+def start_and_wait_for_step(corpus_path, workdir, step):
+    process = subprocess.Popen(command(corpus_path, workdir), stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    metrics = workdir / "metrics.jsonl"
+    while time.monotonic() < deadline and process.poll() is None:
+        if metrics.exists() and f'"step": {step}' in metrics.read_text():
+            return process
+        time.sleep(0.01)
+    return process
+
+
+def test_killed_three_times_it_ends_like_the_straight_run(straight, corpus_path, tmp_path):
+    rng, kills = random.Random(time.time_ns()), 0
+    for step in (5, 25, 45):
+        process = start_and_wait_for_step(corpus_path, tmp_path / "run", step)
+        delay = rng.uniform(0, 0.3)
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+    assert kills >= 2, "the runs ended before they could be killed"
+    subprocess.run(command(corpus_path, tmp_path / "run"), check=True, capture_output=True)
+    assert results(tmp_path / "run") == results(straight)
+
+
+def test_sigterm_saves_and_the_same_command_goes_on(straight, corpus_path, tmp_path):
+    process = start_and_wait_for_step(corpus_path, tmp_path / "run", 10)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 0
+    saved = max(int(p.name) for p in (tmp_path / "run" / "checkpoints").iterdir() if p.name.isdigit())
+    assert 10 <= saved < 60
+    done = subprocess.run(command(corpus_path, tmp_path / "run"), check=True, capture_output=True, text=True)
+    assert f"going on after step {saved}" in done.stderr
+    assert results(tmp_path / "run") == results(straight)
+    again = subprocess.run(command(corpus_path, tmp_path / "run"), check=True, capture_output=True, text=True)
+    assert "This run is finished: 60 of 60 steps." in again.stderr
+
+
+def test_the_report_is_written(straight):
+    report = (straight / "report.md").read_text()
+    for part in ("## Held-out scores", "word frequencies", "majority", "## Filled masks", "curves.png", "## Settings"):
+        assert part in report
+    assert (straight / "report" / "curves.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--config.model.num_layrs=3"], "Did you mean: config.model.num_layers"),
+        (["--config.train.batch_size=many"], "'many' is not int"),
+        (["--config.model.num_heads=3"], "does not divide"),
+        (["--config.data.corpus=nowhere"], "There is no corpus at nowhere"),
+        (["--config=experiments/configs/none.py"], "is not a file"),
+        (["--config.train.num_steps=none"], "Give either train.num_steps or train.time_budget"),
+        (["--workdir=/proc/run"], "cannot be made"),
+    ],
+)
+def test_mistakes_end_in_a_sentence(corpus_path, tmp_path, flags, message):
+    done = subprocess.run(command(corpus_path, tmp_path / "run", *flags), capture_output=True, text=True)
+    assert done.returncode not in (0, -signal.SIGKILL)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run" / "checkpoints").exists()

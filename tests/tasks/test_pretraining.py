@@ -1,0 +1,221 @@
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from bert_jax.data.corpus import open_corpus
+from bert_jax.data.prepare import prepare_corpus
+from bert_jax.errors import ConfigError
+from bert_jax.tasks import pretraining
+from bert_jax.tasks.pretraining import PretrainingConfig, baselines, check_config, pretrain, set_up, unigram_loss
+from bert_jax.training import loop
+from bert_jax.training.checkpoints import read_params
+from bert_jax.training.metrics import read_metrics
+
+TIMES = ("train/tokens_per_second", "train/data_wait")
+
+
+def results(workdir):
+    """Every logged value but the times, and the checksums of the last checkpoint: what must be equal bit for bit."""
+    rows = [{k: v for k, v in row.items() if k not in TIMES} for row in read_metrics(workdir)]
+    last = max(int(p.name) for p in (workdir / "checkpoints").iterdir() if p.name.isdigit())
+    about = json.loads((workdir / "checkpoints" / str(last) / "about" / "metadata").read_text())
+    return rows, last, about["checksums"]
+
+
+@pytest.fixture(scope="module")
+def straight(corpus, corpus_path, tmp_path_factory):
+    """A run that nobody interrupts."""
+    workdir = tmp_path_factory.mktemp("runs") / "straight"
+    config = PretrainingConfig()
+    shrink(config, corpus_path)
+    pretrain(config, workdir)
+    return workdir
+
+
+def shrink(config, corpus_path):
+    config.model = dataclasses.replace(config.model, num_layers=2, hidden_size=32, num_heads=2, max_positions=64)
+    config.data = dataclasses.replace(config.data, corpus=corpus_path, sequence_length=64, max_examples=4)
+    config.train = dataclasses.replace(
+        config.train, num_steps=12, batch_size=8, log_every=1, checkpoint_every=4, time_budget=None
+    )
+    config.eval = dataclasses.replace(config.eval, every=6, num_targets=300)
+
+
+def test_logs_every_promised_value(straight):
+    rows = {row["step"]: {} for row in read_metrics(straight)}
+    for row in read_metrics(straight):
+        rows[row["step"]] |= row
+    assert sorted(rows) == list(range(1, 13))
+    for name in ("loss", "mlm_loss", "nsp_loss", "nsp_accuracy", "grad_norm", "learning_rate", *TIMES):
+        name = name.removeprefix("train/")
+        assert all(f"train/{name}" in row for row in rows.values()), name
+    for name in ("mlm_loss", "mlm_accuracy", "nsp_accuracy", "nsp_majority", "unigram_mlm_loss"):
+        assert [step for step in rows if f"eval/{name}" in rows[step]] == [6, 12]
+    assert rows[12]["eval/nsp_majority"] == 0.5
+    assert all(0 <= row["train/data_wait"] <= 1 for row in rows.values())
+    for row in rows.values():
+        assert row["train/loss"] == pytest.approx(row["train/mlm_loss"] + row["train/nsp_loss"], rel=1e-6)
+
+
+def test_the_workdir_holds_what_is_promised(straight, corpus):
+    assert {"config.json", "run.json", "metrics.jsonl", "tensorboard", "tokenizer", "checkpoints"} <= {
+        p.name for p in straight.iterdir()
+    }
+    config = json.loads((straight / "config.json").read_text())
+    assert config["model"]["vocab_size"] == corpus.tokenizer.vocab_size
+    assert config["train"]["num_steps"] == 12
+    assert sorted(p.name for p in (straight / "checkpoints").iterdir() if p.name.isdigit()) == ["12", "4", "8"]
+    _, _, assets = read_params(straight / "checkpoints")
+    assert assets["tokenizer/vocab.txt"] == (straight / "tokenizer" / "vocab.txt").read_text()
+
+
+@pytest.mark.parametrize("stops", [(1,), (4,), (5, 6, 11)])
+def test_an_interrupted_run_ends_like_a_straight_one(straight, corpus_path, tmp_path, stops):
+    config = PretrainingConfig()
+    shrink(config, corpus_path)
+    for stop in (*stops, None):
+        config.train.stop_after = stop
+        pretrain(config, tmp_path / "run")
+    assert results(tmp_path / "run") == results(straight)
+
+
+def test_a_crash_between_checkpoints_ends_like_a_straight_run(straight, corpus_path, tmp_path, monkeypatch):
+    """The lines after the last checkpoint are written twice, and read once."""
+    config = PretrainingConfig()
+    shrink(config, corpus_path)
+    evaluate = pretraining.evaluate
+    calls = []
+
+    def breaks_at_step_6(*args):
+        calls.append(1)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return evaluate(*args)
+
+    monkeypatch.setattr(pretraining, "evaluate", breaks_at_step_6)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(config, tmp_path / "run")
+    assert read_metrics(tmp_path / "run")[-1]["step"] == 6
+    pretrain(config, tmp_path / "run")
+    assert results(tmp_path / "run") == results(straight)
+
+
+def test_a_finished_run_stays_as_it_is(straight, corpus_path):
+    config = PretrainingConfig()
+    shrink(config, corpus_path)
+    before = (straight / "metrics.jsonl").read_text()
+    scores = pretrain(config, straight)
+    assert scores["step"] == 12
+    assert (straight / "metrics.jsonl").read_text() == before
+
+
+def test_another_seed_is_another_run(straight, corpus_path, tmp_path):
+    config = PretrainingConfig()
+    shrink(config, corpus_path)
+    config.train.seed = 1
+    pretrain(config, tmp_path / "run")
+    mine, theirs = results(tmp_path / "run"), results(straight)
+    assert mine[0][0]["train/loss"] != theirs[0][0]["train/loss"]
+    assert mine[2] != theirs[2]
+
+
+def test_another_config_or_corpus_is_refused(straight, corpus_path, jsonl_files, tmp_path):
+    config = PretrainingConfig()
+    shrink(config, corpus_path)
+    config.optimizer.learning_rate = 3.0
+    config.model.num_layers = 1
+    with pytest.raises(ConfigError, match=r"num_layers was 2 and is 1; optimizer\.learning_rate was 0\.0001 and is 3"):
+        pretrain(config, straight)
+    shrink(config := PretrainingConfig(), str(tmp_path / "other"))
+    prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / "other", vocab_size=300, num_workers=1, validation_fraction=0.1)
+    with pytest.raises(ConfigError, match="other data"):
+        pretrain(config, straight)
+
+
+def test_a_time_budget_chooses_the_steps_once(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretraining.budget, "MEASURED_SECONDS", 0.5)
+    config.train.num_steps, config.train.time_budget = None, 8.0
+    config.train.stop_after = 3
+    pretrain(config, tmp_path / "run")
+    chosen = json.loads((tmp_path / "run" / "config.json").read_text())["train"]["num_steps"]
+    assert chosen > 3
+    monkeypatch.setattr(pretraining.budget, "choose_num_steps", lambda *_: 1 / 0)
+    config.train.stop_after = 6
+    pretrain(config, tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["train"]["num_steps"] == chosen
+    # The measurement left no trace: the same run with the number given is equal.
+    straight = dataclasses.replace(config.train, num_steps=chosen, time_budget=None)
+    pretrain(dataclasses.replace(config, train=straight), tmp_path / "given")
+    left, right = results(tmp_path / "run"), results(tmp_path / "given")
+    assert left[0] == right[0]
+    assert left[2] == right[2]
+
+
+def test_it_learns(config, tmp_path):
+    config.train.num_steps, config.eval.every = 400, 400
+    config.train.log_every = config.train.checkpoint_every = 100
+    config.optimizer.learning_rate = 5e-3
+    config.model.initializer_range = 0.1
+    scores = pretrain(config, tmp_path / "run")
+    assert scores["eval/mlm_loss"] < scores["eval/unigram_mlm_loss"] - 0.3
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(config, tmp_path):
+    config.optimizer.learning_rate = 1e30
+    config.optimizer.clip_norm = 0.0
+    config.train.log_every = 1
+    with pytest.raises(loop.TrainingError, match=r"lower optimizer\.learning_rate"):
+        pretrain(config, tmp_path / "run")
+    _, params, _ = (
+        read_params(tmp_path / "run" / "checkpoints")
+        if any(p.name.isdigit() for p in (tmp_path / "run" / "checkpoints").iterdir())
+        else (0, {}, {})
+    )
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
+    assert read_metrics(tmp_path / "run")
+
+
+def test_a_stop_is_asked_for_after_each_step(config, tmp_path):
+    asked = []
+    assert pretrain(config, tmp_path / "run", should_stop=lambda: bool(asked.append(1)) or len(asked) == 3) == {}
+    assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir() if p.name.isdigit()] == ["3"]
+
+
+def test_all_problems_are_told_at_once(config):
+    config.model.num_heads = 5
+    config.data.sequence_length = 128
+    config.train.time_budget = 3.0
+    with pytest.raises(ConfigError) as error:
+        check_config(config)
+    assert len(str(error.value).split("\n")) == 3
+
+
+def test_a_vocabulary_larger_than_the_models_is_refused(config):
+    config.model.vocab_size = 100
+    with pytest.raises(ConfigError, match="smaller than the corpus' vocabulary of 300"):
+        set_up(config)
+
+
+def test_unigram_loss_is_that_of_add_one_counts(config):
+    counts = np.array([9, 0, 3, 5])
+    batch = {"masked_targets": np.array([[1, 2, 3, 0]]), "masked_weights": np.array([[1, 1, 1, 0]])}
+    # specials (0) have no share: 1 + 4 + 6 = 11
+    assert unigram_loss([batch], counts, (0,)) == pytest.approx(-np.log([1 / 11, 4 / 11, 6 / 11]).mean())
+
+
+def test_baselines_are_those_of_the_held_out_set(config):
+    run = set_up(config)
+    found = baselines(run.held_out, open_corpus(config.data.corpus))
+    assert found["eval/nsp_majority"] == 0.5
+    assert 3 < found["eval/unigram_mlm_loss"] < np.log(300)
+
+
+def test_the_batch_on_the_device_is_that_of_the_step(config):
+    run = set_up(config)
+    placed, tokens = run.training_batch(3)
+    expected = run.batches.batch(3)
+    assert tokens == (expected["sequence_ids"] > 0).sum()
+    jax.tree.map(np.testing.assert_array_equal, placed, expected)
