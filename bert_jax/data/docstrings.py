@@ -72,16 +72,13 @@ def read(file: str) -> Iterator[tuple[str, str]]:
         return  # a template or a file for another Python: no text to be had
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     texts = [doc for node in ast.walk(tree) if isinstance(node, kinds) and (doc := ast.get_docstring(node))]
-    lines = [line for doc in texts for paragraph in re.split(r"\n\s*\n", doc) if (line := _prose(paragraph))]
+    lines = [line for doc in texts for paragraph in re.split(r"\n\s*\n", doc) if (line := _one_line(paragraph))]
     roots = (sysconfig.get_paths()["purelib"], sysconfig.get_paths()["stdlib"])
     root = next(root for root in roots if file.startswith(root + os.sep))
     yield os.path.relpath(file, root), "\n".join(lines)
 
 
-def _prose(paragraph: str) -> str:
-    """One paragraph as one line; empty where it is interpreter sessions, rules or tables rather than prose."""
-    lines = [line.strip() for line in paragraph.split("\n")]
-    if any(line.startswith(">>>") for line in lines):
-        return ""
-    lines = [line for line in lines if line and not re.fullmatch(r"[-=~^*#+|_.\s]+", line)]
-    return " ".join(" ".join(lines).split())
+def _one_line(paragraph: str) -> str:
+    """A paragraph without its line breaks; rules such as `-----` under headings are left out."""
+    lines = (line.strip() for line in paragraph.split("\n"))
+    return " ".join(" ".join(line for line in lines if not re.fullmatch(r"[-=~^*#+|_.\s]*", line)).split())

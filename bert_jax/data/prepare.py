@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
-from absl import logging
 from etils import epath
 
 from bert_jax import storage
@@ -335,4 +334,3 @@ def _finish(output, build, options, jobs) -> None:
         "splits": splits,
     }
     storage.write_json(output / "manifest.json", manifest)
-    logging.info("wrote %s", output)

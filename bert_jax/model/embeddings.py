@@ -39,5 +39,7 @@ class Embeddings(nn.Module):
         if self.config.positions == "learned":
             x += jnp.take(self.position, batch["position_ids"], axis=0)
         elif self.config.positions == "sinusoidal":
-            x += sinusoids(batch["position_ids"], self.config.hidden_size)
+            # As spread as the word table at its start (a sine's deviation is 1/√2): at full size they drown the words.
+            scale = self.config.initializer_range * 2**0.5
+            x += scale * sinusoids(batch["position_ids"], self.config.hidden_size)
         return self.dropout(self.layer_norm(x), keys)

@@ -101,13 +101,13 @@ def make_loss_fn(model: BertForPretraining):
     return loss_fn
 
 
-def unigram_loss(batches: list[Batch], token_counts: np.ndarray, special_ids: tuple[int, ...]) -> float:
+def unigram_loss(batches: list[Batch], token_counts: np.ndarray, frame_ids: tuple[int, ...]) -> float:
     """Cross-entropy, in nats, of the batches' targets under the training split's token counts.
 
-    Special tokens have no share; each other token is counted once more than it occurs.
+    Special tokens, which are never targets, have no share; each other token counts once more than it occurs.
     """
     counts = np.asarray(token_counts, np.float64) + 1
-    counts[list(special_ids)] = 0
+    counts[list(frame_ids)] = 0
     targets = np.concatenate([b["masked_targets"][b["masked_weights"] > 0] for b in batches])
     return float(-np.log(counts[targets] / counts.sum()).mean())
 
@@ -118,7 +118,7 @@ def baselines(batches: list[Batch], corpus: Corpus) -> dict[str, float]:
     share = float(labels.mean()) if len(labels) else 0.0
     return {
         "eval/nsp_majority": max(share, 1 - share),
-        "eval/unigram_mlm_loss": unigram_loss(batches, corpus.train.token_counts, corpus.tokenizer.special_ids),
+        "eval/unigram_mlm_loss": unigram_loss(batches, corpus.train.token_counts, corpus.tokenizer.frame_ids),
     }
 
 
@@ -188,7 +188,8 @@ def set_up(config: PretrainingConfig) -> Pretraining:
         )
     size = config.train.batch_size
     batches = Batches(corpus.train, corpus.tokenizer, config.data, config.train.seed, size)
-    held_out = evaluation_batches(corpus, config.data, config.eval.seed, size, config.eval.num_targets)
+    scored = dataclasses.replace(config.data, mask_rate=config.eval.mask_rate)
+    held_out = evaluation_batches(corpus, scored, config.eval.seed, size, config.eval.num_targets)
     for batch in (held_out[0], batches.batch(0)):
         check(batch, config.model.vocab_size)
     return Pretraining(config, corpus, BertForPretraining(config.model), mesh, batches, held_out)

@@ -73,8 +73,13 @@ class WordPieceTokenizer:
 
     @property
     def special_ids(self) -> tuple[int, ...]:
-        """Ids that are never masked, never predicted and never drawn as random replacements."""
+        """Ids that are never drawn as random replacements."""
         return tuple(sorted(self._ids[token] for token in SPECIAL_TOKENS))
+
+    @property
+    def frame_ids(self) -> tuple[int, ...]:
+        """Ids that no text has: all special ones but [UNK], which stands for words the vocabulary cannot spell."""
+        return tuple(i for i in self.special_ids if i != self.unk_id)
 
     @property
     def sha256(self) -> str:

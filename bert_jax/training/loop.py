@@ -52,13 +52,14 @@ class EvalConfig:
 
     every: int = 1000  # steps; also after the last one
     num_targets: int = 20_000  # masked tokens at least
+    mask_rate: float = 0.15  # share of tokens to predict; of its own, so that runs of any data.mask_rate compare
     seed: int = 0  # of its pairs and masks; the same for runs that are to be compared
 
     def problems(self) -> list[str]:
         """Sentences about what cannot work."""
         return [
             f"eval.{name}={getattr(self, name)} must be above 0."
-            for name in ("every", "num_targets")
+            for name in ("every", "num_targets", "mask_rate")
             if getattr(self, name) <= 0
         ]
 

@@ -1,4 +1,4 @@
-"""BERT-base (L=12, H=768).
+"""BERT-base: 12 layers, width 768, 12 heads; otherwise the released recipe's numbers, phase one (Devlin et al. 2018).
 
 python -m experiments.pretrain --config=experiments/configs/base.py --config.data.corpus=DIR --workdir=DIR
 """
@@ -8,6 +8,7 @@ from bert_jax.tasks.pretraining import PretrainingConfig
 
 
 def get_config() -> PretrainingConfig:
-    config = PretrainingConfig(model=ModelConfig(num_layers=12, hidden_size=768, num_heads=12))
+    config = PretrainingConfig()
+    config.model = ModelConfig(num_layers=12, hidden_size=768, num_heads=12)
     config.train.num_steps = 1_000_000
     return config

@@ -1,4 +1,4 @@
-"""BERT-large (L=24, H=1024).
+"""BERT-large: 24 layers, width 1024, 16 heads; otherwise the released recipe's numbers, phase one (Devlin et al. 2018).
 
 python -m experiments.pretrain --config=experiments/configs/large.py --config.data.corpus=DIR --workdir=DIR
 """
@@ -8,6 +8,7 @@ from bert_jax.tasks.pretraining import PretrainingConfig
 
 
 def get_config() -> PretrainingConfig:
-    config = PretrainingConfig(model=ModelConfig(num_layers=24, hidden_size=1024, num_heads=16))
+    config = PretrainingConfig()
+    config.model = ModelConfig(num_layers=24, hidden_size=1024, num_heads=16)
     config.train.num_steps = 1_000_000
     return config

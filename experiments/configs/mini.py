@@ -1,4 +1,4 @@
-"""BERT-mini (L=4, H=256).
+"""BERT-mini: 4 layers, width 256, 4 heads; otherwise the released recipe's numbers, phase one (Devlin et al. 2018).
 
 python -m experiments.pretrain --config=experiments/configs/mini.py --config.data.corpus=DIR --workdir=DIR
 """
@@ -8,6 +8,7 @@ from bert_jax.tasks.pretraining import PretrainingConfig
 
 
 def get_config() -> PretrainingConfig:
-    config = PretrainingConfig(model=ModelConfig(num_layers=4, hidden_size=256, num_heads=4))
+    config = PretrainingConfig()
+    config.model = ModelConfig(num_layers=4, hidden_size=256, num_heads=4)
     config.train.num_steps = 1_000_000
     return config

@@ -1,6 +1,10 @@
 """A small BERT in minutes on two cores; `bash launch/local.sh` runs it on the docstrings of the machine's own Python.
 
-python -m experiments.pretrain --config=experiments/configs/quickstart.py --config.data.corpus=DIR --workdir=DIR
+    python -m experiments.pretrain --config=experiments/configs/quickstart.py --config.data.corpus=DIR --workdir=DIR
+
+Where it leaves the released recipe, it does so because a narrow model has minutes, not days: a wider initialiser and
+sinusoidal positions let attention find its neighbours early (at 0.02 a width of 128 starts with nearly uniform
+attention), small batches give more steps, a quarter of the tokens is predicted, and nothing is dropped.
 """
 
 from bert_jax.model.config import ModelConfig
@@ -8,13 +12,25 @@ from bert_jax.tasks.pretraining import PretrainingConfig
 
 
 def get_config() -> PretrainingConfig:
-    config = PretrainingConfig(model=ModelConfig(num_layers=2, hidden_size=128, num_heads=2, pooling="max"))
+    config = PretrainingConfig()
+    config.model = ModelConfig(
+        num_layers=2,
+        hidden_size=128,
+        num_heads=2,
+        positions="sinusoidal",
+        activation="gelu_tanh",
+        pooling="max",
+        initializer_range=0.08,
+        dropout=0.0,
+        attention_dropout=0.0,
+    )
     config.data.pairs = "balanced"
-    config.optimizer.learning_rate = 2e-3
-    config.optimizer.warmup_ratio = 0.1
-    config.train.time_budget = 500.0
-    config.train.batch_size = 32
-    config.train.log_every = 20
-    config.train.checkpoint_every = 200
-    config.eval.every = 200
+    config.data.mask_rate = 0.25
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.warmup_ratio = 0.05
+    config.train.time_budget = 540.0
+    config.train.batch_size = 8
+    config.train.log_every = 50
+    config.train.checkpoint_every = 500
+    config.eval.every = 1000
     return config

@@ -1,4 +1,4 @@
-"""BERT-small (L=4, H=512).
+"""BERT-small: 4 layers, width 512, 8 heads; otherwise the released recipe's numbers, phase one (Devlin et al. 2018).
 
 python -m experiments.pretrain --config=experiments/configs/small.py --config.data.corpus=DIR --workdir=DIR
 """
@@ -8,6 +8,7 @@ from bert_jax.tasks.pretraining import PretrainingConfig
 
 
 def get_config() -> PretrainingConfig:
-    config = PretrainingConfig(model=ModelConfig(num_layers=4, hidden_size=512, num_heads=8))
+    config = PretrainingConfig()
+    config.model = ModelConfig(num_layers=4, hidden_size=512, num_heads=8)
     config.train.num_steps = 1_000_000
     return config

@@ -1,4 +1,4 @@
-"""BERT-tiny (L=2, H=128).
+"""BERT-tiny: 2 layers, width 128, 2 heads; otherwise the released recipe's numbers, phase one (Devlin et al. 2018).
 
 python -m experiments.pretrain --config=experiments/configs/tiny.py --config.data.corpus=DIR --workdir=DIR
 """
@@ -8,6 +8,7 @@ from bert_jax.tasks.pretraining import PretrainingConfig
 
 
 def get_config() -> PretrainingConfig:
-    config = PretrainingConfig(model=ModelConfig(num_layers=2, hidden_size=128, num_heads=2))
+    config = PretrainingConfig()
+    config.model = ModelConfig(num_layers=2, hidden_size=128, num_heads=2)
     config.train.num_steps = 1_000_000
     return config

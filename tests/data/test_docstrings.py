@@ -17,11 +17,12 @@ def test_packages_are_held_out_whole():
     assert not any("tests" in f.split(os.sep) for files, _ in groups for f in files)
 
 
-def test_reads_prose_and_leaves_code_out():
+def test_reads_paragraphs_as_lines():
     ((name, text),) = docstrings.read(json.__file__)
     assert name == os.path.join("json", "__init__.py")
     assert "JSON (JavaScript Object Notation)" in text
-    assert ">>>" not in text
+    assert ">>> json.loads" in text
+    assert docstrings._one_line("Title\n=====\n  and\n  more") == "Title and more"
 
 
 def test_files_that_do_not_parse_have_no_document(tmp_path):
