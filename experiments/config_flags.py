@@ -88,8 +88,10 @@ def run(main: Callable[[Any], Any]) -> None:
 
 
 def _config_argument(argv: list[str]) -> str | None:
+    """The value of the last `--config`, as absl would take it."""
+    found = None
     for i, argument in enumerate(argv):
         name, equals, value = argument.lstrip("-").partition("=")
         if argument.startswith("-") and name == "config":
-            return value if equals else (argv[i + 1] if i + 1 < len(argv) else None)
-    return None
+            found = value if equals else (argv[i + 1] if i + 1 < len(argv) else None)
+    return found

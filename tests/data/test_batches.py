@@ -116,9 +116,9 @@ def test_masks_do_not_depend_on_packing(corpus):
 def test_packing_fills_rows(corpus):
     fill = {}
     for slots in (1, 4):
-        source = make(corpus, sequence_length=256, max_examples=slots, short_probability=1.0)
+        source = make(corpus, sequence_length=128, max_examples=slots, short_probability=1.0)
         fill[slots] = np.mean([(source.batch(step)["sequence_ids"] > 0).mean() for step in range(20)])
-    assert fill[4] > 0.95 > 0.8 > fill[1]
+    assert fill[4] > 0.95 > 0.6 > fill[1]
 
 
 def test_an_epoch_repeats_no_example_and_the_next_one_draws_anew(batches):

@@ -24,7 +24,7 @@ def test_rows_hold_every_example_once_within_all_limits(count, sequence, slots):
 
 def test_short_examples_fill_rows():
     rng = np.random.default_rng(1)
-    lengths = np.clip(rng.lognormal(4, 0.8, 20_000).astype(int), 8, 512)
+    lengths = np.clip(rng.lognormal(5, 0.7, 20_000).astype(int), 8, 512)
     rows = pack(lengths, num_predictions(lengths, 0.15, 80, 3), rng.permutation(20_000), 512, 80, 16)
     assert lengths.sum() / (512 * len(rows)) > 0.97
 

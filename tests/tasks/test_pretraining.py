@@ -155,10 +155,13 @@ def test_a_time_budget_chooses_the_steps_once(config, tmp_path, monkeypatch):
 
 
 def test_it_learns(config, tmp_path):
-    config.train.num_steps, config.eval.every = 400, 400
-    config.train.log_every = config.train.checkpoint_every = 100
-    config.optimizer.learning_rate = 5e-3
-    config.model.initializer_range = 0.1
+    config.model = dataclasses.replace(
+        config.model, hidden_size=64, positions="sinusoidal", initializer_range=0.1, dropout=0.0, attention_dropout=0.0
+    )
+    config.train.num_steps, config.eval.every = 600, 600
+    config.train.log_every = config.train.checkpoint_every = 200
+    config.optimizer.learning_rate, config.optimizer.warmup_ratio = 3e-3, 0.05
+    config.data.short_probability = 0.1
     scores = pretrain(config, tmp_path / "run")
     assert scores["eval/mlm_loss"] < scores["eval/unigram_mlm_loss"] - 0.3
 
