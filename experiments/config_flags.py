@@ -63,7 +63,6 @@ class _FieldParser(flags.ArgumentParser):
 def run(main: Callable[[Any], Any]) -> None:
     """Runs `main(config)` as an absl app with a `--config` flag and a flag for each of its fields."""
     flags.DEFINE_string("config", None, "Config file, with :variant where it has some.")
-    flags.FLAGS.set_default("verbosity", logging.WARNING)  # libraries are chatty at INFO; progress is printed anyway
 
     def parse(argv: list[str]) -> list[str]:
         spec = _config_argument(argv)
@@ -76,6 +75,8 @@ def run(main: Callable[[Any], Any]) -> None:
                 _FieldParser(plain, optional), f"config.{name}", value, "a config field", serializer=serializer
             )
         rest = app.parse_flags_with_usage(argv)
+        if not flags.FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.WARNING)  # libraries are chatty at INFO; progress is printed anyway
         if config is None:
             raise ConfigError("Give --config: one of experiments/configs/*.py.")
         for name in names:
