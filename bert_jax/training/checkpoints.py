@@ -68,23 +68,23 @@ def read_params(directory: epath.PathLike) -> tuple[int, Any, dict[str, str]]:
       CheckpointError: no checkpoint, or a damaged one.
     """
     directory = epath.Path(directory).absolute()
-    steps = ocp.utils.checkpoint_steps(directory) if directory.exists() else []
-    if not steps:
+    handlers = {"state": ocp.PyTreeCheckpointHandler(), "about": ocp.JsonCheckpointHandler()}
+    options = ocp.CheckpointManagerOptions(create=False, save_root_metadata=False)
+    if not directory.exists():
         raise CheckpointError(f"There is no checkpoint in {directory}.")
-    step = max(steps)
-    try:
-        about = ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(directory / str(step) / "about")
-        reader = ocp.PyTreeCheckpointer()
-        wanted = {"params": reader.metadata(directory / str(step) / "state").item_metadata.tree["params"]}
-        arguments = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
-        params = reader.restore(
-            directory / str(step) / "state",
-            args=ocp.args.PyTreeRestore(item=wanted, restore_args=arguments, partial_restore=True),
-        )
-    except Exception as error:  # as many kinds as there are kinds of damage
-        raise CheckpointError(f"step {step} in {directory} cannot be read: {error}") from error
-    _compare(checksums(params), about["checksums"], step)
-    return step, params["params"], about["assets"]
+    with ocp.CheckpointManager(directory, options=options, item_handlers=handlers) as manager:
+        step = manager.latest_step()
+        if step is None:
+            raise CheckpointError(f"There is no checkpoint in {directory}.")
+        try:
+            wanted = {"params": manager.item_metadata(step)["state"].tree["params"]}
+            arguments = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
+            state = ocp.args.PyTreeRestore(item=wanted, restore_args=arguments, partial_restore=True)
+            restored = manager.restore(step, args=ocp.args.Composite(state=state, about=ocp.args.JsonRestore()))
+        except Exception as error:  # as many kinds as there are kinds of damage
+            raise CheckpointError(f"step {step} in {directory} cannot be read: {error}") from error
+    _compare(checksums(restored["state"]), restored["about"]["checksums"], step)
+    return step, restored["state"]["params"], restored["about"]["assets"]
 
 
 class Checkpoints:

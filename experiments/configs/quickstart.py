@@ -2,6 +2,9 @@
 
     python -m experiments.pretrain --config=experiments/configs/quickstart.py --config.data.corpus=DIR --workdir=DIR
 
+Measured on two cores: 11 minutes with installation and corpus, 12,546 steps at 24,000 tokens a second; held-out
+masked-language-model loss 4.975 nats (word frequencies: 6.472), next-sentence accuracy 0.633 (majority: 0.500).
+
 Where it leaves the released recipe, it does so because a narrow model has minutes, not days: a wider initialiser and
 sinusoidal positions let attention find its neighbours early (at 0.02 a width of 128 starts with nearly uniform
 attention), small batches give more steps, a quarter of the tokens is predicted, and nothing is dropped.
