@@ -17,6 +17,7 @@ from bert_jax.data import draws, masking, packing
 from bert_jax.data.blocks import Blocks
 from bert_jax.data.draws import Purpose
 from bert_jax.data.pairs import NUM_SPECIAL, Examples, make_pairs
+from bert_jax.errors import CorpusError
 from bert_jax.tokenization import WordPieceTokenizer
 
 PAIRS = ("bert", "balanced")
@@ -268,6 +269,9 @@ def evaluation_batches(
     Only pairs whose label was drawn count for next-sentence prediction (a pair forced to be random is told by its
     length), and as many of each label: the weights of the others are 0. A small split is gone through several times,
     with other pairs and masks each time.
+
+    Raises:
+      CorpusError: the held-out documents are too few or too short for pairs.
     """
     source = Batches(
         corpus.validation, corpus.tokenizer, dataclasses.replace(config, pairs="balanced"), seed, batch_size
@@ -280,6 +284,12 @@ def evaluation_batches(
     labels = np.stack([batch["nsp_labels"] for batch in batches])
     counted = [np.flatnonzero((weights.ravel() > 0) & (labels.ravel() == label)) for label in (0, 1)]
     kept = min(map(len, counted))
+    if not kept:
+        raise CorpusError(
+            f"The {corpus.validation.num_documents} held-out documents give no sentence pairs of both kinds within"
+            f" {config.sequence_length} tokens: hold out at least two documents of several sentences each, with"
+            f" --validation_fraction when the corpus is prepared, or use a longer data.sequence_length."
+        )
     for places in counted:
         order = draws.permutation(len(places), seed, Purpose.EVALUATION)
         weights.ravel()[places[order[kept:]]] = 0

@@ -227,6 +227,11 @@ def _train_tokenizer(build, options, jobs, progress) -> None:
     words = collections.Counter()
     for job in jobs:
         words.update(storage.read_json(job.file("words.json")))
+    if not words:
+        raise CorpusError(
+            f"The sources hold no text to train on: give more documents, or hold out fewer"
+            f" (validation_fraction is {options.validation_fraction})."
+        )
     train_wordpiece(words, options.vocab_size, lowercase=options.lowercase).save(build / "tokenizer")
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from bert_jax.batch import FIELDS, check
 from bert_jax.data.batches import Batches, DataConfig, evaluation_batches
-from bert_jax.errors import BertJaxError
+from bert_jax.errors import BertJaxError, CorpusError
 
 CONFIG = DataConfig(sequence_length=64, max_examples=4, short_probability=0.5)
 
@@ -166,6 +166,11 @@ def test_evaluation_is_fixed_large_enough_and_balanced(corpus):
     labels = np.concatenate([batch["nsp_labels"][batch["nsp_weights"] > 0] for batch in sets[0]])
     assert abs(labels.mean() - 0.5) <= 0.01
     assert len(labels) > 50
+
+
+def test_held_out_text_without_pairs_is_refused(corpus):
+    with pytest.raises(CorpusError, match="hold out at least two documents"):
+        evaluation_batches(corpus, dataclasses.replace(CONFIG, sequence_length=8), 0, 8, 100)
 
 
 def test_problems_are_all_named():

@@ -8,7 +8,7 @@ from bert_jax import storage
 from bert_jax.data import corpus as corpora
 from bert_jax.data import prepare, shards
 from bert_jax.data.prepare import prepare_corpus
-from bert_jax.errors import BertJaxError, CorpusError
+from bert_jax.errors import CorpusError
 
 QUIET = {"progress": lambda line: None, "vocab_size": 300, "validation_fraction": 0.1}
 
@@ -166,7 +166,7 @@ def test_other_folders_are_left_alone(jsonl_files, tmp_path):
 
 def test_sources_without_text_say_so(tmp_path):
     (tmp_path / "a.txt").write_text("\n \n")
-    with pytest.raises(BertJaxError, match="no text"):
+    with pytest.raises(CorpusError, match="no text"):
         prepare_corpus(f"text:{tmp_path}/a.txt", tmp_path / "c", **QUIET)
 
 
