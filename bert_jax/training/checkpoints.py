@@ -129,22 +129,31 @@ class Checkpoints:
         Raises:
           CheckpointError: there are checkpoints, but none is whole.
         """
-        steps = sorted(self._manager.all_steps(), reverse=True)
-        for step in steps:
+        damaged = []
+        for step in sorted(self._manager.all_steps(), reverse=True):
             try:
-                return self._restore(step, like)
+                state = self._restore(step, like)
             except Exception as error:  # Orbax reports damage as ValueError, KeyError, JSONDecodeError, Exception, …
                 logging.warning("checkpoint %d cannot be used: %s", step, str(error).split("\n")[0])
-                aside = self._directory.parent / "damaged_checkpoints"
-                aside.mkdir(parents=True, exist_ok=True)
-                shutil.rmtree(aside / str(step), ignore_errors=True)
-                (self._directory / str(step)).rename(aside / str(step))
-                self._manager.reload()
-        if steps:
+                damaged.append(step)
+                continue
+            self._set_aside(damaged)
+            return state
+        if damaged:
+            # They stay where they are: a run must never start over because its checkpoints could not be read.
             raise CheckpointError(
-                f"None of the checkpoints {steps} in {self._directory} is whole: start a new workdir."
+                f"None of the checkpoints {damaged} in {self._directory} can be restored: see the warnings above; if they"
+                f" are lost, start a new workdir."
             )
         return None
+
+    def _set_aside(self, steps: list[int]) -> None:
+        aside = self._directory.parent / "damaged_checkpoints"
+        for step in steps:
+            aside.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(aside / str(step), ignore_errors=True)
+            (self._directory / str(step)).rename(aside / str(step))
+        self._manager.reload()
 
     def _restore(self, step: int, like: Any) -> Any:
         restored = self._manager.restore(

@@ -111,8 +111,9 @@ def test_wrong_content_with_an_intact_container_is_found(tmp_path):
     about.write_text(about.read_text().replace(str(value), str(value + 1)))
     with pytest.raises(CheckpointError, match=name):
         read_params(tmp_path / "checkpoints")
-    with pytest.raises(CheckpointError, match="None of the checkpoints"):
-        opened.restore_latest(shapes(make_state(0)))
+    for _ in range(2):  # it stays, so that the next start does not begin from nothing
+        with pytest.raises(CheckpointError, match="None of the checkpoints"):
+            opened.restore_latest(shapes(make_state(0)))
     opened.close()
 
 
