@@ -24,5 +24,5 @@ setup(
         "tensorflow-datasets",
         "tokenizers",
     ],
-    extras_require={"test": ["pytest", "pytest-xdist", "ruff", "scipy"]},
+    extras_require={"test": ["pytest", "pytest-xdist", "ruff"]},
 )

@@ -21,7 +21,9 @@ _LANGUAGE = flags.DEFINE_string(
     "language", Options.language, "Two-letter code for sentence splitting where a document does not name its own."
 )
 _VALIDATION = flags.DEFINE_float(
-    "validation_fraction", Options.validation_fraction, "Share of documents to hold out (docstrings: of packages)."
+    "validation_fraction",
+    Options.validation_fraction,
+    "Share of documents to hold out (docstrings hold out whole packages instead).",
 )
 _DEDUPLICATE = flags.DEFINE_bool("deduplicate", Options.deduplicate, "Drop paragraphs that occurred before.")
 _WORKERS = flags.DEFINE_integer("num_workers", 0, "Processes; 0 means one for each processor.", lower_bound=0)

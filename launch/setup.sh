@@ -6,7 +6,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 extras="${1:-}"
 
 fitting() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; }
-if [ ! -x .venv/bin/python ]; then
+# An environment whose making was interrupted has no pip, or a Python that does not fit: it is made anew.
+if ! { fitting .venv/bin/python && .venv/bin/python -m pip --version >/dev/null 2>&1; }; then
   for python in ${PYTHON:-python3 python3.12 python3.11}; do
     fitting "$python" && break
     python=""
@@ -15,6 +16,7 @@ if [ ! -x .venv/bin/python ]; then
     echo "error: Python 3.11 or 3.12 is needed: install one, or name it, as in PYTHON=/path/to/python3.12." >&2
     exit 1
   fi
+  rm -rf .venv
   "$python" -m venv .venv || {
     rm -rf .venv
     echo "error: $python cannot make a virtual environment: install its venv module (Debian: python3-venv)." >&2
@@ -22,8 +24,11 @@ if [ ! -x .venv/bin/python ]; then
   }
 fi
 
-mark=".venv/installed-${extras:-core}-$(cat setup.py constraints.txt pyproject.toml | sha256sum | cut -c1-16)"
+# The mark says which state of these files was installed; another state removes it.
+state="$(cat setup.py constraints.txt pyproject.toml | sha256sum | cut -c1-16)"
+mark=".venv/installed-$state-${extras:-core}"
 if [ ! -e "$mark" ]; then
+  find .venv -maxdepth 1 -name 'installed-*' ! -name "installed-$state-*" -delete
   echo "installing bert_jax${extras:+[$extras]} into .venv" >&2
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
     --editable ".${extras:+[$extras]}"

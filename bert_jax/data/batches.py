@@ -214,7 +214,7 @@ class Batches:
         tokens[separator] = tokens[last] = self.tokenizer.sep_id
 
         counts = self._predictions(length)
-        masks = masking.choose(examples.key, a_length, length, counts)
+        masks = masking.choose(examples.key, a_length, length, counts, sequence_length)
         masked = first[masks.example] + masks.position
         targets = tokens[masked]
         tokens[masked] = masking.replacements(masks, examples.key, targets, self.tokenizer, self._ordinary_ids)
@@ -238,7 +238,7 @@ class Batches:
             array[row, slot] = values
             return array
 
-        counted = examples.is_free if self.config.pairs == "balanced" else np.ones(len(examples))
+        counted = examples.is_free if self.config.pairs == "balanced" else examples.is_true
         return {
             "token_ids": by_token(tokens, self.tokenizer.pad_id),
             "segment_ids": by_token(in_b),

@@ -5,7 +5,6 @@ The mixers are the finalisers of SplitMix64 (Steele et al. 2014) and of "lowbias
 """
 
 import enum
-import zlib
 
 import numpy as np
 
@@ -67,8 +66,3 @@ def integers(high, *parts) -> np.ndarray:
 def permutation(length: int, *parts) -> np.ndarray:
     """An order of 0..length-1."""
     return np.argsort(bits64(*parts, np.arange(length)), kind="stable")
-
-
-def name_seed(text: str) -> int:
-    """A number for a name, to keep two streams of draws apart."""
-    return zlib.crc32(text.encode())

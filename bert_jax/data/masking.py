@@ -34,14 +34,18 @@ class Masks:
     position: np.ndarray
 
 
-def choose(keys: np.ndarray, a_length: np.ndarray, length: np.ndarray, counts: np.ndarray) -> Masks:
+def choose(
+    keys: np.ndarray, a_length: np.ndarray, length: np.ndarray, counts: np.ndarray, sequence_length: int
+) -> Masks:
     """Draws `counts` ordinary positions of each example, uniformly without repetition, in ascending order.
 
     Args:
       keys: uint32 [E]. a_length: [E], tokens of segment A. length: [E], tokens with special ones. counts: [E].
+      sequence_length: no example is longer.
     """
     width = int(length.max(initial=1))
-    position_bits = np.uint32(max(1, int(width - 1).bit_length()))
+    # Of the longest row possible, not of this batch: how ties fall must not depend on the other examples.
+    position_bits = np.uint32(max(1, int(sequence_length - 1).bit_length()))
     position = np.arange(width, dtype=np.uint32)
     with np.errstate(over="ignore"):
         salt = np.uint32(Purpose.MASK_POSITION * 0x9E3779B9 & 0xFFFFFFFF)

@@ -28,7 +28,8 @@ class Examples:
       a_start, b_start: int64, first token of each segment in the split's token_ids.
       a_length, b_length: int64, tokens of each segment, special tokens not counted.
       is_random: bool, B is from elsewhere.
-      is_free: bool, the label was drawn; False where one-sentence chunks (or a lone document) forced it.
+      is_true: bool, the label tells the truth; False where no other document was found for a random B.
+      is_free: bool, the label is true and was drawn; False where a one-sentence chunk forced it.
       key: uint32, names the example for every later draw.
     """
 
@@ -37,6 +38,7 @@ class Examples:
     b_start: np.ndarray
     b_length: np.ndarray
     is_random: np.ndarray
+    is_true: np.ndarray
     is_free: np.ndarray
     key: np.ndarray
 
@@ -94,7 +96,6 @@ def make_pairs(
         other_begin, other_end, found = _random_text(
             pieces, piece, offsets, local_begin, local_end, goal - (offsets[middle] - offsets[begin]), stream, ordinal
         )
-        # A corpus of one document has no other: its label would be a lie and does not count.
         b_begin, b_end = np.where(is_random, other_begin, middle), np.where(is_random, other_end, end)
         rounds.append(
             (
@@ -103,6 +104,7 @@ def make_pairs(
                 token_start[b_begin],
                 offsets[b_end] - offsets[b_begin],
                 is_random,
+                found | ~is_random,
                 several & (found | ~is_random),
                 draws.bits64(*stream, Purpose.EXAMPLE, piece, ordinal).astype(np.uint32),
             )

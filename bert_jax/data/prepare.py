@@ -13,11 +13,13 @@ import collections
 import contextlib
 import dataclasses
 import hashlib
+import io
 import multiprocessing
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
 
 import numpy as np
 from etils import epath
@@ -45,7 +47,8 @@ class Options:
       vocab_size: pieces of a trained vocabulary at most.
       lowercase: whether a trained vocabulary is uncased.
       language: two-letter code for sentence splitting where a document does not name its own.
-      validation_fraction: share of documents held out, by the hash of each one's id (docstrings hold out packages).
+      validation_fraction: share of documents held out, by the hash of each one's id; docstrings hold out whole
+        packages instead, see `docstrings.py`.
       deduplicate: drop each paragraph that occurred before, in any document.
     """
 
@@ -86,11 +89,11 @@ def prepare_corpus(
     if (output / "manifest.json").exists():
         if storage.read_json(output / "manifest.json")["options"] != _as_json(chosen):
             raise CorpusError(f"{output} holds a corpus made with other options: choose another --output.")
-        progress(f"{output} is complete: nothing to do.")
+        progress(f"{output} is complete: nothing to do. (For changed sources choose another folder.)")
         return corpus.open_corpus(output)
-    build = _start(output, chosen, units)
+    build = _start(output, chosen, units, progress)
     workers = min(num_workers or multiprocessing.cpu_count(), len(units))
-    total_bytes = sum(epath.Path(file).stat().length for unit in units for file in unit.files)
+    total_bytes = sum(_stat(file).length for unit in units for file in unit.files)
     sample = min(1.0, VOCABULARY_SAMPLE_BYTES / max(total_bytes, 1))
     jobs = [_Job(i, unit, chosen, sample, str(build)) for i, unit in enumerate(units)]
     _run("reading", scan, jobs, workers, progress)
@@ -118,19 +121,26 @@ def _as_json(options: Options) -> dict:
     return dataclasses.asdict(options) | {"source": list(options.source)}
 
 
-def _start(output, options, units) -> epath.Path:
+def _start(output, options, units, progress) -> epath.Path:
     """Makes the build folder, or finds the one of an interrupted build of the same corpus."""
     build = output / "build"
-    wanted = {"options": _as_json(options), "units": storage.fingerprint([dataclasses.asdict(u) for u in units])}
-    if build.exists() and (build / "options.json").exists():
-        if storage.read_json(build / "options.json") != wanted:
-            raise CorpusError(f"{output} holds a half-built corpus of other options or sources: delete it first.")
-    elif output.exists() and any(output.iterdir()):
+    facts = [[*dataclasses.astuple(unit), *((f.length, f.mtime) for f in map(_stat, unit.files))] for unit in units]
+    wanted = {"options": _as_json(options), "units": storage.fingerprint(facts)}
+    if output.exists() and any(output.iterdir()) and not build.exists():
         raise CorpusError(f"{output} exists and is not a corpus: choose another --output.")
-    else:
-        build.mkdir(parents=True)
-        storage.write_json(build / "options.json", wanted)
+    begun = build / "options.json"
+    if begun.exists() and storage.read_json(begun) == wanted:
+        return build
+    if begun.exists():
+        progress(f"{output} was begun with other options or sources: it is begun anew.")
+    shutil.rmtree(build, ignore_errors=True)
+    build.mkdir(parents=True)
+    storage.write_json(begun, wanted)
     return build
+
+
+def _stat(file: str):
+    return epath.Path(file).stat()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,30 +157,24 @@ class _Job:
         return epath.Path(self.build) / f"{self.index:05d}.{suffix}"
 
 
-def _run(name, work, jobs: Iterable[_Job], workers, progress) -> None:
-    jobs, start, last = list(jobs), time.monotonic(), 0.0
-    with _Workers(workers) as run:
-        for done, _ in enumerate(run(work, jobs), 1):
+def _run(name, work, jobs: Sequence[_Job], workers, progress) -> None:
+    start, last = time.monotonic(), 0.0
+    with contextlib.ExitStack() as stack:
+        if workers > 1:
+            # Fresh processes: a fork of one that holds JAX's or a notebook's threads can hang. An executor, not a
+            # pool: it raises when a worker dies.
+            context = multiprocessing.get_context("spawn")
+            pool = stack.enter_context(futures.ProcessPoolExecutor(workers, context))
+            stack.callback(pool.shutdown, cancel_futures=True)
+            results = (future.result() for future in futures.as_completed([pool.submit(work, job) for job in jobs]))
+        else:
+            results = map(work, jobs)
+        for done, _ in enumerate(results, 1):
             now = time.monotonic()
             if now - last > 5 or done == len(jobs):
                 left = (now - start) / done * (len(jobs) - done)
                 progress(f"{name}: {done}/{len(jobs)} parts, {left:.0f} s left")
                 last = now
-
-
-class _Workers:
-    """`imap_unordered` over processes; in this process where one worker is enough."""
-
-    def __init__(self, workers: int):
-        # Fresh processes: a fork of one that holds JAX's or a notebook's threads can hang.
-        self.pool = multiprocessing.get_context("spawn").Pool(workers) if workers > 1 else None
-
-    def __enter__(self):
-        return self.pool.imap_unordered if self.pool else map
-
-    def __exit__(self, *_):
-        if self.pool:
-            self.pool.terminate()
 
 
 def _documents(job: _Job, counts: collections.Counter):
@@ -212,8 +216,7 @@ def scan(job: _Job) -> None:
     texts = sampled()
     words = count_words(texts, job.options.lowercase) if job.options.tokenizer == "wordpiece" else {}
     collections.deque(texts, maxlen=0)  # the hashes are wanted without the words, too
-    with job.file("paragraphs.npy").open("wb") as file:
-        np.save(file, np.frombuffer(hashes, np.uint64), allow_pickle=False)
+    _save_array(job.file("paragraphs.npy"), np.frombuffer(hashes, np.uint64))
     storage.write_json(job.file("words.json"), dict(sorted(words.items())))
 
 
@@ -235,6 +238,12 @@ def _train_tokenizer(build, options, jobs, progress) -> None:
     train_wordpiece(words, options.vocab_size, lowercase=options.lowercase).save(build / "tokenizer")
 
 
+def _save_array(path: epath.Path, array: np.ndarray) -> None:
+    content = io.BytesIO()
+    np.save(content, array, allow_pickle=False)
+    storage.write_bytes(path, content.getvalue())
+
+
 def _mark_repeats(build, jobs, options) -> None:
     """Writes `.keep.npy` for each unit: False where an earlier paragraph, in unit order, was the same."""
     if all(job.file("keep.npy").exists() for job in jobs):
@@ -247,8 +256,7 @@ def _mark_repeats(build, jobs, options) -> None:
         keep[first] = True
     ends = np.cumsum([len(h) for h in hashes])
     for job, part in zip(jobs, np.split(keep, ends[:-1]), strict=True):
-        with job.file("keep.npy").open("wb") as file:
-            np.save(file, part, allow_pickle=False)
+        _save_array(job.file("keep.npy"), part)
 
 
 def encode(job: _Job) -> None:

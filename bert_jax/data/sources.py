@@ -102,11 +102,12 @@ def _jsonl(file, language, counts):
                 continue
             try:
                 record = json.loads(raw.decode("utf-8", errors="replace"))
-                content = record["text"]
-            except (ValueError, KeyError, TypeError):
+                fields = {key: record.get(key) for key in ("text", "id", "lang")}
+            except (ValueError, AttributeError):
+                fields = {}
+            if not isinstance(fields.get("text"), str) or not isinstance(fields["lang"] or "", str):
                 raise CorpusError(
-                    f"{file}, line {number + 1}, is not a JSON object with a field 'text': mend or remove that line."
-                ) from None
-            yield Document(
-                str(record.get("id", f"{name}:{number}")), text.clean(content, counts), record.get("lang", language)
-            )
+                    f"{file}, line {number + 1}, is not a JSON object with text in its field 'text': mend or remove it."
+                )
+            identifier = f"{name}:{number}" if fields["id"] is None else str(fields["id"])
+            yield Document(identifier, text.clean(fields["text"], counts), fields["lang"] or language)

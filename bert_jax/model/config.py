@@ -39,9 +39,11 @@ class ModelConfig:
     def problems(self) -> list[str]:
         """Sentences about what cannot work."""
         found = []
-        for name in ("num_layers", "hidden_size", "num_heads", "max_positions", "num_segments"):
+        for name in ("num_layers", "hidden_size", "num_heads", "max_positions"):
             if getattr(self, name) < 1:
                 found.append(f"model.{name}={getattr(self, name)} must be at least 1.")
+        if self.num_segments < 2:
+            found.append(f"model.num_segments={self.num_segments} must be at least 2: a pair has two.")
         if self.num_heads >= 1 and self.hidden_size % self.num_heads:
             found.append(
                 f"model.num_heads={self.num_heads} does not divide model.hidden_size={self.hidden_size}:"

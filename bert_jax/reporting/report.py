@@ -14,7 +14,7 @@ from bert_jax.tokenization.tokenizer import MASK
 from bert_jax.training.metrics import read_metrics
 
 SENTENCES = 8
-SENTENCE_TOKENS = range(10, 40)
+SHORTEST, LONGEST = 10, 40  # tokens
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,8 @@ def write_report(workdir: epath.PathLike) -> str:
     if scores is None:
         raise BertJaxError(f"{workdir} has no evaluation yet: train it further first.")
     model = load(workdir)
-    corpus = open_corpus(model.config.data.corpus)
+    # The folder may have moved since the checkpoint was written; config.json has its last place.
+    corpus = open_corpus(storage.read_json(workdir / "config.json")["data"]["corpus"])
     (workdir / "report").mkdir(exist_ok=True)
     draw_curves(rows, workdir / "report" / "curves.png")
     text = "\n".join(
@@ -69,7 +70,8 @@ def fill_held_out_masks(model: Pretrained, corpus: Corpus, count: int = SENTENCE
             and len(vocabulary[piece]) > 2
             and not (after is not None and vocabulary[after].startswith("##"))
         ]
-        if len(ids) not in SENTENCE_TOKENS or len(words) < len(ids) // 2 or corpus.tokenizer.unk_id in ids:
+        longest = min(LONGEST, model.config.model.max_positions - 2)
+        if not SHORTEST <= len(ids) <= longest or len(words) < len(ids) // 2 or corpus.tokenizer.unk_id in ids:
             continue
         place = words[start % len(words)]
         hidden = f"{corpus.tokenizer.decode(ids[:place])} {MASK} {corpus.tokenizer.decode(ids[place + 1 :])}"

@@ -209,7 +209,7 @@ def pretrain(
       should_stop: asked after each step; True ends the run with a checkpoint.
 
     Returns:
-      The last evaluation, baselines included; empty where the run was stopped before it.
+      The last step's evaluation, baselines included; empty where the run was stopped before it.
     """
     check_config(config)
     config, workdir = copy.deepcopy(config), Workdir(workdir)
@@ -272,8 +272,10 @@ def pretrain(
             loader.close()
             writer.close()
             checkpoints.close()
-    evaluations = [row for row in read_metrics(workdir.path) if "eval/mlm_loss" in row]
-    return evaluations[-1] if evaluations else {}
+    return next(
+        (row for row in read_metrics(workdir.path) if row["step"] == config.train.num_steps and "eval/mlm_loss" in row),
+        {},
+    )
 
 
 def _opening(run: Pretraining, start: int, state) -> str:

@@ -103,10 +103,6 @@ class Checkpoints:
             self._directory, options=ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
         )
 
-    @property
-    def latest_step(self) -> int | None:
-        return self._manager.latest_step()
-
     def save(self, step: int, state: Any) -> None:
         """Starts saving `state`; the arrays may be donated as soon as this returns."""
         about = {"format_version": FORMAT_VERSION, "checksums": checksums(state), "assets": self._assets}
@@ -142,8 +138,8 @@ class Checkpoints:
         if damaged:
             # They stay where they are: a run must never start over because its checkpoints could not be read.
             raise CheckpointError(
-                f"None of the checkpoints {damaged} in {self._directory} can be restored: see the warnings above; if they"
-                f" are lost, start a new workdir."
+                f"None of the checkpoints {damaged} in {self._directory} can be restored: see the warnings above;"
+                f" if they are lost, start a new workdir."
             )
         return None
 

@@ -36,7 +36,7 @@ class TrainConfig:
         """Sentences about what cannot work."""
         found = []
         if (self.num_steps is None) == (self.time_budget is None):
-            found.append("Give either train.num_steps or train.time_budget.")
+            found.append("Give one of train.num_steps and train.time_budget, and set the other to none.")
         for name in ("num_steps", "time_budget", "batch_size", "log_every", "checkpoint_every", "keep_checkpoints"):
             value = getattr(self, name)
             if value is not None and value <= 0:
@@ -157,6 +157,6 @@ def _finite(step: int, metrics: dict[str, jax.Array]) -> dict[str, float]:
     if not (math.isfinite(values["train/loss"]) and math.isfinite(values["train/grad_norm"])):
         raise TrainingError(
             f"The loss is {values['train/loss']} and the gradient norm {values['train/grad_norm']} at step {step}:"
-            f" resume from the last checkpoint with a lower optimizer.learning_rate."
+            f" start a new workdir with a lower optimizer.learning_rate."
         )
     return values

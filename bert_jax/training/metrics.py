@@ -30,6 +30,7 @@ class MetricWriter:
         self._file.flush()
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
+        self._events.flush()
 
     def close(self) -> None:
         self._file.close()

@@ -79,13 +79,16 @@ def test_some_documents_are_cut_short(text):
 def test_a_lone_document_has_no_counted_random_pairs():
     starts = np.arange(0, 1001, 10)
     examples = make_pairs(Pieces(np.array([0]), np.array([100]), np.array([0])), starts, SEQUENCE, 0.0, STREAM)
-    assert not (examples.is_free & examples.is_random).any()
+    assert not (examples.is_true & examples.is_random).any()
+    assert examples.is_true[~examples.is_random].all()
 
 
 def test_truncation_takes_from_the_longer_segment_at_either_end():
     def truncated(a, b, n=4000):
         full = np.full(n, 1)
-        pair = Examples(full * 0, full * a, full * 1000, full * b, full > 0, full > 0, np.arange(n).astype(np.uint32))
+        pair = Examples(
+            full * 0, full * a, full * 1000, full * b, full > 0, full > 0, full > 0, np.arange(n).astype(np.uint32)
+        )
         return _truncate(pair, 61, STREAM)
 
     # The loop of google-research/bert: while too long, drop one from the longer, from B where they are equal.

@@ -1,5 +1,8 @@
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -152,9 +155,49 @@ def test_the_same_call_again_opens_what_is_there(jsonl_files, tmp_path):
     first = prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / "c", num_workers=1, **options)
     lines.clear()
     assert prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / "c", **options).fingerprint == first.fingerprint
-    assert lines == [f"{tmp_path / 'c'} is complete: nothing to do."]
+    assert lines == [f"{tmp_path / 'c'} is complete: nothing to do. (For changed sources choose another folder.)"]
     with pytest.raises(CorpusError, match="other options"):
         prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / "c", **(options | {"vocab_size": 200}))
+
+
+def test_a_build_of_changed_sources_is_begun_anew(tmp_path, monkeypatch):
+    def write(word):
+        (tmp_path / "a.txt").write_text("\n\n".join(f"The {word} number {i} is here. It stays." for i in range(40)))
+
+    write("first")
+    monkeypatch.setattr(prepare, "encode", lambda job: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        prepare_corpus(f"text:{tmp_path}/a.txt", tmp_path / "c", num_workers=1, **QUIET)
+    monkeypatch.undo()
+    write("second")
+    built = prepare_corpus(f"text:{tmp_path}/a.txt", tmp_path / "c", num_workers=1, **QUIET)
+    assert "second" in built.tokenizer.vocabulary
+    assert "first" not in built.tokenizer.vocabulary
+
+
+def test_killed_before_its_first_file_a_build_can_be_begun(jsonl_files, tmp_path):
+    (tmp_path / "c" / "build").mkdir(parents=True)
+    assert prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / "c", num_workers=1, **QUIET).train.num_documents
+
+
+def test_a_worker_that_dies_ends_the_build(jsonl_files, tmp_path):
+    script = (
+        "import os, sys; from bert_jax.data import prepare\n"
+        "def die(job): os._exit(9)\n"
+        "if __name__ == '__main__':\n"
+        "    prepare.scan = die\n"
+        f"    prepare.prepare_corpus('jsonl:{jsonl_files}', '{tmp_path}/c', num_workers=2)\n"
+    )
+    (tmp_path / "script.py").write_text(script)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"PYTHONPATH": os.getcwd()},
+    )
+    assert done.returncode != 0
+    assert "BrokenProcessPool" in done.stderr
 
 
 def test_other_folders_are_left_alone(jsonl_files, tmp_path):

@@ -18,13 +18,14 @@ def test_text_is_split_at_blank_lines(tmp_path):
 
 
 def test_jsonl_keeps_id_and_language(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"text": "Hallo.", "id": "x", "lang": "de"}\n{"text": " "}\n{"text": "B"}\n')
+    lines = ['{"text": "Hallo.", "id": "x", "lang": "de"}', '{"text": " "}', '{"text": "B", "id": null, "lang": null}']
+    (tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n")
     documents, counts = read(f"jsonl:{tmp_path}/a.jsonl")
     assert [(d.id, d.language) for d in documents] == [("x", "de"), ("a.jsonl:2", "en")]
     assert counts["empty_documents"] == 1
 
 
-@pytest.mark.parametrize("line", ["{", "[]", '{"txt": "a"}'])
+@pytest.mark.parametrize("line", ["{", "[]", '{"txt": "a"}', '{"text": null}', '{"text": "a", "lang": 3}'])
 def test_a_bad_line_is_named(tmp_path, line):
     (tmp_path / "a.jsonl").write_text('{"text": "a"}\n' + line + "\n")
     with pytest.raises(CorpusError, match="line 2"):

@@ -2,7 +2,6 @@ import pathlib
 
 import pytest
 
-from bert_jax.data.corpus import open_corpus
 from bert_jax.tasks.pretraining import PretrainingConfig, pretrain
 from experiments import config_flags
 from tests.tasks.test_pretraining import shrink
@@ -26,7 +25,3 @@ def test_every_config_runs_a_step_when_shrunk(file, corpus, corpus_path, tmp_pat
 
 def test_all_promised_configs_are_there():
     assert {file.stem for file in CONFIGS} >= {*SIZES, "quickstart"}
-
-
-def test_open_corpus_is_cheap_enough_to_call_twice(corpus_path):
-    assert open_corpus(corpus_path).fingerprint == open_corpus(corpus_path).fingerprint

@@ -54,11 +54,12 @@ def start_and_wait_for_step(corpus_path, workdir, step):
 
 
 def test_killed_three_times_it_ends_like_the_straight_run(straight, corpus_path, tmp_path):
-    rng, kills = random.Random(time.time_ns()), 0
+    seed, kills = time.time_ns(), 0
+    print("seed of the delays:", seed)  # shown where the test fails
+    rng = random.Random(seed)
     for step in (5, 25, 45):
         process = start_and_wait_for_step(corpus_path, tmp_path / "run", step)
-        delay = rng.uniform(0, 0.3)
-        time.sleep(delay)
+        time.sleep(rng.uniform(0, 0.3))
         process.send_signal(signal.SIGKILL)
         kills += process.wait() == -signal.SIGKILL
     assert kills >= 2, "the runs ended before they could be killed"
@@ -94,7 +95,7 @@ def test_the_report_is_written(straight):
         (["--config.model.num_heads=3"], "does not divide"),
         (["--config.data.corpus=nowhere"], "There is no corpus at nowhere"),
         (["--config=experiments/configs/none.py"], "is not a file"),
-        (["--config.train.num_steps=none"], "Give either train.num_steps or train.time_budget"),
+        (["--config.train.num_steps=none"], "Give one of train.num_steps and train.time_budget"),
         (["--workdir=/proc/run"], "cannot be made"),
     ],
 )
