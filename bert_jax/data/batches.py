@@ -154,10 +154,8 @@ class Batches:
             rows.append(np.where(packed >= 0, packed + count, -1))
             parts.append(examples)
             count += len(examples)
-        fields = (f.name for f in dataclasses.fields(Examples))
-        examples = Examples(*(np.concatenate([getattr(part, name) for part in parts]) for name in fields))
         all_rows = np.concatenate(rows)
-        return Plan(examples, all_rows[:promised], len(all_rows) - promised)
+        return Plan(Examples.concatenate(parts), all_rows[:promised], len(all_rows) - promised)
 
     def epoch_of(self, step: int) -> float:
         """Passes over the data finished before `step` (0 is the first step)."""
@@ -181,12 +179,10 @@ class Batches:
                 used = chosen[chosen >= 0]
                 local = np.full(chosen.shape, -1)
                 local[chosen >= 0] = np.arange(len(used)) + count
-                parts.append((plan.examples, used))
+                parts.append(plan.examples.take(used))
                 rows.append(local)
                 count += len(used)
-        fields = (f.name for f in dataclasses.fields(Examples))
-        examples = Examples(*(np.concatenate([getattr(part, name)[used] for part, used in parts]) for name in fields))
-        return self._materialise(examples, np.concatenate(rows))
+        return self._materialise(Examples.concatenate(parts), np.concatenate(rows))
 
     def _materialise(self, examples: Examples, rows: np.ndarray) -> Batch:
         """Builds rows; `rows` [B, N] numbers `examples` 0, 1, … in row order, -1 where unused."""

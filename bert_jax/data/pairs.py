@@ -45,6 +45,16 @@ class Examples:
     def __len__(self) -> int:
         return len(self.key)
 
+    def take(self, index: np.ndarray) -> "Examples":
+        """The examples at some indices."""
+        return Examples(*(getattr(self, field.name)[index] for field in dataclasses.fields(self)))
+
+    @classmethod
+    def concatenate(cls, parts: "list[Examples]") -> "Examples":
+        """All examples of several parts, in order."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
     @property
     def length(self) -> np.ndarray:
         """Tokens in the row, special tokens included."""

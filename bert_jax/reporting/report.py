@@ -3,6 +3,7 @@
 import dataclasses
 import statistics
 
+import jax
 from etils import epath
 
 from bert_jax import configuration, storage
@@ -84,7 +85,7 @@ def fill_held_out_masks(model: Pretrained, corpus: Corpus, count: int = SENTENCE
 
 def _summary(model: Pretrained, corpus: Corpus, workdir) -> list[str]:
     config = model.config
-    size = sum(array.size for array in _arrays(model.params))
+    size = sum(array.size for array in jax.tree.leaves(model.params))
     return [
         f"# {workdir.name}\n",
         f"A BERT of {config.model.num_layers} layers, width {config.model.hidden_size},"
@@ -96,11 +97,6 @@ def _summary(model: Pretrained, corpus: Corpus, workdir) -> list[str]:
         f" {corpus.validation.num_documents:,} held-out ones with {corpus.validation.num_tokens:,};"
         f" vocabulary of {corpus.tokenizer.vocab_size:,}.\n",
     ]
-
-
-def _arrays(tree):
-    for value in tree.values():
-        yield from _arrays(value) if isinstance(value, dict) else (value,)
 
 
 def _scores(scores: dict[str, float]) -> list[str]:

@@ -133,7 +133,8 @@ class Checkpoints:
                 logging.warning("checkpoint %d cannot be used: %s", step, str(error).split("\n")[0])
                 damaged.append(step)
                 continue
-            self._set_aside(damaged)
+            if damaged:
+                self._set_aside(damaged)
             return state
         if damaged:
             # They stay where they are: a run must never start over because its checkpoints could not be read.
@@ -145,8 +146,8 @@ class Checkpoints:
 
     def _set_aside(self, steps: list[int]) -> None:
         aside = self._directory.parent / "damaged_checkpoints"
+        aside.mkdir(parents=True, exist_ok=True)
         for step in steps:
-            aside.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(aside / str(step), ignore_errors=True)
             (self._directory / str(step)).rename(aside / str(step))
         self._manager.reload()
