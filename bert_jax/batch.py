@@ -6,7 +6,7 @@ Legend, used all over the package:
   V  vocabulary                   H  hidden size
 
 A row holds up to N examples one after the other, then padding. Unpacked rows are the case N = 1. An example is
-`[CLS] A [SEP] B [SEP]`; nothing in the model looks from one example into another.
+`[CLS] A [SEP] B [SEP]` or `[CLS] A [SEP]`; nothing in the model looks from one example into another.
 """
 
 from typing import Any
@@ -27,8 +27,9 @@ FIELDS = {
     "masked_targets": ("BK", np.int32),  # the ids that were there
     "masked_weights": ("BK", np.float32),  # 1 used, 0 unused
     "summary_positions": ("BN", np.int32),  # position in the row of each example's [CLS]; 0 where unused
-    "nsp_labels": ("BN", np.int32),  # 0: B follows A, 1: B is from elsewhere (as google-research/bert)
+    "nsp_labels": ("BN", np.int32),  # 0: B follows A; 1: B is from elsewhere, or the segments are swapped
     "nsp_weights": ("BN", np.float32),  # 1 where the label counts, else 0
+    "source_ids": ("BN", np.int32),  # index of the source that each example was taken from; 0 where unused
     "example_keys": ("BN", np.uint32),  # names an example, however it is packed: dropout draws by it
 }
 

@@ -33,15 +33,40 @@ def field_type(config: Any, dotted: str) -> tuple[type, bool]:
     return annotation, False
 
 
+NONE = "none"  # how an empty optional field is written
+
+
+def parse(config: Any, dotted: str, text: str) -> Any:
+    """The value that `text` stands for in a leaf field: `none` where the field may be empty, `true` and `false`.
+
+    Raises:
+      ConfigError: no such field, or text of another type.
+    """
+    _check_known(config, dotted)
+    plain, optional = field_type(config, dotted)
+    if optional and text.lower() == NONE:
+        return None
+    try:
+        if plain is bool:
+            return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+        return plain(text)
+    except (ValueError, KeyError):
+        raise ConfigError(f"{dotted}={text!r} must be {plain.__name__}{' or none' if optional else ''}.") from None
+
+
+def _check_known(config: Any, dotted: str) -> None:
+    if dotted not in fields(config):
+        near = difflib.get_close_matches(dotted, fields(config), n=1)
+        raise ConfigError(f"There is no config field {dotted!r}" + (f": did you mean {near[0]}?" if near else "."))
+
+
 def replace(config: Any, dotted: str, value: Any) -> None:
     """Sets one leaf field in place.
 
     Raises:
       ConfigError: no such field, or a value of another type.
     """
-    if dotted not in fields(config):
-        near = difflib.get_close_matches(dotted, fields(config), n=1)
-        raise ConfigError(f"There is no config field {dotted!r}" + (f": did you mean {near[0]}?" if near else "."))
+    _check_known(config, dotted)
     plain, optional = field_type(config, dotted)
     if value is None and optional:
         accepted = None
@@ -55,6 +80,46 @@ def replace(config: Any, dotted: str, value: Any) -> None:
     for section in sections:
         config = getattr(config, section)
     setattr(config, name, accepted)
+
+
+STAGES_FORM = "STEP: field=value field=value; STEP: …"
+
+
+def stages(config: Any, text: str, where: str, fixed: tuple[str, ...]) -> list[tuple[int, Any]]:
+    """A config that changes at given steps: each stage keeps what it does not name from the one before.
+
+    Args:
+      config: a flat dataclass, as it is from step 0 on.
+      text: `90000: sequence_length=512 batch_size=64; 95000: mask_rate=0.1`: when so many steps are done, fields take
+        other values. Spaces separate fields, semicolons stages.
+      where: the field that `text` is from, for messages.
+      fixed: fields that may not change.
+
+    Returns:
+      (first step, config) of each stage, the given one first.
+
+    Raises:
+      ConfigError: another form, an unknown field, a value of another type, or steps that do not rise.
+    """
+    result = [(0, config)]
+    for stage in filter(None, (part.strip() for part in text.split(";"))):
+        step, colon, changes = stage.partition(":")
+        if not colon or not step.strip().isdecimal() or not changes.split():
+            raise ConfigError(f"{where} has {stage!r}, which is not of the form {STAGES_FORM!r}.")
+        start = int(step)
+        if start <= result[-1][0]:
+            raise ConfigError(f"{where}: step {start} does not come after step {result[-1][0]}.")
+        changed = dataclasses.replace(result[-1][1])
+        for change in changes.split():
+            name, equals, value = change.partition("=")
+            if not equals or name in fixed:
+                raise ConfigError(
+                    f"{where} has {change!r}: a stage takes field=value, without spaces in the value, and not"
+                    f" {' or '.join(fixed)}."
+                )
+            replace(changed, name, parse(changed, name, value))
+        result.append((start, changed))
+    return result
 
 
 def from_dict(cls: type, values: dict[str, Any]) -> Any:

@@ -21,14 +21,23 @@ class Mean:
         return self.total / jnp.where(self.weight > 0, self.weight, 1)
 
 
-def cross_entropy(logits: jax.Array, labels: jax.Array, weights: jax.Array) -> Mean:
-    """−log softmax(logits)[label] over the last axis of float32 `logits` [..., C]; labels and weights [...]."""
-    chosen = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
-    losses = jax.nn.logsumexp(logits, axis=-1) - chosen
-    return Mean((losses * weights).sum(), weights.sum())
+def mean(values: jax.Array, weights: jax.Array) -> Mean:
+    """The weighted mean of values [...] under weights of the same shape."""
+    return Mean((values * weights).sum(), weights.sum())
 
 
-def accuracy(logits: jax.Array, labels: jax.Array, weights: jax.Array) -> Mean:
-    """How often no logit is larger than the label's (on CPU ten times as fast as `argmax`)."""
+def means_by_group(values: jax.Array, weights: jax.Array, groups: jax.Array, names: tuple[str, ...]) -> dict[str, Mean]:
+    """The same for each group: `groups` [...] holds indices into `names`."""
+    return {name: mean(values, weights * (groups == i)) for i, name in enumerate(names)}
+
+
+def cross_entropies(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """−log softmax(logits)[label] over the last axis of float32 `logits` [..., C]; labels and result [...]."""
     chosen = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
-    return Mean(((chosen >= logits.max(-1)) * weights).sum(), weights.sum())
+    return jax.nn.logsumexp(logits, axis=-1) - chosen
+
+
+def hits(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """True [...] where no logit is larger than the label's (on CPU ten times as fast as `argmax`)."""
+    chosen = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
+    return chosen >= logits.max(-1)

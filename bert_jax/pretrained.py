@@ -13,7 +13,7 @@ from bert_jax.batch import Batch
 from bert_jax.errors import TokenizerError
 from bert_jax.model.bert import BertForPretraining
 from bert_jax.tasks.pretraining import PretrainingConfig
-from bert_jax.tokenization import WordPieceTokenizer
+from bert_jax.tokenization import Tokenizer, from_files
 from bert_jax.training.checkpoints import read_params
 
 
@@ -38,7 +38,7 @@ class Pretrained:
 
     config: PretrainingConfig
     params: Any
-    tokenizer: WordPieceTokenizer
+    tokenizer: Tokenizer
     step: int
 
     def fill_mask(self, text: str, top: int = 5) -> list[list[Guess]]:
@@ -59,7 +59,7 @@ class Pretrained:
         probabilities = np.asarray(jax.nn.softmax(logits, axis=-1))
         best = np.argsort(-probabilities, axis=-1)[:, :top]
         return [
-            [Guess(self.tokenizer.vocabulary[i], float(row[i])) for i in order]
+            [Guess(self.tokenizer.decode([i]).strip(), float(row[i])) for i in order]
             for row, order in zip(probabilities, best, strict=True)
         ]
 
@@ -82,6 +82,7 @@ def single_row(ids: list[int], masked_positions: list[int]) -> Batch:
         "summary_positions": np.zeros((1, 1), np.int32),
         "nsp_labels": np.zeros((1, 1), np.int32),
         "nsp_weights": np.zeros((1, 1), np.float32),
+        "source_ids": np.zeros((1, 1), np.int32),
         "example_keys": np.zeros((1, 1), np.uint32),
     }
 
@@ -98,5 +99,5 @@ def load(workdir: epath.PathLike) -> Pretrained:
     workdir = epath.Path(workdir)
     step, params, assets = read_params(workdir if workdir.name == "checkpoints" else workdir / "checkpoints")
     config = configuration.from_dict(PretrainingConfig, json.loads(assets["config.json"]))
-    files = {name.removeprefix("tokenizer/"): text for name, text in assets.items() if name.startswith("tokenizer/")}
-    return Pretrained(config, params, WordPieceTokenizer.from_files(files), step)
+    files = {name.removeprefix("tokenizer/"): file for name, file in assets.items() if name.startswith("tokenizer/")}
+    return Pretrained(config, params, from_files(files), step)

@@ -16,8 +16,6 @@ from bert_jax import configuration
 from bert_jax.errors import ConfigError
 from experiments.sentences import errors_as_sentences
 
-NONE = "none"
-
 
 def load(spec: str) -> Any:
     """Runs a config file.
@@ -45,18 +43,17 @@ def load(spec: str) -> Any:
 class _FieldParser(flags.ArgumentParser):
     """Text to a field's value; `none` where the field may be empty."""
 
-    def __init__(self, plain: type, optional: bool):
-        self._plain, self._optional = plain, optional
+    def __init__(self, config: Any, dotted: str):
+        plain, optional = configuration.field_type(config, dotted)
+        self._config, self._dotted = config, dotted
         self.syntactic_help = f"{plain.__name__}{' or none' if optional else ''}"
 
     def parse(self, argument):
-        if argument is None or (self._optional and str(argument).lower() == NONE):
-            return None
-        if self._plain is bool:
-            return flags.BooleanParser().parse(argument)
+        if not isinstance(argument, str):
+            return argument
         try:
-            return self._plain(argument)
-        except ValueError:
+            return configuration.parse(self._config, self._dotted, argument)
+        except ConfigError:
             raise ValueError(f"{argument!r} is not {self.syntactic_help}") from None
 
 
@@ -69,11 +66,8 @@ def run(main: Callable[[Any], Any]) -> None:
         config = load(spec) if spec else None
         names = configuration.fields(config) if config else {}
         for name, value in names.items():
-            plain, optional = configuration.field_type(config, name)
             serializer = flags.ArgumentSerializer()
-            flags.DEFINE(
-                _FieldParser(plain, optional), f"config.{name}", value, "a config field", serializer=serializer
-            )
+            flags.DEFINE(_FieldParser(config, name), f"config.{name}", value, "a config field", serializer=serializer)
         rest = app.parse_flags_with_usage(argv)
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)  # libraries are chatty at INFO; progress is printed anyway

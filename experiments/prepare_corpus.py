@@ -1,31 +1,54 @@
 """Makes a corpus from text: sentences, a vocabulary, token ids, held-out documents, a manifest.
 
 python -m experiments.prepare_corpus --source='jsonl:articles/*.jsonl' --output=corpora/articles --vocab_size=8192
+python -m experiments.prepare_corpus --source='de=jsonl[text=body,lang=de]:data/de/*.jsonl.gz' \\
+  --source='en=parquet:data/en/**/*.parquet' --tokenizer=sentencepiece --deduplicate=paragraphs --output=corpora/two
+python -m experiments.prepare_corpus --source=tfds:wikipedia/20230601.simple --tokenizer=bert/vocab.txt \\
+  --output=gs://bucket/corpora/simple
+
+docs/corpora.md tells more.
 """
 
 from absl import app, flags
 
-from bert_jax.data.prepare import Options, prepare_corpus
+from bert_jax.data import job
+from bert_jax.data.job import Options
+from bert_jax.data.prepare import prepare_corpus
 from experiments import sentences
 
 _SOURCE = flags.DEFINE_multi_string(
-    "source", None, "docstrings, text:GLOB or jsonl:GLOB; may be given several times.", required=True
+    "source",
+    None,
+    "[NAME=]KIND[key=value,…][:PATTERN], several times for several: docstrings, text:GLOB, jsonl:GLOB, parquet:GLOB"
+    " or tfds:NAME[:SPLIT]; keys are text and id (fields of a record) and lang.",
+    required=True,
 )
-_OUTPUT = flags.DEFINE_string("output", None, "The folder to make.", required=True)
+_OUTPUT = flags.DEFINE_string("output", None, "The folder to make, local or in a bucket.", required=True)
 _TOKENIZER = flags.DEFINE_string(
-    "tokenizer", Options.tokenizer, "wordpiece trains a vocabulary; otherwise a vocab.txt or a folder that holds one."
+    "tokenizer",
+    Options.tokenizer,
+    f"{', '.join(job.TRAINED)} train a vocabulary; otherwise the file or folder of one.",
 )
 _VOCAB_SIZE = flags.DEFINE_integer("vocab_size", Options.vocab_size, "Pieces of a trained vocabulary.", lower_bound=8)
 _LOWERCASE = flags.DEFINE_bool("lowercase", Options.lowercase, "Train an uncased vocabulary.")
+_COVERAGE = flags.DEFINE_float(
+    "character_coverage", Options.character_coverage, "Share of the text whose characters the vocabulary can spell."
+)
+_SPECIAL = flags.DEFINE_list("special_tokens", [], "Extra special tokens of a trained vocabulary, with commas.")
+_RESERVED = flags.DEFINE_integer(
+    "reserved_slots", Options.reserved_slots, "Places in a trained vocabulary for later pieces.", lower_bound=0
+)
 _LANGUAGE = flags.DEFINE_string(
-    "language", Options.language, "Two-letter code for sentence splitting where a document does not name its own."
+    "language", Options.language, "Code for sentence splitting where neither a document nor its source names one."
 )
 _VALIDATION = flags.DEFINE_float(
     "validation_fraction",
     Options.validation_fraction,
     "Share of documents to hold out (docstrings hold out whole packages instead).",
 )
-_DEDUPLICATE = flags.DEFINE_bool("deduplicate", Options.deduplicate, "Drop paragraphs that occurred before.")
+_DEDUPLICATE = flags.DEFINE_enum(
+    "deduplicate", Options.deduplicate, job.DEDUPLICATE, "Drop documents, or paragraphs, that occurred before."
+)
 _WORKERS = flags.DEFINE_integer("num_workers", 0, "Processes; 0 means one for each processor.", lower_bound=0)
 
 
@@ -36,6 +59,9 @@ def main(_):
         tokenizer=_TOKENIZER.value,
         vocab_size=_VOCAB_SIZE.value,
         lowercase=_LOWERCASE.value,
+        character_coverage=_COVERAGE.value,
+        special_tokens=tuple(_SPECIAL.value),
+        reserved_slots=_RESERVED.value,
         language=_LANGUAGE.value,
         validation_fraction=_VALIDATION.value,
         deduplicate=_DEDUPLICATE.value,

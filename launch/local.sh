@@ -11,7 +11,7 @@ minutes="${MINUTES:-15}"
 
 bash launch/setup.sh
 if [ ! -e "$corpus/manifest.json" ]; then
-  .venv/bin/python -m experiments.prepare_corpus --source=docstrings --output="$corpus" --vocab_size=4096 --deduplicate
+  .venv/bin/python -m experiments.prepare_corpus --source=docstrings --output="$corpus" --vocab_size=4096 --deduplicate=paragraphs
 fi
 # What is left for training: two minutes stay for set-up, compilation and the report, two more for a machine that
 # gets slower. It decides the number of steps at the first start only.

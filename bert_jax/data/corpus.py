@@ -4,7 +4,7 @@ corpus/
   manifest.json          what is in it, hashes, how it was made; written last: a folder without it is half built
   tokenizer/             the vocabulary its ids belong to
   corpus-SPLIT.array_record-*, features.json, dataset_info.json      the exchange form (shards.py)
-  index/SPLIT/*.npy      derived from the shards, rebuilt when missing
+  index/SPLIT/*.npy      derived from the shards, rebuilt when missing (but not in a bucket)
 """
 
 import dataclasses
@@ -13,13 +13,14 @@ import numpy as np
 from etils import epath
 
 from bert_jax import storage
-from bert_jax.data import shards
+from bert_jax.data import index, remote
 from bert_jax.errors import CorpusError
 from bert_jax.tokenization import WordPieceTokenizer, load_tokenizer
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 TRAIN, VALIDATION = SPLITS = ("train", "validation")
-ARRAYS = ("token_ids", "sentence_starts", "document_starts", "document_sources", "token_counts")
+# Tokens counted at a time.
+PIECE = 1 << 24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,9 +30,9 @@ class Split:
     Attributes:
       token_ids: uint16 or uint32 [tokens].
       sentence_starts: int64 [sentences + 1], first token of each sentence, then the number of tokens.
-      document_starts: int64 [documents + 1], first sentence of each document, then the number of sentences.
-      document_sources: int32 [documents], index of the source it came from.
-      token_counts: int64 [vocab_size], how often each id occurs.
+      document_starts: int64 [documents + 1], first sentence of each document, then the end of the last one.
+      document_sources: int32 [documents], index of the source it came from; never falling.
+      token_counts: int64 [vocab_size], how often each id occurs in these documents.
     """
 
     token_ids: np.ndarray
@@ -46,7 +47,20 @@ class Split:
 
     @property
     def num_tokens(self) -> int:
-        return len(self.token_ids)
+        return int(self.sentence_starts[self.document_starts[-1]] - self.sentence_starts[self.document_starts[0]])
+
+    def of_source(self, source: int) -> "Split":
+        """The documents of one source, as a view: tokens and sentences keep their numbers.
+
+        `token_counts` are its own; counting them reads its tokens once.
+        """
+        first, last = np.searchsorted(self.document_sources, [source, source + 1])
+        starts = self.document_starts[first : last + 1]
+        begin, end = (int(self.sentence_starts[starts[i]]) for i in (0, -1))
+        counts = np.zeros_like(self.token_counts)
+        for piece in range(begin, end, PIECE):
+            counts += np.bincount(self.token_ids[piece : min(piece + PIECE, end)], minlength=len(counts))
+        return Split(self.token_ids, self.sentence_starts, starts, self.document_sources[first:last], counts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +71,11 @@ class Corpus:
     validation: Split
     tokenizer: WordPieceTokenizer
     manifest: dict
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the sources; a document's source is an index into them."""
+        return tuple(source["name"] for source in self.manifest["sources"])
 
     @property
     def fingerprint(self) -> str:
@@ -85,18 +104,20 @@ def open_corpus(directory: epath.PathLike) -> Corpus:
     tokenizer = load_tokenizer(directory / "tokenizer")
     if tokenizer.sha256 != manifest["tokenizer_sha256"]:
         raise CorpusError(f"{directory}/tokenizer is not the one its tokens were made with: restore it.")
-    if not (directory / "index").exists():
+    if not (directory / "index").exists() and not remote.is_remote(directory):
         _verify_shards(directory, manifest)
-        build_index(directory, manifest["splits"], tokenizer.vocab_size)
+        index.rebuild(directory, manifest["splits"], tokenizer.vocab_size)
+    if remote.is_remote(directory):
+        directory = remote.local_index(directory, manifest, index.ARRAYS)
     splits = {name: _open_split(directory, name, manifest["splits"][name]["index"]) for name in SPLITS}
     return Corpus(**splits, tokenizer=tokenizer, manifest=manifest)
 
 
 def _open_split(directory, split, hashes) -> Split:
     arrays = {}
-    for name in ARRAYS:
+    for name in index.ARRAYS:
         file = directory / "index" / split / f"{name}.npy"
-        if not file.exists() or storage.sha256(file) != hashes[name]:
+        if not file.exists() or storage.sha256_once(str(file)) != hashes[name]:
             raise CorpusError(f"{file} is damaged or missing: delete {directory}/index, it is rebuilt from the shards.")
         arrays[name] = np.load(file, mmap_mode="r", allow_pickle=False)
     return Split(**arrays)
@@ -108,45 +129,3 @@ def _verify_shards(directory, manifest) -> None:
             file = directory / shard["file"]
             if not file.exists() or storage.sha256(file) != shard["sha256"]:
                 raise CorpusError(f"{file} is damaged or missing: restore it, or prepare the corpus anew.")
-
-
-def build_index(directory: epath.PathLike, splits: dict[str, dict], vocab_size: int) -> dict[str, dict[str, str]]:
-    """Derives `index/` from the shards, in flat memory; returns the SHA-256 of every array, by split and name."""
-    directory = epath.Path(directory)
-    partial = directory / "index.partial"
-    if partial.exists():
-        partial.rmtree()
-    hashes = {}
-    for name, split in splits.items():
-        folder = partial / name
-        folder.mkdir(parents=True)
-        layout = {
-            "token_ids": (split["tokens"], np.uint16 if vocab_size <= 1 << 16 else np.uint32),
-            "sentence_starts": (split["sentences"] + 1, np.int64),
-            "document_starts": (split["documents"] + 1, np.int64),
-            "document_sources": (split["documents"], np.int32),
-            "token_counts": (vocab_size, np.int64),
-        }
-        arrays = {
-            key: np.lib.format.open_memmap(str(folder / f"{key}.npy"), mode="w+", dtype=dtype, shape=(length,))
-            for key, (length, dtype) in layout.items()
-        }
-        _fill(arrays, (record for shard in split["shards"] for record in shards.read(directory / shard["file"])))
-        for array in arrays.values():
-            array.flush()
-        hashes[name] = {key: storage.sha256(folder / f"{key}.npy") for key in ARRAYS}
-    partial.rename(directory / "index")
-    return hashes
-
-
-def _fill(arrays, records) -> None:
-    token = sentence = 0
-    for document, record in enumerate(records):
-        ids, lengths = record["token_ids"], record["sentence_lengths"]
-        arrays["token_ids"][token : token + len(ids)] = ids
-        arrays["sentence_starts"][sentence + 1 : sentence + 1 + len(lengths)] = token + np.cumsum(lengths)
-        arrays["document_sources"][document] = record["source"]
-        np.add.at(arrays["token_counts"], ids, 1)
-        token += len(ids)
-        sentence += len(lengths)
-        arrays["document_starts"][document + 1] = sentence

@@ -60,8 +60,14 @@ def _held_out(package_bytes: dict[str, int]) -> set[str]:
     return chosen
 
 
-def read(file: str) -> Iterator[tuple[str, str]]:
-    """The one document of a source file: (its name below the library's folder, its docstrings' paragraphs)."""
+def name(file: str) -> str:
+    """A file's path below its library's folder."""
+    roots = (sysconfig.get_paths()["purelib"], sysconfig.get_paths()["stdlib"])
+    return os.path.relpath(file, next(root for root in roots if file.startswith(root + os.sep)))
+
+
+def read(file: str) -> Iterator[str]:
+    """The one document of a source file: its docstrings' paragraphs, a line each; none where it does not parse."""
     with open(file, "rb") as handle:
         source = handle.read()
     try:
@@ -73,9 +79,7 @@ def read(file: str) -> Iterator[tuple[str, str]]:
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     texts = [doc for node in ast.walk(tree) if isinstance(node, kinds) and (doc := ast.get_docstring(node))]
     lines = [line for doc in texts for paragraph in re.split(r"\n\s*\n", doc) if (line := _one_line(paragraph))]
-    roots = (sysconfig.get_paths()["purelib"], sysconfig.get_paths()["stdlib"])
-    root = next(root for root in roots if file.startswith(root + os.sep))
-    yield os.path.relpath(file, root), "\n".join(lines)
+    yield "\n".join(lines)
 
 
 def _one_line(paragraph: str) -> str:

@@ -17,7 +17,7 @@ class Purpose(enum.IntEnum):
     EXAMPLE = 3
     TARGET_LENGTH = 4
     PAIR_SPLIT = 5
-    PAIR_IS_RANDOM = 6
+    PAIR_LABEL = 6
     RANDOM_DOCUMENT = 7
     RANDOM_START = 8
     TRUNCATION = 9
@@ -27,6 +27,9 @@ class Purpose(enum.IntEnum):
     MASK_ACTION = 13
     MASK_TOKEN = 14
     EVALUATION = 15
+    SOURCE = 16
+    SPAN_LENGTH = 17
+    SPAN_PHASE = 18
 
 
 def mix64(x: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Which tokens are predicted, and what stands in their place.
 
-Draws depend on the example's key and the position in it alone: an example is masked the same in any row.
+Draws depend on the example's key and the position in it alone: an example is masked the same in any row, whatever it
+is packed with.
 """
 
 import dataclasses
@@ -8,68 +9,181 @@ import dataclasses
 import numpy as np
 
 from bert_jax.data import draws
+from bert_jax.data.config import DataConfig
 from bert_jax.data.draws import Purpose
-from bert_jax.tokenization import WordPieceTokenizer
 
-# Shares of chosen positions that become [MASK] and that become a random token; the rest stays (Devlin et al. 2018).
-MASK_SHARE, RANDOM_SHARE = 0.8, 0.1
+# Lengths of masked spans, in words: geometric, cut off and scaled to sum to 1; 3.8 on average (Joshi et al. 2020,
+# SpanBERT, arXiv 1907.10529).
+SPAN_STOP, LONGEST_SPAN = 0.2, 10
 
 
-def num_predictions(length: np.ndarray, rate: float, max_predictions: int, num_special: int) -> np.ndarray:
-    """Positions to predict in examples of some length (special tokens counted, as in google-research/bert)."""
-    wanted = np.clip(np.rint(length * rate).astype(np.int64), 1, max_predictions)
-    return np.minimum(wanted, length - num_special)
+def wanted_predictions(length: np.ndarray, rate: float) -> np.ndarray:
+    """Positions that the rate asks for, in examples of some length (special tokens count, as in BERT's own code)."""
+    return np.maximum(np.rint(length * rate).astype(np.int64), 1)
+
+
+def num_predictions(length: np.ndarray, rate: float, max_predictions: int) -> np.ndarray:
+    """Positions to predict at most: what is wanted, what a row has room for, never more than ordinary tokens."""
+    return np.minimum(np.minimum(wanted_predictions(length, rate), max_predictions), np.maximum(length - 3, 1))
 
 
 @dataclasses.dataclass(frozen=True)
-class Masks:
-    """Chosen positions of all examples of a batch, one after the other; arrays [predictions].
+class Tokens:
+    """All tokens of all examples of a batch, one after the other.
 
     Attributes:
-      example: int64, which example.
-      position: int64, position within it.
+      ids: int32 [tokens].
+      example: int64 [tokens], which example.
+      position: int64 [tokens], position within it.
+      is_special: bool [tokens], [CLS] or [SEP].
+      first: int64 [examples], the index of each example's first token.
+      length: int64 [examples].
+      key: uint32 [examples].
     """
 
+    ids: np.ndarray
     example: np.ndarray
     position: np.ndarray
+    is_special: np.ndarray
+    first: np.ndarray
+    length: np.ndarray
+    key: np.ndarray
 
 
-def choose(
-    keys: np.ndarray, a_length: np.ndarray, length: np.ndarray, counts: np.ndarray, sequence_length: int
-) -> Masks:
-    """Draws `counts` ordinary positions of each example, uniformly without repetition, in ascending order.
+def choose(tokens: Tokens, config: DataConfig, word_starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Chooses ordinary tokens, at most `num_predictions` an example.
+
+    Tokens are drawn uniformly. Words and spans are drawn as wholes, in random order; one that would exceed an example's
+    number is left out and the next that fits is taken, as google-research/bert does with words.
 
     Args:
-      keys: uint32 [E]. a_length: [E], tokens of segment A. length: [E], tokens with special ones. counts: [E].
-      sequence_length: no example is longer.
+      tokens: of the batch.
+      config: how.
+      word_starts: bool [V], pieces that begin a word.
+
+    Returns:
+      Indices into `tokens`, ascending; and for each, the position whose draw decides what stands there (its own, or
+      that of its span's first token: a span is replaced as a whole).
     """
-    width = int(length.max(initial=1))
+    counts = num_predictions(tokens.length, config.mask_rate, config.row_predictions)
+    if config.masking == "token":
+        chosen = _choose_tokens(tokens, counts, config.sequence_length)
+        return chosen, tokens.position[chosen]
+    begins_word = word_starts[tokens.ids] | tokens.is_special
+    begins_word[1:] |= tokens.is_special[:-1]  # the first piece of a segment, where truncation cut into a word
+    begins = begins_word if config.masking == "whole_word" else _span_begins(tokens, begins_word)
+    chosen, unit_begin = _choose_units(tokens, counts, begins)
+    return chosen, tokens.position[unit_begin if config.masking == "span" else chosen]
+
+
+def _choose_tokens(tokens: Tokens, counts: np.ndarray, sequence_length: int) -> np.ndarray:
+    """`counts` ordinary tokens of each example, uniformly without repetition."""
+    width = int(tokens.length.max(initial=1))
     # Of the longest row possible, not of this batch: how ties fall must not depend on the other examples.
     position_bits = np.uint32(max(1, int(sequence_length - 1).bit_length()))
-    position = np.arange(width, dtype=np.uint32)
+    score = np.full((len(tokens.length), width), 0xFFFFFFFF, np.uint32)
+    score[tokens.example, tokens.position] = np.where(
+        tokens.is_special,
+        np.uint32(0xFFFFFFFF),
+        # One sort of plain integers: the high bits are the draw, the low bits say whose it is.
+        (_draw(tokens.key[tokens.example], tokens.position) >> position_bits << position_bits)
+        | tokens.position.astype(np.uint32),
+    )
+    most = int(counts.max(initial=0))
+    # Only the smallest of each row are wanted, in any order.
+    score = np.partition(score, most - 1, axis=1)[:, :most] if 0 < most < width else score
+    score.sort(axis=1)
+    position = (score[:, :most] & ((np.uint32(1) << position_bits) - np.uint32(1))).astype(np.int64)
+    used = np.arange(most) < counts[:, None]
+    return np.sort((tokens.first[:, None] + position)[used])
+
+
+def _draw(key: np.ndarray, position: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         salt = np.uint32(Purpose.MASK_POSITION * 0x9E3779B9 & 0xFFFFFFFF)
-        score = draws.mix32(draws.mix32(keys ^ salt)[:, None] + position * np.uint32(0x9E3779B9))
-    # One sort of plain integers: the high bits are the draw, the low bits say whose it is.
-    score = (score >> position_bits << position_bits) | position
-    special = (position == 0) | (position == (a_length + 1)[:, None]) | (position >= (length - 1)[:, None])
-    score[special] = np.uint32(0xFFFFFFFF)
-    score.sort(axis=1)
-    most = int(counts.max(initial=0))
-    chosen = (score[:, :most] & ((np.uint32(1) << position_bits) - np.uint32(1))).astype(np.int64)
-    unused = np.arange(most) >= counts[:, None]
-    chosen[unused] = width
-    chosen.sort(axis=1)
-    example, slot = np.nonzero(~unused)
-    return Masks(example, chosen[example, slot])
+        return draws.mix32(draws.mix32(key ^ salt) + position.astype(np.uint32) * np.uint32(0x9E3779B9))
+
+
+def _choose_units(tokens: Tokens, counts: np.ndarray, begins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Units as wholes, until `counts` tokens an example; the tokens, ascending, and the first token of each one's unit.
+
+    Args:
+      begins: bool [tokens], where a unit begins; a special token is a unit of its own, never chosen.
+    """
+    start = np.flatnonzero(begins)
+    sizes = np.zeros(len(begins), np.int64)
+    sizes[start] = np.diff(np.append(start, len(begins)))
+    start = start[~tokens.is_special[start]]
+    # One sort of plain integers, many times as fast as a sort of indices: which example, the draw, whose it is.
+    example, position = tokens.example[start].astype(np.uint64), tokens.position[start].astype(np.uint64)
+    score = _draw(tokens.key[example], position).astype(np.uint64) >> np.uint64(8)
+    ordered = np.sort(example << np.uint64(40) | score << np.uint64(16) | position)
+    example = (ordered >> np.uint64(40)).astype(np.int64)
+    start = tokens.first[example] + (ordered & np.uint64(0xFFFF)).astype(np.int64)
+    size = sizes[start]
+
+    # The first units of each example that fit one after the other …
+    total = np.cumsum(size)
+    first_unit = np.searchsorted(example, np.arange(len(counts)))
+    before = np.where(first_unit > 0, total[first_unit - 1], 0)
+    taken = total - before[example] <= counts[example]
+    room = counts - np.bincount(example[taken], size[taken], len(counts)).astype(np.int64)
+    # … then, for what is left, the next one that fits, as long as there is one: few rounds, over all examples at once.
+    while len(fits := np.flatnonzero(~taken & (size <= room[example]))):
+        owner, index = np.unique(example[fits], return_index=True)
+        taken[fits[index]] = True
+        room[owner] -= size[fits[index]]
+
+    start = np.sort(start[taken])
+    size = sizes[start]
+    unit_begin = np.repeat(start, size)
+    return unit_begin + np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size), unit_begin
+
+
+def _span_begins(tokens: Tokens, begins_word: np.ndarray) -> np.ndarray:
+    """Where spans begin: each example's words are laid out in spans of drawn lengths, from a drawn phase on.
+
+    Special tokens end a span.
+    """
+    word = np.cumsum(begins_word) - 1  # of each token, over the whole batch
+    first_word = word[tokens.first]
+    within = word - first_word[tokens.example]  # of each token, within its example
+    most = int(within.max(initial=0)) + 1
+    shares = SPAN_STOP * (1 - SPAN_STOP) ** np.arange(LONGEST_SPAN)
+    limits = np.cumsum(shares / shares.sum())
+    spans = np.arange(most + LONGEST_SPAN)
+    drawn = draws.uniform(Purpose.SPAN_LENGTH, tokens.key[:, None], spans)
+    length = np.minimum(np.searchsorted(limits, drawn, side="right"), LONGEST_SPAN - 1) + 1
+    phase = draws.integers(LONGEST_SPAN, Purpose.SPAN_PHASE, tokens.key)
+    ends = np.cumsum(length, axis=1) - phase[:, None]
+    is_begin = np.zeros((len(tokens.key), most), bool)
+    is_begin[:, 0] = True
+    example, span = np.nonzero((ends > 0) & (ends < most))
+    is_begin[example, ends[example, span]] = True
+    return (
+        (begins_word & is_begin[tokens.example, within]) | tokens.is_special | np.append(False, tokens.is_special[:-1])
+    )
 
 
 def replacements(
-    masks: Masks, keys: np.ndarray, targets: np.ndarray, tokenizer: WordPieceTokenizer, ordinary_ids: np.ndarray
+    key: np.ndarray,
+    position: np.ndarray,
+    decider: np.ndarray,
+    targets: np.ndarray,
+    config: DataConfig,
+    mask_id: int,
+    ordinary_ids: np.ndarray,
 ) -> np.ndarray:
-    """What stands at each chosen position: [MASK], a random ordinary token, or the target itself."""
-    key = keys[masks.example]
-    action = draws.uniform(Purpose.MASK_ACTION, key, masks.position)
-    random = ordinary_ids[draws.integers(len(ordinary_ids), Purpose.MASK_TOKEN, key, masks.position)]
-    result = np.where(action < MASK_SHARE, tokenizer.mask_id, random)
-    return np.where(action < MASK_SHARE + RANDOM_SHARE, result, targets)
+    """What stands at each chosen position: [MASK], a random ordinary token, or the target itself.
+
+    Args:
+      key, position, targets: [predictions], the example's key, the position in it, and the token there.
+      decider: [predictions], the position whose draw decides between the three.
+      config: its `mask_share` and `random_share`.
+      mask_id: of [MASK].
+      ordinary_ids: ids that may be drawn.
+    """
+    action = draws.uniform(Purpose.MASK_ACTION, key, decider)
+    random = ordinary_ids[draws.integers(len(ordinary_ids), Purpose.MASK_TOKEN, key, position)]
+    result = np.where(action < config.mask_share, mask_id, random)
+    return np.where(action < config.mask_share + config.random_share, result, targets)

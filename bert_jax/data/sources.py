@@ -1,21 +1,59 @@
-"""Where documents come from: each source lists units of work, each unit yields documents.
+"""Where documents come from: what `--source` says, and the units of work that each source is cut into.
 
-Units depend on the source alone, never on the number of workers: that is what makes a corpus the same for any
-number of them.
+Units depend on the sources alone, never on the number of workers: that is what makes a corpus the same for any
+number of them. `reading.py` reads a unit.
 """
 
-import collections
 import dataclasses
-import glob
-import json
-from collections.abc import Iterator
+import re
+from collections.abc import Sequence
 
 from etils import epath
 
-from bert_jax.data import docstrings, text
+from bert_jax import storage
+from bert_jax.data import docstrings
 from bert_jax.errors import CorpusError
 
-KINDS = ("docstrings", "text:GLOB", "jsonl:GLOB")
+# What each kind takes in brackets.
+KEYS = {
+    "docstrings": ("lang",),
+    "text": ("lang",),
+    "jsonl": ("text", "id", "lang"),
+    "parquet": ("text", "id", "lang"),
+    "tfds": ("text", "id", "lang"),
+}
+FORMS = "docstrings, text:GLOB, jsonl:GLOB, parquet:GLOB or tfds:NAME[:SPLIT]"
+SPEC = re.compile(r"(?:(?P<name>[^=:\[]*)=)?(?P<kind>[a-z]+)(?:\[(?P<keys>[^\]]*)\])?(?::(?P<pattern>.+))?", re.DOTALL)
+NAME = re.compile(r"[A-Za-z0-9_-]+")
+# Plain files are cut into ranges of so many bytes, TFDS data sets into runs of records of about as many.
+RANGE_BYTES = 16 << 20
+# How much text a compressed byte stands for, for the vocabulary's sample and the time left; a usual ratio.
+GZIP_RATIO = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One `--source`.
+
+    Attributes:
+      index: its place among the sources.
+      name: its own, or made from the pattern.
+      spec: as it was given.
+      kind: a key of `KEYS`.
+      pattern: files, or the name of a TFDS data set; empty for docstrings.
+      text: field of a record that holds the text.
+      id: field of a record that holds its id, where it has one.
+      language: code for sentence splitting; a record's own field `lang` goes first.
+    """
+
+    index: int
+    name: str
+    spec: str
+    kind: str
+    pattern: str
+    text: str
+    id: str
+    language: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,91 +61,196 @@ class Unit:
     """A part of a source that one worker reads from begin to end.
 
     Attributes:
-      source: index of the source.
-      kind: one of `docstrings`, `text`, `jsonl`.
-      files: paths, read in this order.
+      source: whose part it is.
+      files: pairs of a path and its name in ids, read in this order.
+      begin: first byte of a plain file, first record of a row group or of a TFDS split.
+      end: the byte or record behind the last one; -1 means all.
+      part: row group of a parquet file; split of a TFDS data set.
+      size: bytes of text, about.
       validation: whether its documents are held out; None leaves that to each document's own hash.
     """
 
-    source: int
-    kind: str
-    files: tuple[str, ...]
+    source: Source
+    files: tuple[tuple[str, str], ...]
+    size: int
+    begin: int = 0
+    end: int = -1
+    part: str = ""
     validation: bool | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class Document:
-    """One document: lines are paragraphs; `language` is a two-letter code."""
+def parse(specs: Sequence[str], language: str) -> list[Source]:
+    """What the `--source` flags say.
 
-    id: str
-    text: str
-    language: str
-
-
-def units(spec: str, source: int) -> list[Unit]:
-    """The units of one `--source`.
+    Args:
+      specs: `[NAME=]KIND[key=value,…][:PATTERN]` each.
+      language: for sources that do not say `lang=`.
 
     Raises:
-      CorpusError: an unknown kind, or a pattern that matches nothing.
+      CorpusError: an unknown kind or key, a missing pattern, a bad name or one that is taken.
     """
-    kind, _, pattern = spec.partition(":")
-    if kind == "docstrings" and not pattern:
-        return [Unit(source, kind, files, held_out) for files, held_out in docstrings.groups()]
-    if kind not in ("text", "jsonl") or not pattern:
-        raise CorpusError(f"--source={spec} is not one of {', '.join(KINDS)}.")
-    files = sorted(glob.glob(pattern, recursive=True))
+    sources: list[Source] = []
+    for spec in specs:
+        match = SPEC.fullmatch(spec)
+        kind, pattern = (match["kind"], match["pattern"] or "") if match else ("", "")
+        if kind not in KEYS or (kind == "docstrings") == bool(pattern):
+            raise CorpusError(f"--source={spec} is not one of {FORMS}, with NAME= before it where you like.")
+        keys = _keys(spec, kind, match["keys"] or "")
+        taken = {source.name for source in sources}
+        name = match["name"]
+        if name is None:
+            name = _unique(_default_name(kind, pattern), taken)
+        elif not NAME.fullmatch(name):
+            raise CorpusError(f"--source={spec}: a name is made of letters, digits, '_' and '-'.")
+        elif name in taken:
+            raise CorpusError(f"--source={spec}: the name {name} is taken, give each source its own.")
+        chosen = {"text": "text", "id": "id"} | {"language": keys.pop("lang", language)} | keys
+        sources.append(Source(len(sources), name, spec, kind, pattern, **chosen))
+    return sources
+
+
+def _keys(spec: str, kind: str, written: str) -> dict[str, str]:
+    keys = {}
+    for item in filter(None, (item.strip() for item in written.split(","))):
+        key, _, value = item.partition("=")
+        if key not in KEYS[kind] or not value:
+            raise CorpusError(f"--source={spec}: {kind} takes [{', '.join(f'{k}=…' for k in KEYS[kind])}], not {item}.")
+        keys[key] = value
+    return keys
+
+
+def _default_name(kind: str, pattern: str) -> str:
+    """The file's or the data set's name, or the last folder before the pattern's first wildcard."""
+    if kind == "tfds":
+        name, _ = split_dataset(pattern)
+        name = name.rstrip("/").rpartition("/")[2] if _is_folder(name) else name
+    else:
+        folder, wildcard = split_pattern(pattern)
+        name = folder.rstrip("/").rpartition("/")[2]
+        name = name if wildcard else name.split(".")[0]
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or kind
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    candidates = (name if i == 1 else f"{name}-{i}" for i in range(1, len(taken) + 2))
+    return next(candidate for candidate in candidates if candidate not in taken)
+
+
+def split_pattern(pattern: str) -> tuple[str, str]:
+    """A pattern's fixed folder and its part with wildcards; the latter is empty for the path of one file."""
+    parts = pattern.split("/")
+    wild = next((i for i, part in enumerate(parts) if re.search(r"[*?\[]", part)), len(parts))
+    return "/".join(parts[:wild]) or ("/" if wild and wild < len(parts) else ""), "/".join(parts[wild:])
+
+
+def split_dataset(pattern: str) -> tuple[str, str]:
+    """`NAME[:SPLIT]` as name and split; the split is `train` where none is named."""
+    match = re.fullmatch(r"(?P<name>.+?)(?::(?P<split>[A-Za-z_]\w*(\[[^\]]*\])?))?", pattern)
+    return match["name"], match["split"] or "train"
+
+
+def _is_folder(name: str) -> bool:
+    return (epath.Path(name) / "dataset_info.json").exists()
+
+
+def units(source: Source) -> list[Unit]:
+    """The units of one source, in the order of its documents.
+
+    Raises:
+      CorpusError: a pattern that matches nothing, or data that cannot be read.
+    """
+    if source.kind == "docstrings":
+        result = []
+        for files, held_out in docstrings.groups():
+            size = sum(epath.Path(file).stat().length for file in files)
+            named = tuple((file, docstrings.name(file)) for file in files)
+            result.append(Unit(source, named, size, validation=held_out))
+        return result
+    if source.kind == "tfds":
+        return _dataset_units(source)
+    cut = {"text": _ranges, "jsonl": _ranges, "parquet": _row_groups}[source.kind]
+    return [unit for file, name in _files(source) for unit in cut(source, file, name)]
+
+
+def _files(source: Source) -> list[tuple[str, str]]:
+    """Paths in order, each with its name below the pattern's fixed folder; hidden files are left out."""
+    folder, wildcard = split_pattern(source.pattern)
+    literal = epath.Path(source.pattern).expanduser()
+    if literal.exists() and not literal.is_dir():
+        return [(str(literal), literal.name)]
+    root = epath.Path(folder or ".").expanduser()
+    found = root.glob(wildcard) if wildcard and root.exists() else ()
+    pairs = sorted((str(path), str(path.relative_to(root))) for path in found)
+    files = [(path, name) for path, name in pairs if "/." not in f"/{name}" and not epath.Path(path).is_dir()]
     if not files:
-        raise CorpusError(f"--source={spec} matches no file: check the pattern, and quote it in the shell.")
-    return [Unit(source, kind, (file,)) for file in files]
+        raise CorpusError(f"--source={source.spec} matches no file: check the pattern, and quote it in the shell.")
+    return files
 
 
-def documents(unit: Unit, language: str, counts: collections.Counter[str]) -> Iterator[Document]:
-    """Reads a unit; what the text policy changed is added to `counts`."""
-    read = {"docstrings": _docstrings, "text": _text, "jsonl": _jsonl}[unit.kind]
-    for file in unit.files:
-        for document in read(file, language, counts):
-            if document.text.strip():
-                yield document
-            else:
-                counts["empty_documents"] += 1
+def _ranges(source, file, name) -> list[Unit]:
+    size = epath.Path(file).stat().length
+    if file.endswith(".gz"):
+        return [Unit(source, ((file, name),), size * GZIP_RATIO)]
+    return [
+        Unit(source, ((file, name),), min(RANGE_BYTES, size - begin), begin, min(begin + RANGE_BYTES, size))
+        for begin in range(0, max(size, 1), RANGE_BYTES)
+    ]
 
 
-def _docstrings(file, language, counts):
-    for identifier, content in docstrings.read(file):
-        yield Document(identifier, text.clean(content, counts), language)
+def _row_groups(source, file, name) -> list[Unit]:
+    import pyarrow
+    import pyarrow.parquet  # only this kind needs it
+
+    try:
+        with epath.Path(file).open("rb") as handle:
+            metadata = pyarrow.parquet.ParquetFile(handle).metadata
+    except (pyarrow.ArrowException, OSError) as error:
+        raise CorpusError(f"{file} is not a parquet file that can be read ({error}): mend or remove it.") from error
+    columns = metadata.schema.to_arrow_schema().names
+    if source.text not in columns:
+        raise CorpusError(
+            f"{file} has no column '{source.text}': say parquet[text=…]:{source.pattern}, one of {', '.join(columns)}."
+        )
+    result, row = [], 0
+    for group in range(metadata.num_row_groups):
+        facts = metadata.row_group(group)
+        end = row + facts.num_rows
+        result.append(Unit(source, ((file, name),), facts.total_byte_size, row, end, str(group)))
+        row = end
+    return result
 
 
-def _text(file, language, counts):
-    """Blank lines separate documents; a line is a sentence (BERT's format) or a whole paragraph."""
-    name, lines, number = epath.Path(file).name, [], 0
-    with open(file, "rb") as handle:
-        for raw in handle:
-            # Decoded one line at a time, so that a file of any size needs one document's memory.
-            line = text.decode(raw, counts)
-            if line.strip():
-                lines.append(line.rstrip("\n"))
-            elif lines:
-                yield Document(f"{name}:{number}", "\n".join(lines), language)
-                lines, number = [], number + 1
-    if lines:
-        yield Document(f"{name}:{number}", "\n".join(lines), language)
+def _dataset_units(source) -> list[Unit]:
+    import tensorflow_datasets as tfds  # only this kind needs it
+
+    name, split = split_dataset(source.pattern)
+    try:
+        if _is_folder(name):
+            builder = tfds.builder_from_directory(name)
+        else:
+            # Asked for by name: it may be downloaded. Records in ArrayRecord can be reached without TensorFlow.
+            builder = tfds.builder(name, file_format="array_record")
+            builder.download_and_prepare()
+        if split.partition("[")[0] not in builder.info.splits:
+            raise CorpusError(f"--source={source.spec}: its splits are {', '.join(builder.info.splits)}.")
+        if source.text not in builder.info.features:
+            fields = ", ".join(builder.info.features)
+            raise CorpusError(f"--source={source.spec} has no field '{source.text}': say tfds[text=…] with {fields}.")
+        records = len(builder.as_data_source(split=split))
+        facts = builder.info.splits[split.partition("[")[0]]
+        size = max(1, facts.num_bytes // max(facts.num_examples, 1))
+    except CorpusError:
+        raise
+    except Exception as error:  # TFDS and what it calls raise whatever they like
+        reason = " ".join(str(error).split())[:300]
+        raise CorpusError(f"--source={source.spec} cannot be read by TensorFlow Datasets: {reason}") from error
+    step, files = max(1, RANGE_BYTES // size), ((str(builder.data_dir), builder.info.name),)
+    ends = [(begin, min(begin + step, records)) for begin in range(0, records, step)]
+    return [Unit(source, files, size * (end - begin), begin, end, split) for begin, end in ends]
 
 
-def _jsonl(file, language, counts):
-    """One JSON object a line with the field `text`, and `id` and `lang` where they are there."""
-    name = epath.Path(file).name
-    with open(file, "rb") as handle:
-        for number, raw in enumerate(handle):
-            if not raw.strip():
-                continue
-            try:
-                record = json.loads(raw.decode("utf-8", errors="replace"))
-                fields = {key: record.get(key) for key in ("text", "id", "lang")}
-            except (ValueError, AttributeError):
-                fields = {}
-            if not isinstance(fields.get("text"), str) or not isinstance(fields["lang"] or "", str):
-                raise CorpusError(
-                    f"{file}, line {number + 1}, is not a JSON object with text in its field 'text': mend or remove it."
-                )
-            identifier = f"{name}:{number}" if fields["id"] is None else str(fields["id"])
-            yield Document(identifier, text.clean(fields["text"], counts), fields["lang"] or language)
+def fingerprint(units: Sequence[Unit]) -> str:
+    """A hash of what a source consists of: names, sizes and cuts; equal on any machine."""
+    return storage.fingerprint(
+        [[[name for _, name in u.files], u.size, u.begin, u.end, u.part, u.validation] for u in units]
+    )

@@ -4,6 +4,7 @@ import dataclasses
 import statistics
 
 import jax
+import numpy as np
 from etils import epath
 
 from bert_jax import configuration, storage
@@ -11,10 +12,12 @@ from bert_jax.data.corpus import Corpus, open_corpus
 from bert_jax.errors import BertJaxError
 from bert_jax.pretrained import Pretrained, load
 from bert_jax.reporting.curves import draw_curves
+from bert_jax.tokenization import Tokenizer
 from bert_jax.tokenization.tokenizer import MASK
 from bert_jax.training.metrics import read_metrics
 
 SENTENCES = 8
+BY_SOURCE = "eval/unigram_mlm_loss/"
 SHORTEST, LONGEST = 10, 40  # tokens
 
 
@@ -59,28 +62,37 @@ def write_report(workdir: epath.PathLike) -> str:
 
 def fill_held_out_masks(model: Pretrained, corpus: Corpus, count: int = SENTENCES) -> list[FilledMask]:
     """Hides one whole word in each of `count` sentences, spread over the held-out documents, and asks the model."""
-    split, vocabulary = corpus.validation, corpus.tokenizer.vocabulary
+    split, tokenizer = corpus.validation, corpus.tokenizer
     filled = []
     num_sentences = len(split.sentence_starts) - 1
+    longest = min(LONGEST, model.config.model.max_positions - 2)
     for start in range(0, num_sentences, max(1, num_sentences // (4 * count))):
-        ids = [int(i) for i in split.token_ids[split.sentence_starts[start] : split.sentence_starts[start + 1]]]
-        words = [
-            i
-            for i, (piece, after) in enumerate(zip(ids, [*ids[1:], None], strict=True))
-            if vocabulary[piece].isalpha()
-            and len(vocabulary[piece]) > 2
-            and not (after is not None and vocabulary[after].startswith("##"))
-        ]
-        longest = min(LONGEST, model.config.model.max_positions - 2)
-        if not SHORTEST <= len(ids) <= longest or len(words) < len(ids) // 2 or corpus.tokenizer.unk_id in ids:
+        ids = np.asarray(split.token_ids[split.sentence_starts[start] : split.sentence_starts[start + 1]]).tolist()
+        if not SHORTEST <= len(ids) <= longest or tokenizer.unk_id in ids:
+            continue
+        words = _whole_words(ids, tokenizer)
+        if len(words) < len(ids) // 2:
             continue
         place = words[start % len(words)]
-        hidden = f"{corpus.tokenizer.decode(ids[:place])} {MASK} {corpus.tokenizer.decode(ids[place + 1 :])}"
+        hidden = f"{tokenizer.decode(ids[:place])} {MASK} {tokenizer.decode(ids[place + 1 :])}"
         guesses = model.fill_mask(hidden)[0]
-        filled.append(FilledMask(hidden, vocabulary[ids[place]], [(g.word, g.probability) for g in guesses]))
+        answer = tokenizer.decode([ids[place]]).strip()
+        filled.append(FilledMask(hidden, answer, [(g.word, g.probability) for g in guesses]))
         if len(filled) == count:
             break
     return filled
+
+
+def _whole_words(ids: list[int], tokenizer: Tokenizer) -> list[int]:
+    """Places of words that are one piece, and more than a letter or two where words have letters."""
+    begins = tokenizer.word_starts[ids]
+    ends = np.append(begins[1:], True)
+    texts = [tokenizer.decode([i]).strip() for i in ids]
+    return [
+        place
+        for place, text in enumerate(texts)
+        if begins[place] and ends[place] and text.isalpha() and (len(text) > 2 or not text.isascii())
+    ]
 
 
 def _summary(model: Pretrained, corpus: Corpus, workdir) -> list[str]:
@@ -101,17 +113,27 @@ def _summary(model: Pretrained, corpus: Corpus, workdir) -> list[str]:
 
 def _scores(scores: dict[str, float]) -> list[str]:
     gain = scores["eval/unigram_mlm_loss"] - scores["eval/mlm_loss"]
-    above = scores["eval/nsp_accuracy"] - scores["eval/nsp_majority"]
-    return [
+    lines = [
         "## Held-out scores\n",
         "| | model | baseline | better by |",
         "|---|---|---|---|",
         f"| masked language model, loss in nats | {scores['eval/mlm_loss']:.3f} |"
         f" {scores['eval/unigram_mlm_loss']:.3f} (word frequencies) | {gain:.3f} |",
         f"| masked language model, accuracy | {scores['eval/mlm_accuracy']:.3f} | | |",
-        f"| next sentence, accuracy | {scores['eval/nsp_accuracy']:.3f} |"
-        f" {scores['eval/nsp_majority']:.3f} (majority) | {above:.3f} |\n",
     ]
+    if "eval/nsp_majority" in scores:
+        above = scores["eval/nsp_accuracy"] - scores["eval/nsp_majority"]
+        lines.append(
+            f"| next sentence, accuracy | {scores['eval/nsp_accuracy']:.3f} |"
+            f" {scores['eval/nsp_majority']:.3f} (majority) | {above:.3f} |"
+        )
+    for name in (key.removeprefix(BY_SOURCE) for key in scores if key.startswith(BY_SOURCE)):
+        loss, baseline = scores[f"eval/mlm_loss/{name}"], scores[BY_SOURCE + name]
+        lines.append(
+            f"| masked language model on {name}, loss in nats | {loss:.3f} | {baseline:.3f} (word frequencies) |"
+            f" {baseline - loss:.3f} |"
+        )
+    return [*lines, ""]
 
 
 def _speed(rows) -> list[str]:

@@ -10,14 +10,18 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
 from bert_jax import losses, sharding
 from bert_jax.batch import Batch, check
-from bert_jax.data.batches import Batches, DataConfig, evaluation_batches
+from bert_jax.data.config import DataConfig
 from bert_jax.data.corpus import Corpus, open_corpus
+from bert_jax.data.evaluation import evaluation_batches
 from bert_jax.data.loader import Loader
+from bert_jax.data.phases import PhasedBatches, phase_problems, plan_phases
+from bert_jax.data.statistics import describe
 from bert_jax.errors import ConfigError
 from bert_jax.losses import Mean
 from bert_jax.model.bert import BertForPretraining
@@ -54,11 +58,17 @@ def check_config(config: PretrainingConfig) -> None:
       ConfigError: all problems at once, a sentence each.
     """
     problems = [p for section in dataclasses.fields(config) for p in getattr(config, section.name).problems()]
-    if config.model.positions == "learned" and config.data.sequence_length > config.model.max_positions:
+    problems += (in_phases := phase_problems(config.data, config.train.batch_size))
+    lengths = [config.data.sequence_length]
+    if not in_phases:
+        lengths = [phase.config.sequence_length for phase in plan_phases(config.data, config.train.batch_size)]
+    if config.model.positions == "learned" and max(lengths) > config.model.max_positions:
         problems.append(
-            f"data.sequence_length={config.data.sequence_length} is longer than"
+            f"data.sequence_length={max(lengths)} is longer than"
             f" model.max_positions={config.model.max_positions}: raise the latter, or use model.positions=sinusoidal."
         )
+    if config.data.phases and config.train.time_budget is not None:
+        problems.append("train.time_budget does not know what a step of a later phase costs: give train.num_steps.")
     if not config.data.corpus:
         problems.append("data.corpus is empty: give the folder that experiments.prepare_corpus made.")
     if problems:
@@ -85,45 +95,69 @@ MAY_CHANGE_ON_RESUME = frozenset(
 CHOSEN_AT_START = frozenset(("model.vocab_size", "train.num_steps"))
 
 
-def make_loss_fn(model: BertForPretraining):
-    """The loss function of (params, batch, rng); see `training.step.LossFn`."""
+def make_loss_fn(model: BertForPretraining, has_pairs: bool, sources: tuple[str, ...]):
+    """The loss function of (params, batch, rng); see `training.step.LossFn`.
+
+    Args:
+      model: the linen module.
+      has_pairs: whether the examples are pairs, so that there is a next sentence (or an order) to tell.
+      sources: their names; with several, the masked-language-model loss is also given for each.
+    """
 
     def loss_fn(params: Any, batch: Batch, rng) -> tuple[dict[str, Mean], dict[str, Mean]]:
         keys = None if rng is None else token_keys(*rng, batch)
         output = model.apply({"params": params}, batch, keys)
-        masked = (output.mlm_logits, batch["masked_targets"], batch["masked_weights"])
-        pairs = (output.nsp_logits, batch["nsp_labels"], batch["nsp_weights"])
-        return (
-            {"mlm_loss": losses.cross_entropy(*masked), "nsp_loss": losses.cross_entropy(*pairs)},
-            {"mlm_accuracy": losses.accuracy(*masked), "nsp_accuracy": losses.accuracy(*pairs)},
-        )
+        targets, weights = batch["masked_targets"], batch["masked_weights"]
+        mlm = losses.cross_entropies(output.mlm_logits, targets)
+        total = {"mlm_loss": losses.mean(mlm, weights)}
+        others = {"mlm_accuracy": losses.mean(losses.hits(output.mlm_logits, targets), weights)}
+        if len(sources) > 1:
+            groups = losses.means_by_group(mlm, weights, _sources_of_predictions(batch), sources)
+            others |= {f"mlm_loss/{name}": mean for name, mean in groups.items()}
+        if has_pairs:
+            labels, weights = batch["nsp_labels"], batch["nsp_weights"]
+            total["nsp_loss"] = losses.mean(losses.cross_entropies(output.nsp_logits, labels), weights)
+            others["nsp_accuracy"] = losses.mean(losses.hits(output.nsp_logits, labels), weights)
+        return total, others
 
     return loss_fn
 
 
-def unigram_loss(batches: list[Batch], token_counts: np.ndarray, frame_ids: tuple[int, ...]) -> float:
-    """Cross-entropy, in nats, of the batches' targets under the training split's token counts.
+def _sources_of_predictions(batch: Batch) -> jax.Array:
+    """The source of each predicted position [B, K]; any where unused."""
+    slot = jnp.take_along_axis(batch["sequence_ids"], batch["masked_positions"], axis=1) - 1
+    return jnp.take_along_axis(batch["source_ids"], jnp.maximum(slot, 0), axis=1)
+
+
+def unigram_losses(batches: list[Batch], token_counts: np.ndarray, frame_ids: tuple[int, ...]) -> np.ndarray:
+    """−log share, in nats, of each target of the batches under the training split's token counts.
 
     Special tokens, which are never targets, have no share; each other token counts once more than it occurs.
     """
     counts = np.asarray(token_counts, np.float64) + 1
     counts[list(frame_ids)] = 0
     targets = np.concatenate([b["masked_targets"][b["masked_weights"] > 0] for b in batches])
-    return float(-np.log(counts[targets] / counts.sum()).mean())
+    return -np.log(counts[targets] / counts.sum())
 
 
 def baselines(batches: list[Batch], corpus: Corpus) -> dict[str, float]:
     """What the scores are read against: guessing by word frequency, and always the more frequent label."""
+    guesses = unigram_losses(batches, corpus.train.token_counts, corpus.tokenizer.frame_ids)
+    found = {"eval/unigram_mlm_loss": float(guesses.mean())}
+    if len(corpus.sources) > 1:
+        sources = np.concatenate([np.asarray(_sources_of_predictions(b))[b["masked_weights"] > 0] for b in batches])
+        for i, name in enumerate(corpus.sources):
+            if (sources == i).any():
+                found[f"eval/unigram_mlm_loss/{name}"] = float(guesses[sources == i].mean())
     labels = np.concatenate([b["nsp_labels"][b["nsp_weights"] > 0] for b in batches])
-    share = float(labels.mean()) if len(labels) else 0.0
-    return {
-        "eval/nsp_majority": max(share, 1 - share),
-        "eval/unigram_mlm_loss": unigram_loss(batches, corpus.train.token_counts, corpus.tokenizer.frame_ids),
-    }
+    if len(labels):
+        found["eval/nsp_majority"] = float(max(labels.mean(), 1 - labels.mean()))
+    return found
 
 
 def evaluate(eval_step: Callable, params: Any, batches: list[dict[str, jax.Array]]) -> dict[str, float]:
-    """Scores of the fixed held-out set: `eval/mlm_loss`, `eval/mlm_accuracy`, `eval/nsp_loss`, `eval/nsp_accuracy`."""
+    """Scores of the fixed held-out set: `eval/mlm_loss`, `eval/mlm_accuracy`, `eval/nsp_loss`, `eval/nsp_accuracy`,
+    and with several sources `eval/mlm_loss/SOURCE`."""
     total = functools.reduce(
         lambda left, right: {name: left[name] + right[name] for name in left},
         (eval_step(params, batch) for batch in batches),
@@ -137,9 +171,10 @@ class Pretraining:
 
     Attributes:
       config: complete: no field waits for the tokenizer.
-      corpus: the opened corpus.
+      corpus: the first phase's, which also gives the evaluation set.
       model: the linen module.
       mesh: the devices.
+      corpora: those of all phases, by path.
       batches: the training batches.
       held_out: the fixed evaluation set, host arrays.
     """
@@ -148,7 +183,8 @@ class Pretraining:
     corpus: Corpus
     model: BertForPretraining
     mesh: jax.sharding.Mesh
-    batches: Batches
+    corpora: dict[str, Corpus]
+    batches: PhasedBatches
     held_out: list[Batch]
 
     def init(self, key: jax.Array) -> Any:
@@ -161,9 +197,57 @@ class Pretraining:
 
     def training_batch(self, step: int) -> tuple[dict[str, jax.Array], int]:
         """The batch of `step` (from 0) on the mesh, and how many real tokens it has."""
-        rows = self.config.train.batch_size // jax.process_count()
+        rows = self.batches.batch_size(step) // jax.process_count()
         batch = self.batches.batch(step, jax.process_index() * rows, (jax.process_index() + 1) * rows)
         return self.place(batch), int((batch["sequence_ids"] > 0).sum()) * jax.process_count()
+
+
+def training_batches(config: PretrainingConfig) -> tuple[dict[str, Corpus], PhasedBatches]:
+    """The opened corpora of all phases, by path, and the batches made from them.
+
+    Raises:
+      ConfigError, CorpusError: corpora that are not there, or do not go together.
+    """
+    phases = plan_phases(config.data, config.train.batch_size)
+    corpora = {path: open_corpus(path) for path in dict.fromkeys(phase.config.corpus for phase in phases)}
+    first = corpora[config.data.corpus]
+    for path, other in corpora.items():
+        if other.tokenizer.sha256 != first.tokenizer.sha256:
+            raise ConfigError(f"{path} has another vocabulary than {config.data.corpus}: prepare it with --tokenizer.")
+        if other.sources != first.sources:
+            raise ConfigError(
+                f"{path} has the sources {', '.join(other.sources)}, {config.data.corpus} has"
+                f" {', '.join(first.sources)}: name them alike."
+            )
+    return corpora, PhasedBatches(phases, corpora, config.train.seed)
+
+
+def open_batches(workdir: epath.PathLike, corpus: str | None = None) -> PhasedBatches:
+    """The training batches of a run, to look at: opened from its folder, on the very data it was started with.
+
+    Args:
+      workdir: the run's folder.
+      corpus: where the corpus is now, if it has moved.
+
+    Raises:
+      ConfigError, CorpusError: no run there, or its corpus is gone or another one.
+    """
+    if not epath.Path(workdir).is_dir():
+        raise ConfigError(f"There is no folder {workdir}: give the --workdir of a run.")
+    folder = Workdir(workdir)
+    config = folder.load_config(PretrainingConfig)
+    if config is None:
+        raise ConfigError(f"{workdir} holds no run: it has no config.json.")
+    config.data.corpus = corpus or config.data.corpus
+    corpora, batches = training_batches(config)
+    folder.compare_data(_facts(corpora))
+    return batches
+
+
+def _facts(corpora: dict[str, Corpus]) -> dict[str, str]:
+    """What tells these data from others."""
+    tokenizer = next(iter(corpora.values())).tokenizer
+    return {"corpus": " ".join(corpus.fingerprint for corpus in corpora.values()), "tokenizer": tokenizer.sha256}
 
 
 def set_up(config: PretrainingConfig) -> Pretraining:
@@ -176,9 +260,11 @@ def set_up(config: PretrainingConfig) -> Pretraining:
     """
     mesh = sharding.make_mesh(config.mesh)
     rows = mesh.shape["data"] * mesh.shape["fsdp"]
-    if config.train.batch_size % rows:
-        raise ConfigError(f"train.batch_size={config.train.batch_size} must be a multiple of the {rows} data devices.")
-    corpus = open_corpus(config.data.corpus)
+    corpora, batches = training_batches(config)
+    for phase in batches.phases:
+        if phase.batch_size % rows:
+            raise ConfigError(f"A batch size of {phase.batch_size} must be a multiple of the {rows} data devices.")
+    corpus = corpora[config.data.corpus]
     if config.model.vocab_size is None:
         config.model.vocab_size = corpus.tokenizer.vocab_size
     if config.model.vocab_size < corpus.tokenizer.vocab_size:
@@ -186,13 +272,24 @@ def set_up(config: PretrainingConfig) -> Pretraining:
             f"model.vocab_size={config.model.vocab_size} is smaller than the corpus' vocabulary of"
             f" {corpus.tokenizer.vocab_size}: raise it, or leave it out."
         )
-    size = config.train.batch_size
-    batches = Batches(corpus.train, corpus.tokenizer, config.data, config.train.seed, size)
-    scored = dataclasses.replace(config.data, mask_rate=config.eval.mask_rate)
-    held_out = evaluation_batches(corpus, scored, config.eval.seed, size, config.eval.num_targets)
+    held_out = evaluation_batches(
+        corpus, _scored(config), config.eval.seed, config.train.batch_size, config.eval.num_targets
+    )
     for batch in (held_out[0], batches.batch(0)):
         check(batch, config.model.vocab_size)
-    return Pretraining(config, corpus, BertForPretraining(config.model), mesh, batches, held_out)
+    return Pretraining(config, corpus, BertForPretraining(config.model), mesh, corpora, batches, held_out)
+
+
+def _scored(config: PretrainingConfig) -> DataConfig:
+    """How the evaluation set is made: masked by token, at a rate of its own, so that runs of any masking compare."""
+    released = DataConfig()
+    return dataclasses.replace(
+        config.data,
+        mask_rate=config.eval.mask_rate,
+        masking=released.masking,
+        mask_share=released.mask_share,
+        random_share=released.random_share,
+    )
 
 
 def pretrain(
@@ -218,10 +315,10 @@ def pretrain(
         workdir.check_unchanged(config, stored, MAY_CHANGE_ON_RESUME, CHOSEN_AT_START)
         config.train.num_steps = stored.train.num_steps
     run = set_up(config)
-    workdir.check_same_data({"corpus": run.corpus.fingerprint, "tokenizer": run.corpus.tokenizer.sha256})
+    workdir.check_same_data(_facts(run.corpora))
     run.corpus.tokenizer.save(workdir.path / "tokenizer")
 
-    loss_fn = make_loss_fn(run.model)
+    loss_fn = make_loss_fn(run.model, config.data.examples != "full_sentences", run.corpus.sources)
     eval_step = jax.jit(make_eval_step(loss_fn))
     on_device = [run.place(batch) for batch in run.held_out]
     constants = baselines(run.held_out, run.corpus)
@@ -266,6 +363,7 @@ def pretrain(
                 writer=writer,
                 progress=progress,
                 waited=lambda: loader.waited,
+                facts=lambda step: {f"data/epochs/{name}": value for name, value in run.batches.epochs(step).items()},
                 should_stop=should_stop,
             )
         finally:
@@ -283,8 +381,15 @@ def _opening(run: Pretraining, start: int, state) -> str:
     steps = run.config.train.num_steps
     if start >= steps:
         return f"This run is finished: {steps:,} of {steps:,} steps."
-    return (
+    lines = [
         f"{'going on after step ' + format(start, ',') if start else 'starting'}: {parameters:,} parameters,"
-        f" {steps:,} steps of {run.config.train.batch_size} rows × {run.config.data.sequence_length} tokens,"
-        f" {run.batches.epoch_of(steps):.1f} passes over {run.corpus.train.num_tokens:,} tokens"
-    )
+        f" {steps:,} steps, {run.corpus.train.num_tokens:,} tokens of text"
+    ]
+    for index, phase in enumerate(run.batches.phases):
+        if phase.start < steps:
+            lines.append(
+                f"from step {phase.start + 1:,}: {phase.batch_size} rows × {phase.config.sequence_length} tokens;"
+                f" {describe(run.batches.of_phase(index))}"
+            )
+    passes = ", ".join(f"{name} {epochs:.2f}" for name, epochs in run.batches.epochs(steps).items())
+    return "\n".join([*lines, f"passes over each source: {passes}"])

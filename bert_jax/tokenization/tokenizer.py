@@ -1,153 +1,145 @@
-"""One Tokenizer for the whole package: text to ids without special tokens, ids to text, and the special ids."""
+"""What every tokenizer is: text to ids without special tokens, ids to text, the special ids, and its files."""
 
-import dataclasses
+import abc
+import functools
 import hashlib
-import json
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
 
-import tokenizers
+import numpy as np
 from etils import epath
 
 from bert_jax import storage
-from bert_jax.errors import TokenizerError
 
 PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-# google-research/bert gives up on words over 200 characters; the backend's own default is 100.
-MAX_WORD_CHARACTERS = 200
+# The same five as XLM-R and RoBERTa spell them. The first spelling that a vocabulary has counts.
+SPELLINGS = {PAD: (PAD, "<pad>"), UNK: (UNK, "<unk>"), CLS: (CLS, "<s>"), SEP: (SEP, "</s>"), MASK: (MASK, "<mask>")}
+# Places kept free in a vocabulary for tokens that someone adds later.
+RESERVED = re.compile(r"[\[<]unused_?\d+[\]>]")
+SURROGATE = re.compile("[\ud800-\udfff]")
+# Letters of these scripts begin a word wherever they stand: their writing has no spaces between words.
+UNSPACED_SCRIPTS = (
+    "CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA", "BOPOMOFO", "YI", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN",
+    "JAVANESE", "BALINESE", "TAI LE", "NEW TAI LUE", "TAI THAM", "TAI VIET",
+)  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True)
-class WordPieceTokenizer:
-    """BERT's WordPiece: basic normalisation, a split at spaces and punctuation, greedy longest match.
+class Tokenizer(abc.ABC):
+    """Text to ids and back.
 
-    Text that happens to contain `[MASK]` or `[SEP]` is split at its brackets like any other text: special ids
-    come from the special-id properties only.
+    Text that happens to contain `[MASK]`, `</s>` or any other special token is encoded like other text: special ids
+    come from the properties below only, and from `encode_masked`.
 
     Attributes:
-      vocabulary: the pieces; a piece's index is its id.
-      lowercase: lower-case the text and strip its accents first ("uncased").
+      vocabulary: [V] the pieces; a piece's index is its id.
+      pad_id, unk_id, cls_id, sep_id, mask_id: of the five special tokens, however the vocabulary spells them.
+      special_ids: sorted; the five, and the extra special tokens.
     """
 
-    vocabulary: tuple[str, ...]
-    lowercase: bool
-
-    def __post_init__(self):
-        ids = {piece: i for i, piece in enumerate(self.vocabulary)}
-        missing = [token for token in SPECIAL_TOKENS if token not in ids]
-        if missing:
-            raise TokenizerError(
-                f"The vocabulary lacks {', '.join(missing)}: add each missing token as a line of its own."
-            )
-        backend = tokenizers.Tokenizer(
-            tokenizers.models.WordPiece(ids, unk_token=UNK, max_input_chars_per_word=MAX_WORD_CHARACTERS)
-        )
-        backend.normalizer = normalizer(self.lowercase)
-        backend.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
-        backend.decoder = tokenizers.decoders.WordPiece()
-        object.__setattr__(self, "_ids", ids)
-        object.__setattr__(self, "_backend", backend)
+    def __init__(self, vocabulary: Iterable[str], five: Sequence[int], extra_ids: Iterable[int] = ()):
+        """Keeps the pieces, the ids of the five in the order of `SPECIAL_TOKENS`, and those of extra special tokens."""
+        self.vocabulary = tuple(vocabulary)
+        self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = five
+        self.special_ids = tuple(sorted({*five, *extra_ids}))
 
     @property
     def vocab_size(self) -> int:
+        """V."""
         return len(self.vocabulary)
 
     @property
-    def pad_id(self) -> int:
-        return self._ids[PAD]
-
-    @property
-    def unk_id(self) -> int:
-        return self._ids[UNK]
-
-    @property
-    def cls_id(self) -> int:
-        return self._ids[CLS]
-
-    @property
-    def sep_id(self) -> int:
-        return self._ids[SEP]
-
-    @property
-    def mask_id(self) -> int:
-        return self._ids[MASK]
-
-    @property
-    def special_ids(self) -> tuple[int, ...]:
-        """Ids that are never drawn as random replacements."""
-        return tuple(sorted(self._ids[token] for token in SPECIAL_TOKENS))
-
-    @property
     def frame_ids(self) -> tuple[int, ...]:
-        """Ids that no text has: all special ones but [UNK], which stands for words the vocabulary cannot spell."""
+        """Ids that no text has: all special ones but the unknown, which stands for what cannot be spelt."""
         return tuple(i for i in self.special_ids if i != self.unk_id)
 
-    @property
+    @functools.cached_property
+    def ordinary_ids(self) -> np.ndarray:
+        """int64: the ids that may be drawn as random replacements: neither special nor reserved slots."""
+        special = set(self.special_ids)
+        return np.array(
+            [i for i, p in enumerate(self.vocabulary) if i not in special and self._is_ordinary(i, p)], np.int64
+        )
+
+    @functools.cached_property
+    def word_starts(self) -> np.ndarray:
+        """bool [V]: where a piece begins a word (or is one); special pieces do."""
+        starts = np.array([self._starts_word(i, piece) for i, piece in enumerate(self.vocabulary)], bool)
+        starts[list(self.special_ids)] = True
+        return starts
+
+    @functools.cached_property
     def sha256(self) -> str:
         """Hash of everything that decides the ids."""
-        text = "\n".join((f"wordpiece lowercase={self.lowercase}", *self.vocabulary))
-        return hashlib.sha256(text.encode()).hexdigest()
+        digest = hashlib.sha256()
+        for name, content in sorted(self.files().items()):
+            digest.update(f"{name} {len(content)}\n".encode() + content)
+        return digest.hexdigest()
 
+    @abc.abstractmethod
     def encode(self, text: str) -> list[int]:
         """Ids of `text`, without special tokens."""
-        return self._backend.encode(text, add_special_tokens=False).ids
 
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text, as `encode` gives them, on the backend's threads."""
-        return [row.ids for row in self._backend.encode_batch_fast(list(texts), add_special_tokens=False)]
+    def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
+        """Ids of each text, as `encode` gives them."""
+        return [self.encode(text) for text in texts]
 
     def encode_masked(self, text: str) -> list[int]:
-        """As `encode`, but each literal `[MASK]` in `text` becomes the mask id."""
-        ids = []
-        for i, part in enumerate(text.split(MASK)):
-            ids += ([self.mask_id] if i else []) + self.encode(part)
+        """As `encode`, but each literal `[MASK]` in `text` becomes the mask id, in the place of a word."""
+        first, *others = text.split(MASK)
+        # The mask stands for a word and for the space before it.
+        ids = self.encode(first.rstrip() if others else first)
+        for i, part in enumerate(others, 1):
+            ids.append(self.mask_id)
+            ids += self._encode_after_mask(part.rstrip() if i < len(others) else part)
         return ids
 
+    def _encode_after_mask(self, text: str) -> list[int]:
+        return self.encode(text)
+
+    @abc.abstractmethod
     def decode(self, ids: Sequence[int]) -> str:
-        """Readable text; special tokens stay visible, word pieces are joined."""
-        return self._backend.decoder.decode([self.vocabulary[int(i)] for i in ids])
+        """Readable text; special tokens stay visible, pieces of a word are joined."""
 
-    @classmethod
-    def from_files(cls, files: dict[str, str]) -> "WordPieceTokenizer":
-        """The tokenizer that `save` wrote, from the content of its files by name.
-
-        Without a `tokenizer_config.json` that says `do_lower_case`, a vocabulary none of whose ordinary pieces has an
-        upper-case letter is taken as uncased.
-        """
-        # Not splitlines(): it also cuts at separators that may be pieces themselves.
-        vocabulary = tuple(line.removesuffix("\r") for line in files["vocab.txt"].removesuffix("\n").split("\n"))
-        lowercase = json.loads(files.get("tokenizer_config.json", "{}")).get("do_lower_case")
-        if lowercase is None:
-            lowercase = not any(c.isupper() for piece in vocabulary if piece[:1] != "[" for c in piece)
-        return cls(vocabulary, bool(lowercase))
+    @abc.abstractmethod
+    def files(self) -> dict[str, bytes]:
+        """What it is made of, as small files by name: `from_files` is the inverse."""
 
     def save(self, directory: epath.PathLike) -> None:
-        """Writes `vocab.txt` and `tokenizer_config.json`, which `load_tokenizer` and Hugging Face read."""
+        """Writes `files()`, which `load_tokenizer` reads."""
         directory = epath.Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        storage.write_bytes(directory / "vocab.txt", ("\n".join(self.vocabulary) + "\n").encode())
-        config = {"tokenizer_class": "BertTokenizer", "do_lower_case": self.lowercase}
-        storage.write_json(directory / "tokenizer_config.json", config)
+        for name, content in self.files().items():
+            storage.write_bytes(directory / name, content)
+
+    def _is_ordinary(self, index: int, piece: str) -> bool:
+        return bool(piece) and not RESERVED.fullmatch(piece)
+
+    @abc.abstractmethod
+    def _starts_word(self, index: int, piece: str) -> bool: ...
+
+    def _decode_around_specials(self, ids: Sequence[int], decode_run) -> str:
+        """Joins special pieces, as they are, and runs of other ids, which `decode_run` turns into text."""
+        special, parts, run = set(self.special_ids), [], []
+        for i in map(int, ids):
+            if i in special:
+                parts += ([decode_run(run)] if run else []) + [self.vocabulary[i]]
+                run = []
+            else:
+                run.append(i)
+        return " ".join(part.strip() for part in [*parts, decode_run(run) if run else ""]).strip()
 
 
-def normalizer(lowercase: bool) -> tokenizers.normalizers.Normalizer:
-    """BERT's text clean-up: control characters, spaces, CJK characters apart, accents stripped if uncased."""
-    return tokenizers.normalizers.BertNormalizer(
-        clean_text=True, handle_chinese_chars=True, strip_accents=lowercase, lowercase=lowercase
-    )
+def without_surrogates(text: str) -> str:
+    """`text` with U+FFFD for each lone surrogate, which has no UTF-8 and which the native libraries refuse."""
+    return SURROGATE.sub("\ufffd", text)
 
 
-def load_tokenizer(path: epath.PathLike) -> WordPieceTokenizer:
-    """Opens a `vocab.txt`, or a folder that holds one; see `from_files` for how its case is known.
-
-    Raises:
-      TokenizerError: nothing there, or not a WordPiece vocabulary.
-    """
-    path = epath.Path(path)
-    vocab_file = path / "vocab.txt" if path.is_dir() else path
-    if not vocab_file.exists():
-        raise TokenizerError(f"No vocabulary at {vocab_file}: give a vocab.txt or a folder that holds one.")
-    files = {"vocab.txt": vocab_file.read_bytes().decode("utf-8")}
-    config_file = vocab_file.parent / "tokenizer_config.json"
-    if config_file.exists():
-        files[config_file.name] = config_file.read_text()
-    return WordPieceTokenizer.from_files(files)
+def stands_alone(piece: str) -> bool:
+    """Whether a piece without a mark of a space before it begins a word all the same, by its first character."""
+    if not piece:
+        return False
+    category = unicodedata.category(piece[0])
+    if category in ("Lo", "Nl"):
+        return unicodedata.name(piece[0], "").startswith(UNSPACED_SCRIPTS)
+    return category[0] in "PS"

@@ -1,87 +1,89 @@
-"""Training a WordPiece vocabulary: the same word counts give the same vocabulary, byte for byte.
+"""Training a vocabulary: the same text gives the same vocabulary, byte for byte, on any number of threads.
 
 The `tokenizers` WordPiece trainer numbers `##x` pieces in the order in which it meets words in a hash table, and
 breaks ties between merges by those numbers: its vocabularies differ from run to run. Its plain BPE trainer sorts its
 alphabet and is exact. So each word is spelt in an alphabet where "first letter x" and "later letter x" are two
 different characters; plain BPE learns on that spelling, and the pieces are spelt back as `x` and `##x`.
+
+SentencePiece's own trainers are exact on one thread, in one order of the sentences.
+
+Every vocabulary begins with `[PAD] [UNK] [CLS] [SEP] [MASK]`, then extra special tokens, then reserved slots
+`[unused0]`, `[unused1]`, …, then what was learnt.
 """
 
 import collections
-from collections.abc import Iterable, Iterator
+import io
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
+import sentencepiece
 import tokenizers
+from sentencepiece import sentencepiece_model_pb2
 
 from bert_jax.errors import TokenizerError
-from bert_jax.tokenization.tokenizer import MAX_WORD_CHARACTERS, SPECIAL_TOKENS, WordPieceTokenizer, normalizer
+from bert_jax.tokenization.normalisation import Normaliser, is_cjk, is_punctuation
+from bert_jax.tokenization.sentence_piece import SentencePieceTokenizer
+from bert_jax.tokenization.tokenizer import RESERVED, SPECIAL_TOKENS, without_surrogates
+from bert_jax.tokenization.wordpiece import MAX_WORD_CHARACTERS, PREFIX, WordPieceTokenizer
 
 # Two private planes of Unicode hold the two spellings of each letter; text itself cannot be confused with them,
 # because every letter, private or not, is respelt.
 FIRST, LATER = 0xF0000, 0x100000
+# Merges are learnt from so many of the most frequent words, and on counts scaled down to so many occurrences: the
+# trainer reads each word as often as it occurs, and keeps each different one in memory.
+MERGED_WORDS = 3_000_000
+MERGED_OCCURRENCES = 1_000_000_000
 REPEATS_PER_LINE = 10_000
+# SentencePiece leaves out sentences that hold the sign it writes for unknown pieces: they lose the sign instead.
+SIGN_OF_UNKNOWN = "▅"
 
 
 def count_words(texts: Iterable[str], lowercase: bool) -> collections.Counter[str]:
-    """How often each word occurs, after BERT's normalisation and its split at spaces and punctuation."""
-    normalize = normalizer(lowercase).normalize_str
-    split = tokenizers.pre_tokenizers.BertPreTokenizer().pre_tokenize_str
-    rough = collections.Counter()
-    for text in texts:
-        rough.update(normalize(text).split())
-    words = collections.Counter()
-    for chunk, count in rough.items():  # the exact split runs once for each distinct chunk: it is the slow part
-        for word, _ in split(chunk):
-            words[word] += count
-    return words
+    """How often each word occurs, cut as `WordPieceTokenizer` cuts text."""
+    words = Normaliser(lowercase, strip_accents=lowercase, split_cjk=True).words
+    return collections.Counter(itertools.chain.from_iterable(map(words, texts)))
 
 
 def train_wordpiece(
     word_counts: collections.Counter[str],
     vocab_size: int,
     *,
-    lowercase: bool = True,
-    alphabet_size: int = 1000,
+    lowercase: bool,
+    character_coverage: float = 0.9995,
+    special_tokens: Sequence[str] = (),
+    reserved_slots: int = 0,
     min_count: int = 2,
 ) -> WordPieceTokenizer:
     """Learns pieces by byte-pair merges of the most frequent neighbours (Sennrich et al. 2016, as WordPiece).
 
     Args:
       word_counts: from `count_words`.
-      vocab_size: pieces at most, special tokens included; a small corpus gives fewer.
-      lowercase: how the words were normalised; kept with the tokenizer.
-      alphabet_size: the most frequent characters that become pieces; words with others are left out.
+      vocab_size: pieces at most, special tokens and reserved slots included; a small corpus gives fewer.
+      lowercase: how the words were counted; kept with the tokenizer.
+      character_coverage: the most frequent characters that make up this share of the text become pieces; words with
+        others are left out.
+      special_tokens: extra special tokens; no text becomes them.
+      reserved_slots: places for pieces that someone adds later.
       min_count: a merge seen less often is not learnt.
 
     Raises:
       TokenizerError: no words, or no room for the special tokens and the alphabet.
     """
-    characters = collections.Counter()
-    for word, count in word_counts.items():
-        for character in word:
-            characters[character] += count
-    by_frequency = sorted(characters, key=lambda c: (-characters[c], c))
-    alphabet = sorted(by_frequency[:alphabet_size])
-    room = vocab_size - len(SPECIAL_TOKENS)
+    head = _head(special_tokens, reserved_slots)
+    alphabet = _alphabet(word_counts, character_coverage)
+    # What BERT always sets apart is never a later letter: half of a Chinese alphabet needs no second form.
+    letters = [c for c in alphabet if not is_cjk(c) and not is_punctuation(c)]
+    room, needed = vocab_size - len(head), len(alphabet) + len(letters)
     if not alphabet:
         raise TokenizerError("There is no text to train a vocabulary on: check the source.")
-    if room < 2 * len(alphabet):
+    if room < needed:
         raise TokenizerError(
-            f"vocab_size={vocab_size} leaves no room for {len(alphabet)} characters, each as a first and as a later"
-            f" piece: use at least {2 * len(alphabet) + len(SPECIAL_TOKENS)}."
+            f"vocab_size={vocab_size} leaves no room for {needed} characters, first and later ones, beside {len(head)}"
+            f" special pieces: use at least {needed + len(head)}, or a lower character_coverage."
         )
     code = {character: i for i, character in enumerate(alphabet)}
-
-    def spelt() -> Iterator[str]:
-        for word in sorted(word_counts):
-            if len(word) <= MAX_WORD_CHARACTERS and all(c in code for c in word):
-                spelling = chr(FIRST + code[word[0]]) + "".join(chr(LATER + code[c]) for c in word[1:])
-                full, rest = divmod(word_counts[word], REPEATS_PER_LINE)
-                for repeats in [REPEATS_PER_LINE] * full + [rest]:
-                    yield " ".join([spelling] * repeats)
-
-    def respell(piece: str) -> str:
-        letters = "".join(alphabet[ord(c) - (LATER if ord(c) >= LATER else FIRST)] for c in piece)
-        return letters if ord(piece[0]) < LATER else "##" + letters
-
     bpe = tokenizers.Tokenizer(tokenizers.models.BPE())
     bpe.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
     # The complete alphabet goes in, so that any word of known characters has a spelling.
@@ -89,8 +91,116 @@ def train_wordpiece(
         vocab_size=room,
         min_frequency=min_count,
         show_progress=False,
-        initial_alphabet=[chr(base + i) for base in (FIRST, LATER) for i in range(len(alphabet))],
+        initial_alphabet=[chr(FIRST + code[c]) for c in alphabet] + [chr(LATER + code[c]) for c in letters],
     )
-    bpe.train_from_iterator(spelt(), trainer)
+    bpe.train_from_iterator(_spelt(word_counts, code), trainer)
+
+    def respell(piece: str) -> str:
+        text = "".join(alphabet[ord(c) - (LATER if ord(c) >= LATER else FIRST)] for c in piece)
+        return text if ord(piece[0]) < LATER else PREFIX + text
+
     ids = bpe.get_vocab()
-    return WordPieceTokenizer((*SPECIAL_TOKENS, *map(respell, sorted(ids, key=ids.get))), lowercase)
+    learnt = [piece for piece in map(respell, sorted(ids, key=ids.get)) if piece not in special_tokens]
+    return WordPieceTokenizer((*head, *learnt), lowercase, extra_special_tokens=special_tokens)
+
+
+def train_sentencepiece(
+    sentences: Iterable[str],
+    vocab_size: int,
+    *,
+    model_type: Literal["unigram", "bpe"] = "unigram",
+    lowercase: bool,
+    character_coverage: float = 0.9995,
+    special_tokens: Sequence[str] = (),
+    reserved_slots: int = 0,
+) -> SentencePieceTokenizer:
+    """Learns a SentencePiece model: unigram (Kudo 2018) or BPE. All sentences are held in memory, on one thread.
+
+    Args:
+      sentences: in an order that is always the same.
+      vocab_size: pieces at most, special tokens and reserved slots included; a small corpus gives fewer.
+      model_type: which of the two.
+      lowercase: fold the case (NFKC with case folding; otherwise NFKC alone). The model does it itself.
+      character_coverage: the most frequent characters that make up this share of the text become pieces.
+      special_tokens: extra special tokens; no text becomes them.
+      reserved_slots: places for pieces that someone adds later.
+
+    Raises:
+      TokenizerError: no text, or no room for the special tokens and the alphabet.
+    """
+    pad, unk, cls, sep, *others = _head(special_tokens, reserved_slots)
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=_plain(sentences),
+            model_writer=model,
+            model_type=model_type,
+            vocab_size=vocab_size,
+            hard_vocab_limit=False,
+            character_coverage=character_coverage,
+            normalization_rule_name="nmt_nfkc_cf" if lowercase else "nmt_nfkc",
+            num_threads=1,  # the pieces that unigram keeps depend on it
+            max_sentence_length=1 << 30,  # bytes; longer ones would be left out
+            split_digits=False,
+            byte_fallback=False,
+            minloglevel=2,
+            **{"pad_id": 0, "unk_id": 1, "bos_id": 2, "eos_id": 3},
+            **{"pad_piece": pad, "unk_piece": unk, "bos_piece": cls, "eos_piece": sep},
+            control_symbols=others,
+        )
+    except RuntimeError as error:
+        raise TokenizerError(_said(error, vocab_size)) from None
+    proto = sentencepiece_model_pb2.ModelProto.FromString(model.getvalue())
+    return SentencePieceTokenizer(proto.SerializeToString(deterministic=True))
+
+
+def _head(special_tokens: Sequence[str], reserved_slots: int) -> list[str]:
+    """The pieces that every vocabulary begins with."""
+    for i, token in enumerate(special_tokens):
+        if token.split() != [token] or not token.isprintable():
+            raise TokenizerError(f"The special token {token!r} is empty or has a space in it: give it another name.")
+        if token in SPECIAL_TOKENS or token in special_tokens[:i] or RESERVED.fullmatch(token):
+            raise TokenizerError(f"The special token {token} is in the vocabulary already: leave it out.")
+    return [*SPECIAL_TOKENS, *special_tokens, *(f"[unused{i}]" for i in range(reserved_slots))]
+
+
+def _alphabet(word_counts: collections.Counter[str], coverage: float) -> list[str]:
+    """The most frequent characters that make up `coverage` of all, sorted."""
+    counts = collections.Counter()
+    for word, count in word_counts.items():
+        for character in word:
+            counts[character] += count
+    by_frequency = sorted(counts, key=lambda c: (-counts[c], c))
+    enough, covered = coverage * counts.total(), itertools.accumulate(counts[c] for c in by_frequency)
+    # A character is taken while those before it cover too little.
+    return sorted(c for c, total in zip(by_frequency, covered, strict=True) if total - counts[c] < enough)
+
+
+def _spelt(word_counts: collections.Counter[str], code: dict[str, int]) -> Iterator[str]:
+    """Lines of words in the private alphabet, each word as often as it counts."""
+    chosen = [w for w in word_counts if len(w) <= MAX_WORD_CHARACTERS and all(c in code for c in w)]
+    chosen = sorted(sorted(chosen, key=lambda word: (-word_counts[word], word))[:MERGED_WORDS])
+    scale = -(-sum(word_counts[word] for word in chosen) // MERGED_OCCURRENCES)
+    for word in chosen:
+        spelling = chr(FIRST + code[word[0]]) + "".join(chr(LATER + code[c]) for c in word[1:])
+        full, rest = divmod(word_counts[word] // scale, REPEATS_PER_LINE)
+        for repeats in [REPEATS_PER_LINE] * full + [rest]:
+            yield " ".join([spelling] * repeats)
+
+
+def _plain(sentences: Iterable[str]) -> Iterator[str]:
+    for sentence in sentences:
+        yield without_surrogates(sentence).replace(SIGN_OF_UNKNOWN, " ").replace("\0", " ")
+
+
+def _said(error: RuntimeError, vocab_size: int) -> str:
+    """The trainer speaks in lines of C++; its usual complaints have a sentence each."""
+    reason = str(error)
+    if needed := re.search(r"smaller than required_chars\. \d+ vs (\d+)", reason):
+        return (
+            f"vocab_size={vocab_size} leaves no room for the characters and the special pieces: use at least"
+            f" {needed[1]}, or a lower character_coverage."
+        )
+    if "!sentences_.empty()" in reason or "(all_chars_count) > (0)" in reason:
+        return "There is no text to train a vocabulary on: check the source."
+    return f"SentencePiece cannot train on this text ({reason}): check the source."

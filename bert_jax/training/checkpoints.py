@@ -7,6 +7,7 @@ Orbax keeps no checksum of what it stores: a flipped bit would come back as a nu
 when a state is saved and again when it is restored.
 """
 
+import base64
 import shutil
 from typing import Any
 
@@ -55,7 +56,25 @@ def _compare(found: dict[str, int], stored: dict[str, int], step: int) -> None:
         raise CheckpointError(f"step {step} does not match its checksums in {', '.join(damaged)}")
 
 
-def read_params(directory: epath.PathLike) -> tuple[int, Any, dict[str, str]]:
+def _as_json(assets: dict[str, bytes]) -> dict[str, str | dict[str, str]]:
+    """Text stays readable; what is not text is kept in base 64."""
+    packed = {}
+    for name, content in assets.items():
+        try:
+            packed[name] = content.decode()
+        except UnicodeDecodeError:
+            packed[name] = {"base64": base64.b64encode(content).decode()}
+    return packed
+
+
+def _from_json(packed: dict[str, str | dict[str, str]]) -> dict[str, bytes]:
+    return {
+        name: value.encode() if isinstance(value, str) else base64.b64decode(value["base64"])
+        for name, value in packed.items()
+    }
+
+
+def read_params(directory: epath.PathLike) -> tuple[int, Any, dict[str, bytes]]:
     """The newest checkpoint's parameters alone, for use outside training: no mesh, optimiser or data needed.
 
     Args:
@@ -84,7 +103,7 @@ def read_params(directory: epath.PathLike) -> tuple[int, Any, dict[str, str]]:
         except Exception as error:  # as many kinds as there are kinds of damage
             raise CheckpointError(f"step {step} in {directory} cannot be read: {error}") from error
     _compare(checksums(restored["state"]), restored["about"]["checksums"], step)
-    return step, restored["state"]["params"], restored["about"]["assets"]
+    return step, restored["state"]["params"], _from_json(restored["about"]["assets"])
 
 
 class Checkpoints:
@@ -93,12 +112,12 @@ class Checkpoints:
     Args:
       directory: where they are; made if missing.
       keep: how many of the latest to keep.
-      assets: text files that belong to each checkpoint, by name; their meaning is the caller's.
+      assets: small files that belong to each checkpoint, by name; their meaning is the caller's.
     """
 
-    def __init__(self, directory: epath.PathLike, keep: int, assets: dict[str, str]):
+    def __init__(self, directory: epath.PathLike, keep: int, assets: dict[str, bytes]):
         self._directory = epath.Path(directory)
-        self._assets = assets
+        self._assets = _as_json(assets)
         self._manager = ocp.CheckpointManager(
             self._directory, options=ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
         )

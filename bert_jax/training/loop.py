@@ -101,6 +101,7 @@ def run(
     writer: MetricWriter,
     progress: Progress,
     waited: Callable[[], float],
+    facts: Callable[[int], dict[str, float]],
     should_stop: Callable[[], bool],
 ) -> TrainState:
     """Trains from step `start` on; returns early when told to stop, with a checkpoint written.
@@ -108,6 +109,7 @@ def run(
     Args:
       batches: (batch on the devices, its number of real tokens) for each step from `start` on.
       waited: seconds spent waiting for `batches` so far.
+      facts: what else is to be logged after so many steps.
 
     Raises:
       TrainingError: the loss or the gradient is not finite; nothing of that step is saved.
@@ -121,7 +123,7 @@ def run(
         if pending is not None:
             step, metrics = pending
             pending = None
-            values = _finite(step, metrics) | meter.read()
+            values = _finite(step, metrics) | meter.read() | facts(step)
             writer.write(step, values)
             progress.show(step, values)
 

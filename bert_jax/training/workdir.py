@@ -81,20 +81,29 @@ class Workdir:
           ConfigError: one differs.
         """
         file = self.path / "run.json"
-        stored = storage.read_json(file)["facts"] if file.exists() else facts
+        if file.exists():
+            self.compare_data(facts)
+        versions = {package: _version(package) for package in PACKAGES} | {"python": platform.python_version()}
+        storage.write_json(file, {"facts": facts, "versions": versions})
+
+    def compare_data(self, facts: dict[str, str]) -> None:
+        """Compares `facts` with those of the first start; writes nothing.
+
+        Raises:
+          ConfigError: one differs.
+        """
+        stored = storage.read_json(self.path / "run.json")["facts"]
         for name, value in facts.items():
             if stored.get(name) != value:
                 raise ConfigError(
                     f"{self.path} was started on other data ({name} was {stored.get(name)}, is {value}):"
                     f" give the data of the first start, or choose another --workdir."
                 )
-        versions = {package: _version(package) for package in PACKAGES} | {"python": platform.python_version()}
-        storage.write_json(file, {"facts": facts, "versions": versions})
 
-    def assets(self) -> dict[str, str]:
-        """The text files that belong into each checkpoint, by their path in the workdir."""
+    def assets(self) -> dict[str, bytes]:
+        """The small files that belong into each checkpoint, by their path in the workdir."""
         files = [self.path / "config.json", self.path / "run.json", *sorted((self.path / "tokenizer").iterdir())]
-        return {str(file.relative_to(self.path)): file.read_text() for file in files}
+        return {str(file.relative_to(self.path)): file.read_bytes() for file in files}
 
 
 def _version(package: str) -> str:

@@ -27,7 +27,7 @@ def get_config() -> PretrainingConfig:
         dropout=0.0,
         attention_dropout=0.0,
     )
-    config.data.pairs = "balanced"
+    config.data.examples = "balanced"
     config.data.mask_rate = 0.25
     config.optimizer.learning_rate = 1e-3
     config.optimizer.warmup_ratio = 0.05

@@ -4,14 +4,21 @@ import numpy as np
 import pytest
 
 from bert_jax.batch import FIELDS, check
-from bert_jax.data.batches import Batches, DataConfig, evaluation_batches
+from bert_jax.data.batches import Batches
+from bert_jax.data.config import DataConfig
+from bert_jax.data.evaluation import evaluation_batches
+from bert_jax.data.statistics import count, describe
+from bert_jax.data.mixture import WINDOW
+from bert_jax.data.prepare import prepare_corpus
 from bert_jax.errors import BertJaxError, CorpusError
+from tests.conftest import make_documents
 
 CONFIG = DataConfig(sequence_length=64, max_examples=4, short_probability=0.5)
 
 
 def make(corpus, seed=0, batch_size=8, **changes):
-    return Batches(corpus.train, corpus.tokenizer, dataclasses.replace(CONFIG, **changes), seed, batch_size)
+    config = dataclasses.replace(CONFIG, **changes)
+    return Batches(corpus.train, corpus.sources, corpus.tokenizer, config, seed, batch_size)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +65,7 @@ def test_a_batch_is_a_function_of_its_step(corpus, batches):
 
 
 def test_parts_of_a_batch_are_its_rows(batches):
-    for step in (0, 3, batches.rows_per_epoch // 8):
+    for step in (0, 3, batches.rows[0].rows_per_epoch // 8):
         whole = batches.batch(step)
         for parts in (2, 4, 8):
             size = 8 // parts
@@ -102,11 +109,11 @@ def test_examples_read_cls_a_sep_b_sep(corpus, batches):
 def test_masks_do_not_depend_on_packing(corpus):
     """The same examples, packed and one a row: tokens, masks and labels are equal, example by example."""
     packed, single = make(corpus), make(corpus, max_examples=1)
-    plans = [packed.plan(0, 0), single.plan(0, 0)]
+    plans = [packed.rows[0].plan(0, 0), single.rows[0].plan(0, 0)]
     np.testing.assert_array_equal(plans[0].examples.key, plans[1].examples.key)
     left, right = ({}, {})
     for found, source in ((left, packed), (right, single)):
-        for step in range(source.rows_per_epoch // 8):
+        for step in range(source.rows[0].rows_per_epoch // 8):
             found |= examples_of(source.batch(step))
     shared = left.keys() & right.keys()
     assert len(shared) > 0.9 * min(len(left), len(right))
@@ -122,7 +129,7 @@ def test_packing_fills_rows(corpus):
 
 
 def test_an_epoch_repeats_no_example_and_the_next_one_draws_anew(batches):
-    steps = batches.rows_per_epoch // 8
+    steps = batches.rows[0].rows_per_epoch // 8
     keys = [
         np.concatenate([b["example_keys"][b["nsp_weights"] > 0] for b in map(batches.batch, span)])
         for span in (range(steps), range(steps + 1, 2 * steps))
@@ -132,7 +139,7 @@ def test_an_epoch_repeats_no_example_and_the_next_one_draws_anew(batches):
 
 
 def test_a_block_that_gives_too_few_rows_is_gone_through_again(corpus):
-    source = make(corpus)
+    source = make(corpus).rows[0]
     promised = source.block_rows.copy()
     source.block_rows = promised * 3
     plan = source._plan(0, 0)
@@ -147,7 +154,7 @@ def test_predictions_are_the_stated_share(batches):
 
 
 def test_balanced_pairs_count_drawn_labels_only(corpus):
-    everything, balanced = make(corpus, pairs="bert"), make(corpus, pairs="balanced")
+    everything, balanced = make(corpus, examples="bert"), make(corpus, examples="balanced")
     forced = 0
     for step in range(20):
         left, right = everything.batch(step), balanced.batch(step)
@@ -174,8 +181,10 @@ def test_held_out_text_without_pairs_is_refused(corpus):
 
 
 def test_problems_are_all_named():
-    bad = DataConfig(sequence_length=4, pairs="x", mask_rate=2.0, short_probability=-1.0, max_examples=0, prefetch=0)
+    bad = DataConfig(sequence_length=4, examples="x", mask_rate=2.0, short_probability=-1.0, max_examples=0, prefetch=0)
     assert len(bad.problems()) == 6
+    worse = DataConfig(masking="all", mask_share=0.9, random_share=0.3, source_exponent=2.0, source_weights="a")
+    assert len(worse.problems()) == 4
     assert not DataConfig().problems()
 
 
@@ -184,3 +193,121 @@ def test_derived_sizes():
     assert DataConfig(sequence_length=512).row_predictions == 80
     assert DataConfig(sequence_length=512).row_examples == 16
     assert DataConfig(max_predictions=76, max_examples=3).row_predictions == 76
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """A corpus of two sources, one five times as large as the other."""
+    folder = tmp_path_factory.mktemp("mixed")
+    for name, count in (("large", 100), ("small", 20)):
+        (folder / f"{name}.txt").write_text("\n\n".join(make_documents(count, seed=count)))
+    return prepare_corpus(
+        [f"{name}=text:{folder}/{name}.txt" for name in ("large", "small")],
+        folder / "corpus",
+        vocab_size=300,
+        num_workers=1,
+        validation_fraction=0.1,
+        progress=lambda line: None,
+    )
+
+
+def sources_of(batches, steps):
+    return np.concatenate([batches.examples(step)[0].source for step in range(steps)])
+
+
+def test_rows_come_from_sources_by_weight(mixed):
+    natural, equal_shares = make(mixed), make(mixed, source_exponent=0.0)
+    assert mixed.sources == ("large", "small")
+    assert natural.shares[0] > 0.75
+    np.testing.assert_allclose(equal_shares.shares, 0.5)
+    batch = equal_shares.batch(0)
+    rows = [batch["source_ids"][row, : batch["sequence_ids"][row].max()] for row in range(8)]
+    assert all(len(set(row.tolist())) == 1 for row in rows)
+    assert abs(sources_of(equal_shares, 100).mean() - 0.5) < 0.1
+    assert sources_of(make(mixed, source_weights="small=1"), 20).all()
+
+
+def test_examples_are_taken_from_the_source_they_name(mixed):
+    split = mixed.train
+    for examples in (make(mixed).examples(step)[0] for step in range(20)):
+        for start in (examples.a_start, examples.b_start):
+            sentence = np.searchsorted(split.sentence_starts, start, side="right") - 1
+            document = np.searchsorted(split.document_starts, sentence, side="right") - 1
+            np.testing.assert_array_equal(split.document_sources[document], examples.source)
+
+
+def test_epochs_are_counted_by_source(mixed):
+    batches = make(mixed, source_exponent=0.0)
+    per_epoch = [rows.rows_per_epoch for rows in batches.rows]
+    steps = 2 * WINDOW // 8  # whole windows have exactly their shares
+    epochs = batches.epochs(steps)
+    np.testing.assert_allclose([epochs["large"], epochs["small"]], [WINDOW / n for n in per_epoch], rtol=1e-3)
+    natural = make(mixed).epochs(steps)
+    assert natural["large"] == pytest.approx(natural["small"], rel=1e-2)
+
+
+def test_a_mixed_batch_is_a_function_of_its_step(mixed):
+    one, two = make(mixed, source_exponent=0.3), make(mixed, source_exponent=0.3)
+    for step in (600, 3, 77):
+        assert equal(one.batch(step), two.batch(step))
+        parts = [two.batch(step, i, i + 2) for i in range(0, 8, 2)]
+        for name in FIELDS:
+            np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), one.batch(step)[name])
+
+
+@pytest.mark.parametrize("examples", ["bert", "sentence_order", "full_sentences"])
+@pytest.mark.parametrize("kind", ["token", "whole_word", "span"])
+def test_every_kind_of_batch_keeps_the_schema(corpus, examples, kind):
+    source = make(corpus, examples=examples, masking=kind, mask_rate=0.3)
+    for step in range(3):
+        batch = source.batch(step)
+        check(batch, corpus.tokenizer.vocab_size)
+        kept = batch["token_ids"].copy()
+        row = np.arange(len(kept))[:, None]
+        used = batch["masked_weights"] > 0
+        np.put_along_axis(
+            kept,
+            batch["masked_positions"],
+            np.where(used, batch["masked_targets"], np.take_along_axis(kept, batch["masked_positions"], 1)),
+            1,
+        )
+        assert not (kept == corpus.tokenizer.mask_id).any()
+        assert not np.isin(batch["masked_targets"][used], corpus.tokenizer.frame_ids).any()
+        assert len(np.unique((row * 10_000 + batch["masked_positions"])[used])) == used.sum()
+    if examples == "full_sentences":
+        assert not batch["segment_ids"].any()
+        assert not batch["nsp_weights"].any()
+
+
+def test_evaluation_without_pairs_has_no_labels(corpus):
+    made = evaluation_batches(corpus, dataclasses.replace(CONFIG, examples="full_sentences"), 0, 8, 500)
+    assert sum(batch["nsp_weights"].sum() for batch in made) == 0
+    order = evaluation_batches(corpus, dataclasses.replace(CONFIG, examples="sentence_order"), 0, 8, 500)
+    labels = np.concatenate([batch["nsp_labels"][batch["nsp_weights"] > 0] for batch in order])
+    assert labels.mean() == 0.5
+
+
+def test_statistics_count_what_is_there(corpus):
+    source = make(corpus)
+    facts = count(source, steps=3)
+    made = [source.batch(step) for step in range(3)]
+    assert facts.tokens == sum((batch["sequence_ids"] > 0).sum() for batch in made)
+    assert facts.examples == sum(batch["sequence_ids"].max(axis=1).sum() for batch in made)
+    assert facts.predictions == sum(batch["masked_weights"].sum() for batch in made)
+    assert facts.cut == 0
+    assert facts.predictions == facts.wanted
+    tight = count(make(corpus, max_predictions=2), steps=3)
+    assert tight.cut > 0
+    assert tight.predictions == tight.wanted - tight.cut
+    assert "% of the pairs random" in describe(source)
+    assert "cut by max_predictions" in describe(make(corpus, max_predictions=2))
+
+
+def test_a_row_never_holds_more_predictions_than_it_has_room_for(corpus):
+    """Short examples round their numbers up: with K tight it is the packing that gives way, and nothing is dropped."""
+    source = make(corpus, max_predictions=10, short_probability=1.0)
+    assert count(source).cut == 0
+    for step in range(20):
+        batch, (examples, row, _) = source.batch(step), source.examples(step)
+        wanted = np.rint(examples.length * 0.15).clip(1).astype(int)
+        np.testing.assert_array_equal(batch["masked_weights"].sum(1), np.bincount(row, wanted, minlength=8))

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from bert_jax import sharding
-from bert_jax.data.batches import Batches, DataConfig
+from bert_jax.data.batches import Batches
+from bert_jax.data.config import DataConfig
 from bert_jax.model.bert import BertForPretraining
 from bert_jax.model.config import ModelConfig
 from bert_jax.tasks.pretraining import make_loss_fn
@@ -22,7 +23,7 @@ RNG = (jnp.uint32(3), jnp.int32(5))
 def packed(corpus):
     """Four rows of three or four examples each."""
     config = DataConfig(sequence_length=128, max_examples=4, short_probability=1.0)
-    source = Batches(corpus.train, corpus.tokenizer, config, 0, 64)
+    source = Batches(corpus.train, corpus.sources, corpus.tokenizer, config, 0, 64)
     batch = source.batch(0)
     full = np.flatnonzero(batch["sequence_ids"].max(1) >= 3)[:4]
     assert len(full) == 4
@@ -44,14 +45,14 @@ def unpack(batch, sequence_length):
             for name in ("masked_positions", "masked_targets", "masked_weights"):
                 one[name][0, : used.sum()] = batch[name][row, used]
             one["masked_positions"][0, : used.sum()] -= inside[0]
-            for name in ("nsp_labels", "nsp_weights", "example_keys"):
+            for name in ("nsp_labels", "nsp_weights", "source_ids", "example_keys"):
                 one[name][0, 0] = batch[name][row, slot]
             rows.append(one)
     return {name: np.concatenate([row[name] for row in rows]) for name in batch}
 
 
 def loss_and_gradient(config, params, batch, rng=RNG):
-    loss_fn = make_loss_fn(BertForPretraining(config))
+    loss_fn = make_loss_fn(BertForPretraining(config), True, ("here",))
 
     def total(params):
         losses, others = loss_fn(params, batch, rng)
@@ -133,7 +134,7 @@ def test_gathered_head_equals_full_head(packed):
 def test_an_untrained_model_knows_nothing(packed):
     model = BertForPretraining(SMALL)
     params = nn.meta.unbox(model.init(jax.random.key(0), packed)["params"])
-    losses, _ = make_loss_fn(model)(params, packed, None)
+    losses, _ = make_loss_fn(model, True, ("here",))(params, packed, None)
     assert abs(float(losses["mlm_loss"].value) - np.log(300)) < 0.1
     assert abs(float(losses["nsp_loss"].value) - np.log(2)) < 0.1
 

@@ -8,11 +8,22 @@ import pytest
 from bert_jax.data.corpus import open_corpus
 from bert_jax.data.prepare import prepare_corpus
 from bert_jax.errors import ConfigError
+from bert_jax.pretrained import load
+from bert_jax.reporting import write_report
 from bert_jax.tasks import pretraining
-from bert_jax.tasks.pretraining import PretrainingConfig, baselines, check_config, pretrain, set_up, unigram_loss
+from bert_jax.tasks.pretraining import (
+    PretrainingConfig,
+    baselines,
+    check_config,
+    open_batches,
+    pretrain,
+    set_up,
+    unigram_losses,
+)
 from bert_jax.training import loop
 from bert_jax.training.checkpoints import read_params
 from bert_jax.training.metrics import read_metrics
+from tests.conftest import make_documents
 
 TIMES = ("train/tokens_per_second", "train/data_wait")
 
@@ -69,7 +80,7 @@ def test_the_workdir_holds_what_is_promised(straight, corpus):
     assert config["train"]["num_steps"] == 12
     assert sorted(p.name for p in (straight / "checkpoints").iterdir() if p.name.isdigit()) == ["12", "4", "8"]
     _, _, assets = read_params(straight / "checkpoints")
-    assert assets["tokenizer/vocab.txt"] == (straight / "tokenizer" / "vocab.txt").read_text()
+    assert assets["tokenizer/vocab.txt"] == (straight / "tokenizer" / "vocab.txt").read_bytes()
 
 
 @pytest.mark.parametrize("stops", [(1,), (4,), (5, 6, 11)])
@@ -198,11 +209,11 @@ def test_a_vocabulary_larger_than_the_models_is_refused(config):
         set_up(config)
 
 
-def test_unigram_loss_is_that_of_add_one_counts(config):
+def test_unigram_losses_is_that_of_add_one_counts(config):
     counts = np.array([9, 0, 3, 5])
     batch = {"masked_targets": np.array([[1, 2, 3, 0]]), "masked_weights": np.array([[1, 1, 1, 0]])}
     # specials (0) have no share: 1 + 4 + 6 = 11
-    assert unigram_loss([batch], counts, (0,)) == pytest.approx(-np.log([1 / 11, 4 / 11, 6 / 11]).mean())
+    np.testing.assert_allclose(unigram_losses([batch], counts, (0,)), -np.log([1 / 11, 4 / 11, 6 / 11]))
 
 
 def test_baselines_are_those_of_the_held_out_set(config):
@@ -218,3 +229,95 @@ def test_the_batch_on_the_device_is_that_of_the_step(config):
     expected = run.batches.batch(3)
     assert tokens == (expected["sequence_ids"] > 0).sum()
     jax.tree.map(np.testing.assert_array_equal, placed, expected)
+
+
+@pytest.fixture(scope="module")
+def mixed_path(tmp_path_factory):
+    """Two sources of different words, with a SentencePiece vocabulary."""
+    folder = tmp_path_factory.mktemp("mixed")
+    for name, count in (("large", 80), ("small", 30)):
+        (folder / f"{name}.txt").write_text("\n\n".join(make_documents(count, seed=count)))
+    prepare_corpus(
+        [f"{name}=text:{folder}/{name}.txt" for name in ("large", "small")],
+        folder / "corpus",
+        tokenizer="sentencepiece",
+        vocab_size=300,
+        num_workers=1,
+        validation_fraction=0.15,
+        progress=lambda line: None,
+    )
+    return str(folder / "corpus")
+
+
+def test_losses_by_source_add_up_and_a_model_of_sentence_pieces_stands_alone(config, mixed_path, tmp_path):
+    config.data.corpus, config.data.source_exponent = mixed_path, 0.5
+    config.train.num_steps, config.eval.every = 4, 4
+    scores = pretrain(config, tmp_path / "run")
+    run = set_up(config)
+    sources = np.concatenate([np.asarray(pretraining._sources_of_predictions(b)) for b in run.held_out])
+    used = np.concatenate([b["masked_weights"] > 0 for b in run.held_out])
+    shares = np.bincount(sources[used], minlength=2) / used.sum()
+    assert shares.min() > 0.1
+    for kind in ("mlm_loss", "unigram_mlm_loss"):
+        by_source = [scores[f"eval/{kind}/{name}"] for name in ("large", "small")]
+        assert np.dot(shares, by_source) == pytest.approx(scores[f"eval/{kind}"], rel=1e-5)
+    rows = [row for row in read_metrics(tmp_path / "run") if "train/loss" in row]
+    assert all({"train/mlm_loss/large", "data/epochs/large", "data/epochs/small"} <= row.keys() for row in rows)
+    assert rows[-1]["data/epochs/small"] > rows[-1]["data/epochs/large"]
+    assert "masked language model on small" in write_report(tmp_path / "run")
+    (tmp_path / "run" / "checkpoints").rename(tmp_path / "checkpoints")
+    model = load(tmp_path / "checkpoints")
+    assert model.tokenizer.sha256 == run.corpus.tokenizer.sha256
+    assert len(model.fill_mask("The [MASK] end.")[0]) == 5
+
+
+def test_without_pairs_there_is_no_next_sentence(config, tmp_path):
+    config.data.examples = "full_sentences"
+    config.train.num_steps, config.eval.every = 4, 4
+    scores = pretrain(config, tmp_path / "run")
+    assert not [name for row in read_metrics(tmp_path / "run") for name in row if "nsp" in name]
+    assert scores["eval/mlm_loss"] > 0
+    report = write_report(tmp_path / "run")
+    assert "next sentence, accuracy" not in report
+
+
+def test_a_run_through_phases_resumes_across_them(config, tmp_path):
+    config.data.sequence_length, config.train.batch_size = 32, 8
+    config.data.phases = "5: sequence_length=64 batch_size=4; 9: mask_rate=0.3"
+    pretrain(config, tmp_path / "straight")
+    for stop in (4, 5, 10, None):
+        config.train.stop_after = stop
+        pretrain(config, tmp_path / "run")
+    assert results(tmp_path / "run") == results(tmp_path / "straight")
+    batches = open_batches(tmp_path / "run")
+    assert [batches.batch(step)["token_ids"].shape for step in (4, 5, 8, 9)] == [(8, 32), (4, 64), (4, 64), (4, 64)]
+
+
+def test_phases_are_checked_before_anything_is_compiled(config):
+    config.data.phases = "5: sequence_length=128"
+    config.train.num_steps, config.train.time_budget = None, 30.0
+    with pytest.raises(ConfigError) as error:
+        check_config(config)
+    problems = str(error.value).split("\n")
+    assert len(problems) == 2
+    assert "data.sequence_length=128 is longer than model.max_positions=64" in problems[0]
+    assert "train.time_budget" in problems[1]
+
+
+def test_a_phase_of_another_vocabulary_is_refused(config, mixed_path):
+    config.data.phases = f"5: corpus={mixed_path}"
+    with pytest.raises(ConfigError, match="another vocabulary"):
+        set_up(config)
+
+
+def test_the_batches_of_a_run_are_opened_on_its_data_only(straight, config, mixed_path, corpus_path, tmp_path):
+    shrink(config := PretrainingConfig(), corpus_path)
+    expected = set_up(config).batches.batch(7)
+    jax.tree.map(np.testing.assert_array_equal, open_batches(straight).batch(7), expected)
+    jax.tree.map(np.testing.assert_array_equal, open_batches(straight, corpus_path).batch(7), expected)
+    with pytest.raises(ConfigError, match="other data"):
+        open_batches(straight, mixed_path)
+    with pytest.raises(ConfigError, match=r"no config\.json"):
+        open_batches(tmp_path)
+    with pytest.raises(ConfigError, match="no folder"):
+        open_batches(tmp_path / "nowhere")

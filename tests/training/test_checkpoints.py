@@ -7,7 +7,7 @@ from bert_jax.errors import CheckpointError
 from bert_jax.training.checkpoints import Checkpoints, checksums, read_params
 from bert_jax.training.state import TrainState
 
-ASSETS = {"config.json": '{"a": 1}', "tokenizer/vocab.txt": "[PAD]\nä\n"}
+ASSETS = {"config.json": b"{}\n", "tokenizer/tokenizer.model": bytes(range(256))}
 
 
 def make_state(step, size=1000):

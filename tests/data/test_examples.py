@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bert_jax.data.blocks import Pieces
-from bert_jax.data.pairs import Examples, _truncate, make_pairs
+from bert_jax.data.examples import Examples, _truncate, make_examples
 
 SEQUENCE = 64
 STREAM = (0, 0, 0, 0)
@@ -21,6 +21,10 @@ def text():
 @pytest.fixture(scope="module")
 def examples(text):
     return make_pairs(text[1], text[0], SEQUENCE, 0.1, STREAM)
+
+
+def make_pairs(pieces, starts, length, short, stream, kind="bert"):
+    return make_examples(pieces, starts, kind, length, short, 0, stream)
 
 
 def document_of(token, text):
@@ -46,8 +50,8 @@ def test_segments_are_not_empty_fit_and_stay_in_their_documents(text, examples):
 
 def test_labels_say_where_b_is_from(text, examples):
     same = document_of(examples.a_start, text) == document_of(examples.b_start, text)
-    np.testing.assert_array_equal(same, ~examples.is_random)
-    follows = ~examples.is_random
+    np.testing.assert_array_equal(same, ~examples.label)
+    follows = ~examples.label
     assert (examples.b_start >= examples.a_start + examples.a_length)[follows].all()
     # Without truncation B begins exactly where A ends.
     whole = follows & (examples.length < SEQUENCE)
@@ -55,9 +59,9 @@ def test_labels_say_where_b_is_from(text, examples):
 
 
 def test_drawn_labels_are_half_and_half_and_forced_ones_are_random(examples):
-    assert abs(examples.is_random[examples.is_free].mean() - 0.5) < 0.03
-    assert examples.is_random[~examples.is_free].all()
-    assert examples.is_random.mean() > 0.51  # the known surplus of the released procedure
+    assert abs(examples.label[examples.is_free].mean() - 0.5) < 0.03
+    assert examples.label[~examples.is_free].all()
+    assert examples.label.mean() > 0.51  # the known surplus of the released procedure
 
 
 def test_each_sentence_is_used_once_as_a_or_as_next(text, examples):
@@ -66,7 +70,7 @@ def test_each_sentence_is_used_once_as_a_or_as_next(text, examples):
     used = np.zeros(starts[-1], int)
     for start, length in zip(short.a_start, short.a_length, strict=True):
         used[start : start + length] += 1
-    for start, length in zip(short.b_start[~short.is_random], short.b_length[~short.is_random], strict=True):
+    for start, length in zip(short.b_start[~short.label], short.b_length[~short.label], strict=True):
         used[start : start + length] += 1
     assert (used == 1).all()
 
@@ -79,15 +83,23 @@ def test_some_documents_are_cut_short(text):
 def test_a_lone_document_has_no_counted_random_pairs():
     starts = np.arange(0, 1001, 10)
     examples = make_pairs(Pieces(np.array([0]), np.array([100]), np.array([0])), starts, SEQUENCE, 0.0, STREAM)
-    assert not (examples.is_true & examples.is_random).any()
-    assert examples.is_true[~examples.is_random].all()
+    assert not (examples.is_true & examples.label).any()
+    assert examples.is_true[~examples.label].all()
 
 
 def test_truncation_takes_from_the_longer_segment_at_either_end():
     def truncated(a, b, n=4000):
         full = np.full(n, 1)
         pair = Examples(
-            full * 0, full * a, full * 1000, full * b, full > 0, full > 0, full > 0, np.arange(n).astype(np.uint32)
+            full * 0,
+            full * a,
+            full * 1000,
+            full * b,
+            full > 0,
+            full > 0,
+            full > 0,
+            full * 0,
+            np.arange(n).astype(np.uint32),
         )
         return _truncate(pair, 61, STREAM)
 
@@ -110,3 +122,56 @@ def test_truncation_takes_from_the_longer_segment_at_either_end():
         assert abs(front.mean() - lost / 2) <= 5 * np.sqrt(lost / 4 / 4000)
         if lost > 4:
             assert abs(front.var() / (lost / 4) - 1) < 0.15
+
+
+def test_sentence_order_swaps_neighbours_half_of_the_time(text):
+    made = make_pairs(text[1], text[0], SEQUENCE, 0.1, STREAM, "sentence_order")
+    pairs = made.b_length > 0
+    np.testing.assert_array_equal(pairs, made.is_true)
+    np.testing.assert_array_equal(pairs, made.is_free)
+    assert abs(made.label[pairs].mean() - 0.5) < 0.02
+    assert not made.label[~pairs].any()
+    assert (made.length <= SEQUENCE).all()
+    first = np.where(made.label, made.b_start, made.a_start)
+    second = np.where(made.label, made.a_start, made.b_start)
+    first_length = np.where(made.label, made.b_length, made.a_length)
+    whole = pairs & (made.length < SEQUENCE)
+    np.testing.assert_array_equal((first + first_length)[whole], second[whole])
+    np.testing.assert_array_equal(document_of(first, text)[pairs], document_of(second, text)[pairs])
+
+
+@pytest.mark.parametrize("kind", ["sentence_order", "full_sentences"])
+def test_all_text_is_used_once_without_random_pairs(text, kind):
+    starts, _ = text
+    made = make_pairs(text[1], text[0], 10_000, 0.0, STREAM, kind)
+    used = np.zeros(starts[-1], int)
+    for start, length in ((made.a_start, made.a_length), (made.b_start, made.b_length)):
+        for s, n in zip(start, length, strict=True):
+            used[s : s + n] += 1
+    assert (used == 1).all()
+
+
+def test_full_sentences_are_whole_and_as_many_as_fit(text):
+    starts, pieces = text
+    made = make_pairs(pieces, starts, SEQUENCE, 0.0, STREAM, "full_sentences")
+    assert (made.b_length == 0).all()
+    assert not (made.is_true | made.is_free | made.label).any()
+    assert (made.length <= SEQUENCE).all()
+    end = made.a_start + made.a_length
+    assert np.isin(made.a_start, starts).all()
+    assert np.isin(end, starts).all()
+    # The next sentence of the document would not have fitted.
+    following = np.searchsorted(starts, end, side="right")
+    same = (following < len(starts)) & (
+        document_of(made.a_start, text) == document_of(np.minimum(end, starts[-1] - 1), text)
+    )
+    longer = made.a_length + starts[np.minimum(following, len(starts) - 1)] - end
+    assert (longer[same] > SEQUENCE - 2).all()
+
+
+def test_a_sentence_longer_than_a_row_is_cut(text):
+    starts = np.array([0, 100, 110])
+    made = make_pairs(
+        Pieces(np.array([0]), np.array([2]), np.array([0])), starts, SEQUENCE, 0.0, STREAM, "full_sentences"
+    )
+    assert made.a_length.tolist() == [SEQUENCE - 2, 10]

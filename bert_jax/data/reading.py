@@ -1,0 +1,250 @@
+"""Reads a unit of a source: a stream of documents, in bounded memory whatever the files hold.
+
+A document over `DOCUMENT_CHARACTERS` is cut at line ends, a line over `LINE_BYTES` wherever that falls, and every cut
+is counted.
+"""
+
+import collections
+import dataclasses
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterator
+
+from etils import epath
+
+from bert_jax.data import docstrings, text
+from bert_jax.data.sources import Source, Unit
+from bert_jax.errors import CorpusError
+
+DOCUMENT_CHARACTERS = 4 << 20
+LINE_BYTES = 1 << 20
+# A JSON line has to be held whole; longer ones are left out and counted.
+RECORD_BYTES = 64 << 20
+# Rows of a parquet file and records of a TFDS data set that are held at a time.
+ROWS = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Document:
+    """One document, or one part of a document that was cut.
+
+    Attributes:
+      id: the record's own, or the file's name and the first byte's or the row's number.
+      text: cleaned; its lines are paragraphs.
+      language: for sentence splitting.
+      part: 0 but for later parts of a document that was cut.
+    """
+
+    id: str
+    text: str
+    language: str
+    part: int = 0
+
+
+def documents(unit: Unit, counts: collections.Counter[str]) -> Iterator[Document]:
+    """The documents of a unit in order; what the text policy changed is added to `counts`.
+
+    Raises:
+      CorpusError: a damaged file, or a record without the fields it should have.
+    """
+    read = {"docstrings": _docstrings, "text": _text, "jsonl": _jsonl, "parquet": _parquet, "tfds": _tfds}
+    for file, name in unit.files:
+        try:
+            for document in read[unit.source.kind](unit, file, name, counts):
+                if document.text and not document.text.isspace():
+                    yield from _cut(document, counts)
+                else:
+                    counts["empty_documents"] += 1
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise CorpusError(f"{file} is damaged ({error}): restore it or remove it.") from error
+
+
+def _cut(document: Document, counts) -> Iterator[Document]:
+    """A document in parts of at most `DOCUMENT_CHARACTERS`."""
+    content, start = document.text, 0
+    while len(content) - start > DOCUMENT_CHARACTERS:
+        # Behind the last line that fits, or failing that the last word.
+        end = start + DOCUMENT_CHARACTERS
+        end = max(content.rfind("\n", start, end), 0) or max(content.rfind(" ", start, end), 0) or end
+        yield dataclasses.replace(document, text=content[start:end])
+        counts["cut_documents"] += 1
+        document, start = dataclasses.replace(document, part=document.part + 1), end
+    yield dataclasses.replace(document, text=content[start:]) if start else document
+
+
+def _docstrings(unit, file, name, counts):
+    for content in docstrings.read(file):
+        yield Document(name, text.clean(content, counts), unit.source.language)
+
+
+def _open(file: str, begin: int) -> io.BufferedReader:
+    """Bytes of a plain or compressed file from the first line that begins at `begin` or later."""
+    raw = epath.Path(file).open("rb")
+    if file.endswith(".gz"):
+        return io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 20)
+    handle = io.BufferedReader(raw, 1 << 20)
+    if begin:
+        handle.seek(begin - 1)
+        _skip_line(handle)
+    return handle
+
+
+def _skip_line(handle) -> None:
+    while (piece := handle.readline(LINE_BYTES)) and not piece.endswith(b"\n"):
+        pass
+
+
+def _text(unit: Unit, file, name, counts):
+    """Blank lines separate documents; a line is a sentence (BERT's format) or a whole paragraph.
+
+    A document belongs to the unit in which the line before it begins, so that two units never share one.
+    """
+    language = unit.source.language
+    with _open(file, unit.begin) as handle:
+        position, skipping, first, part, was_whole = handle.tell(), unit.begin > 0, -1, 0, True
+        lines, size = [], 0  # of the document, or of its part; `first` is its first byte, -1 between documents
+        while True:
+            begins, (line, is_whole) = position, _line(handle)
+            position += len(line)
+            if line and not (is_whole and was_whole and _is_blank(line)):
+                was_whole = is_whole
+                if skipping:
+                    continue  # the end of a document that the unit before reads
+                if size + len(line) > DOCUMENT_CHARACTERS:
+                    yield Document(f"{name}:{first}", text.decode(b"".join(lines), counts), language, part)
+                    counts["cut_documents"] += 1
+                    lines, size, part = [], 0, part + 1
+                first = begins if first < 0 else first
+                lines.append(line if is_whole else line + b"\n")
+                size += len(line)
+                counts["cut_lines"] += not is_whole
+                continue
+            if lines:
+                yield Document(f"{name}:{first}", text.decode(b"".join(lines), counts), language, part)
+            if not line or 0 <= unit.end <= begins:
+                return
+            lines, size, skipping, first, part, was_whole = [], 0, False, -1, 0, True
+
+
+def _line(handle) -> tuple[bytes, bool]:
+    """The next line, or the next piece of one that is too long, and whether a line ends with it; b"" at the end."""
+    line = handle.readline(LINE_BYTES)
+    if line.endswith(b"\n") or len(line) < LINE_BYTES:
+        return line, True
+    # A character must not be cut: the last one goes on for as long as its bytes do.
+    while (following := handle.peek(1)[:1]) and following[0] & 0xC0 == 0x80 and len(line) < LINE_BYTES + 4:
+        line += handle.read(1)
+    return line, False
+
+
+def _is_blank(line: bytes) -> bool:
+    """Whether nothing is left of a line under the text policy."""
+    stripped = line.strip()
+    if not stripped or 0x20 < stripped[0] < 0x7F:
+        return not stripped
+    return not text.decode(line, collections.Counter()).strip()
+
+
+def _jsonl(unit: Unit, file, name, counts):
+    """One JSON object a line; a line belongs to the unit in which it begins."""
+    with _open(file, unit.begin) as handle:
+        position = handle.tell()
+        while unit.end < 0 or position < unit.end:
+            begins, raw = position, handle.readline(RECORD_BYTES)
+            if not raw:
+                return
+            if len(raw) == RECORD_BYTES and not raw.endswith(b"\n"):
+                counts["oversized_records"] += 1
+                _skip_line(handle)
+                position = handle.tell()
+                continue
+            position += len(raw)
+            line = raw.strip()
+            if not line:
+                continue
+            try:
+                # Raw control characters in strings are common: the text policy removes them.
+                record = json.loads(text.decode_only(line, counts).lstrip("\ufeff"), strict=False)
+            except (ValueError, RecursionError):
+                record = None
+            fields = _fields(record, unit.source) if isinstance(record, dict) else None
+            if fields is None:
+                raise CorpusError(
+                    f"{file}, line {_line_number(file, begins)}, is not a JSON object with text in its field"
+                    f" '{unit.source.text}': mend or remove it."
+                )
+            yield _document(fields, f"{name}:{begins}", unit.source, counts)
+
+
+def _line_number(file: str, position: int) -> int:
+    number = 1
+    with _open(file, 0) as handle:
+        while position > 0:
+            piece = handle.read(min(position, 1 << 20))
+            number += piece.count(b"\n")
+            position -= len(piece)
+    return number
+
+
+def _fields(record: dict, source: Source) -> tuple[str, object, str] | None:
+    """Text, id and language of a record; None where they are not what they should be."""
+    content, language = record.get(source.text), record.get("lang") or ""
+    if not isinstance(content, str) or not isinstance(language, str):
+        return None
+    return content, record.get(source.id), language
+
+
+def _document(fields, fallback: str, source: Source, counts) -> Document:
+    content, identifier, language = fields
+    identifier = fallback if identifier is None else text.clean(str(identifier), collections.Counter())
+    return Document(identifier, text.clean(content, counts), language or source.language)
+
+
+def _parquet(unit: Unit, file, name, counts):
+    import pyarrow
+    import pyarrow.parquet  # only this kind needs it
+
+    source, row = unit.source, unit.begin
+    with epath.Path(file).open("rb") as handle:
+        table = pyarrow.parquet.ParquetFile(handle, pre_buffer=False)
+        present = table.schema_arrow.names
+        columns = list(dict.fromkeys(column for column in (source.text, source.id, "lang") if column in present))
+        for batch in table.iter_batches(ROWS, row_groups=[int(unit.part)], columns=columns):
+            # As bytes, because text from elsewhere may be invalid UTF-8, which would end the reading.
+            raw = {column: _bytes(batch.column(column)).to_pylist() for column in columns}
+            for i in range(batch.num_rows):
+                record = {column: _decoded(values[i], counts) for column, values in raw.items()}
+                record[source.text] = "" if record[source.text] is None else record[source.text]
+                yield _row(record, f"{name}:{row}", file, source, counts)
+                row += 1
+
+
+def _bytes(column):
+    import pyarrow
+
+    types = {pyarrow.string(): pyarrow.binary(), pyarrow.large_string(): pyarrow.large_binary()}
+    return column.cast(types.get(column.type, column.type))
+
+
+def _decoded(value, counts):
+    return text.decode_only(value, counts) if isinstance(value, bytes) else value
+
+
+def _row(record: dict, fallback: str, file: str, source: Source, counts) -> Document:
+    fields = _fields(record, source)
+    if fields is None:
+        raise CorpusError(f"{file}: '{source.text}' or 'lang' of {fallback} is not text: name another field.")
+    return _document(fields, fallback, source, counts)
+
+
+def _tfds(unit: Unit, file, name, counts):
+    import tensorflow_datasets as tfds  # only this kind needs it
+
+    records = tfds.builder_from_directory(file).as_data_source(split=unit.part)
+    for begin in range(unit.begin, unit.end, ROWS):
+        rows = range(begin, min(begin + ROWS, unit.end))
+        for number, row in zip(rows, records.__getitems__(list(rows)), strict=True):
+            record = {key: _decoded(row.get(key), counts) for key in (unit.source.text, unit.source.id, "lang")}
+            yield _row(record, f"{name}:{number}", file, unit.source, counts)

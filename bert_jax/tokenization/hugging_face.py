@@ -1,0 +1,61 @@
+"""Hugging Face's `tokenizer.json`: BERT's WordPiece becomes ours, any other kind runs on the `tokenizers` library."""
+
+import json
+from typing import Any
+
+from bert_jax.errors import TokenizerError
+from bert_jax.tokenization.json_tokenizer import JSON_FILE as JSON_FILE
+from bert_jax.tokenization.json_tokenizer import JsonTokenizer
+from bert_jax.tokenization.tokenizer import SPECIAL_TOKENS, Tokenizer
+from bert_jax.tokenization.wordpiece import PREFIX, WordPieceTokenizer
+
+# Ids beyond are no vocabulary but a damaged file that would fill the memory.
+MAX_PIECES = 5_000_000
+
+
+def read_tokenizer_json(content: bytes) -> Tokenizer:
+    """The tokenizer of a `tokenizer.json`.
+
+    Raises:
+      TokenizerError: it is not one, or is damaged.
+    """
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        raise TokenizerError("tokenizer.json is not JSON: fetch it again.") from None
+    try:
+        vocabulary = _vocabulary(document)
+        if _is_bert(document):
+            return _wordpiece(document, vocabulary)
+        return JsonTokenizer(document, vocabulary)
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise TokenizerError(f"tokenizer.json is damaged ({type(error).__name__}: {error}): fetch it again.") from None
+
+
+def _vocabulary(document: dict[str, Any]) -> list[str]:
+    """Pieces by id, added tokens included; ids that nothing has are empty."""
+    vocabulary = document["model"]["vocab"]
+    rows = vocabulary.items() if isinstance(vocabulary, dict) else ((row[0], i) for i, row in enumerate(vocabulary))
+    by_id = {i: piece for piece, i in rows} | {token["id"]: token["content"] for token in document["added_tokens"]}
+    for i, piece in by_id.items():
+        if not (type(i) is int and 0 <= i < MAX_PIECES and isinstance(piece, str)):
+            raise ValueError(f"piece {piece!r} has id {i!r}")
+    return [by_id.get(i, "") for i in range(max(by_id) + 1)]
+
+
+def _is_bert(document: dict[str, Any]) -> bool:
+    kinds = [(document[part] or {}).get("type") for part in ("model", "normalizer", "pre_tokenizer")]
+    return (
+        kinds == ["WordPiece", "BertNormalizer", "BertPreTokenizer"]
+        and document["model"]["continuing_subword_prefix"] == PREFIX
+        and document["normalizer"]["clean_text"]
+        and all(token["special"] for token in document["added_tokens"])
+    )
+
+
+def _wordpiece(document: dict[str, Any], vocabulary: list[str]) -> WordPieceTokenizer:
+    normalizer = document["normalizer"]
+    extra = [token["content"] for token in document["added_tokens"] if token["content"] not in SPECIAL_TOKENS]
+    return WordPieceTokenizer(
+        vocabulary, normalizer["lowercase"], normalizer["strip_accents"], normalizer["handle_chinese_chars"], extra
+    )

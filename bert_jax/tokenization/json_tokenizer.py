@@ -1,0 +1,144 @@
+"""A foreign `tokenizer.json` of any kind (byte-level BPE, Unigram, …), run by the `tokenizers` library."""
+
+import copy
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import tokenizers
+from absl import logging
+
+from bert_jax.errors import TokenizerError
+from bert_jax.tokenization.tokenizer import (
+    SPECIAL_TOKENS,
+    SPELLINGS,
+    UNK,
+    Tokenizer,
+    stands_alone,
+    without_surrogates,
+)
+
+JSON_FILE = "tokenizer.json"
+# A character that Unicode promises never to use. Special pieces are renamed with it, so that no text spells them.
+SEAL = "\U0010ffff"
+
+
+class JsonTokenizer(Tokenizer):
+    """Ids as Hugging Face's `tokenizers` gives them, but for text that spells special tokens, which stays text.
+
+    Truncation and padding that the file asks for are left out. Special tokens that it lacks are appended.
+    """
+
+    def __init__(self, document: dict[str, Any], vocabulary: Sequence[str]):
+        """Opens a parsed `tokenizer.json`, whose pieces by id are `vocabulary`.
+
+        Raises:
+          TokenizerError: the library refuses it, or numbers its pieces otherwise.
+        """
+        self._document = document = {**document, "truncation": None, "padding": None}
+        vocabulary = list(vocabulary)
+        five = _find_special_tokens(document, vocabulary)
+        extra = [token["id"] for token in document["added_tokens"] if token["special"]]
+        super().__init__(vocabulary, five, extra)
+        self._backend = _open(document, self)
+        self._begins = _word_mark(document)
+
+    def encode(self, text: str) -> list[int]:
+        return self._backend.encode(_encodable(text), add_special_tokens=False).ids
+
+    def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
+        rows = self._backend.encode_batch_fast([_encodable(text) for text in texts], add_special_tokens=False)
+        return [row.ids for row in rows]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self._decode_around_specials(ids, self._backend.decode)
+
+    def files(self) -> dict[str, bytes]:
+        """`tokenizer.json`."""
+        return {JSON_FILE: (json.dumps(self._document, ensure_ascii=False) + "\n").encode()}
+
+    def _starts_word(self, index: int, piece: str) -> bool:
+        return self._begins(piece)
+
+
+def _encodable(text: str) -> str:
+    return without_surrogates(text.replace(SEAL, "\ufffd"))
+
+
+def _find_special_tokens(document: dict[str, Any], vocabulary: list[str]) -> list[int]:
+    """Ids of the five; what is missing is appended to both arguments, and all become special in `document`."""
+    ids = {piece: i for i, piece in enumerate(vocabulary)}
+    model = document["model"]
+    added = document["added_tokens"] = [dict(token) for token in document["added_tokens"]]
+    unknown = model["unk_id"] if model["type"] == "Unigram" else ids.get(model.get("unk_token"))
+    if model["type"] == "Unigram" and unknown is None:
+        raise TokenizerError("tokenizer.json has no piece for what it cannot spell (unk_id): it cannot be used here.")
+    five = []
+    for token in SPECIAL_TOKENS:
+        found = next((ids[name] for name in SPELLINGS[token] if name in ids), None)
+        found = unknown if token == UNK and unknown is not None else found
+        if found is None:
+            found = len(vocabulary)
+            vocabulary.append(token)
+            flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+            added.append({"id": found, "content": token, **flags, "special": True})
+            logging.warning("tokenizer.json has no %s: it is appended as id %d.", token, found)
+        five.append(found)
+    for token in added:
+        token["special"] = token["special"] or token["id"] in five
+    return five
+
+
+def _open(document: dict[str, Any], tokenizer: Tokenizer) -> tokenizers.Tokenizer:
+    """The library's tokenizer, with the special pieces of the model renamed to what no text can spell."""
+    sealed = {tokenizer.vocabulary[i]: SEAL + tokenizer.vocabulary[i] for i in tokenizer.frame_ids}
+    document = copy.deepcopy(document) | {"post_processor": None}
+    model = document["model"]
+    if isinstance(model["vocab"], dict):
+        in_model = sealed.keys() & model["vocab"].keys()
+        model["vocab"] = {sealed.get(piece, piece): i for piece, i in model["vocab"].items()}
+    else:
+        in_model = sealed.keys() & {piece for piece, _ in model["vocab"]}
+        model["vocab"] = [[sealed.get(piece, piece), score] for piece, score in model["vocab"]]
+    if "merges" in model:
+        pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"]]
+        model["merges"] = [pair for pair in pairs if "".join(pair) not in in_model and in_model.isdisjoint(pair)]
+    document["added_tokens"] = [token for token in document["added_tokens"] if token["content"] not in in_model]
+    try:
+        backend = tokenizers.Tokenizer.from_str(json.dumps(document))
+    except Exception as error:  # the library raises nothing narrower
+        raise TokenizerError(f"tokenizer.json is damaged ({error}): fetch it again.") from None
+    backend.encode_special_tokens = True
+    ids = backend.get_vocab(with_added_tokens=True)
+    expected = {sealed[p] if p in in_model else p: i for i, p in enumerate(tokenizer.vocabulary) if p}
+    if ids != expected:
+        raise TokenizerError("tokenizer.json numbers its added tokens otherwise than they are counted: it is damaged.")
+    return backend
+
+
+def _word_mark(document: dict[str, Any]):
+    """Which pieces begin a word, by how this tokenizer marks the space before one."""
+    prefix = document["model"].get("continuing_subword_prefix")
+    if prefix:
+        return lambda piece: not piece.startswith(prefix)
+    text = json.dumps([document.get("normalizer"), document.get("pre_tokenizer"), document.get("decoder")])
+    if '"ByteLevel"' in text:
+        return _begins_word_in_bytes
+    if "Metaspace" in text or "\\u2581" in text:
+        return lambda piece: piece.startswith("▁") or stands_alone(piece)
+    return lambda piece: True
+
+
+def _byte_letters() -> dict[str, int]:
+    """The printable character that stands for each byte in byte-level pieces (Radford et al. 2019)."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
+
+
+BYTE_LETTERS = _byte_letters()
+
+
+def _begins_word_in_bytes(piece: str) -> bool:
+    text = bytes(BYTE_LETTERS[c] for c in piece if c in BYTE_LETTERS).decode(errors="ignore")
+    return text[:1].isspace() or stands_alone(text)

@@ -1,0 +1,124 @@
+"""Opening a tokenizer from its files: our own, Google's and Hugging Face's."""
+
+import json
+from typing import Any
+
+from absl import logging
+from etils import epath
+
+from bert_jax.errors import TokenizerError
+from bert_jax.tokenization.hugging_face import JSON_FILE, read_tokenizer_json
+from bert_jax.tokenization.sentence_piece import MODEL_FILE, SentencePieceTokenizer
+from bert_jax.tokenization.tokenizer import Tokenizer
+from bert_jax.tokenization.wordpiece import CONFIG_FILE, VOCABULARY_FILE, WordPieceTokenizer
+
+# The first of these that a folder holds is opened. `sentencepiece.bpe.model` comes last: XLM-R's ids are those of the
+# tokenizer.json beside it, which are shifted by one from the model's own.
+PRECEDENCE = (MODEL_FILE, "spiece.model", "spm.model", VOCABULARY_FILE, JSON_FILE, "sentencepiece.bpe.model")
+MAX_FILE_BYTES = 1 << 28
+
+
+def load_tokenizer(path: epath.PathLike) -> Tokenizer:
+    """Opens a `vocab.txt`, a `tokenizer.json`, a SentencePiece `.model`, or a folder that holds one.
+
+    Args:
+      path: local or `gs://`. In a folder the first name of `PRECEDENCE` counts. A `tokenizer_config.json` beside a
+        vocabulary says its case; without one the pieces are asked (`from_files`).
+
+    Raises:
+      TokenizerError: nothing there, or not a tokenizer.
+    """
+    path = epath.Path(path)
+    if path.is_dir():
+        names = [name for name in PRECEDENCE if (path / name).exists()]
+        if not names:
+            raise TokenizerError(f"No tokenizer in {path}: it should hold one of {', '.join(PRECEDENCE)}.")
+        path = path / names[0]
+    elif not path.exists():
+        raise TokenizerError(f"No vocabulary at {path}: give a vocab.txt, tokenizer.json, .model, or their folder.")
+    kinds = {".txt": VOCABULARY_FILE, ".json": JSON_FILE, ".model": MODEL_FILE}
+    if path.suffix not in kinds:
+        raise TokenizerError(f"{path} is none of .txt, .json and .model: give one of these, or a folder.")
+    files = {kinds[path.suffix]: _read(path)}
+    config = path.parent / CONFIG_FILE
+    if path.suffix == ".txt" and config.exists():
+        files[CONFIG_FILE] = _read(config)
+    try:
+        return from_files(files)
+    except TokenizerError as error:
+        raise TokenizerError(f"{path}: {error}") from None
+
+
+def from_files(files: dict[str, bytes]) -> Tokenizer:
+    """The tokenizer that `Tokenizer.files` gave, or a foreign one, from the content of its files by name.
+
+    A `vocab.txt` without a `tokenizer_config.json` that says `do_lower_case` is taken as uncased if lower-casing
+    changes none of its ordinary pieces, and a warning says so.
+
+    Raises:
+      TokenizerError: no known name, or damaged content.
+    """
+    if MODEL_FILE in files:
+        return SentencePieceTokenizer(files[MODEL_FILE])
+    if VOCABULARY_FILE in files:
+        return _wordpiece(files[VOCABULARY_FILE], _config(files.get(CONFIG_FILE, b"{}")))
+    if JSON_FILE in files:
+        return read_tokenizer_json(files[JSON_FILE])
+    raise TokenizerError(f"None of {MODEL_FILE}, {VOCABULARY_FILE} and {JSON_FILE} is there: restore the tokenizer.")
+
+
+def looks_uncased(vocabulary: tuple[str, ...]) -> bool:
+    """Whether lower-casing changes no piece, bracketed ones such as `[CLS]` and `<S>` aside."""
+    return not any(piece.lower() != piece for piece in vocabulary if piece[:1] not in ("[", "<"))
+
+
+def _wordpiece(content: bytes, config: dict[str, Any]) -> WordPieceTokenizer:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise TokenizerError("The vocabulary is not UTF-8 text: give a file with one piece a line.") from None
+    if not text.strip():
+        raise TokenizerError("The vocabulary is empty: give a file with one piece a line.")
+    # Not splitlines(): it also cuts at separators that may be pieces themselves.
+    vocabulary = tuple(line.strip() for line in text.removesuffix("\n").split("\n"))
+    lowercase = config["do_lower_case"]
+    if lowercase is None:
+        lowercase = looks_uncased(vocabulary)
+        logging.warning(
+            'The vocabulary is taken as %s, by its pieces: put {"do_lower_case": %s} into a %s beside it if it is not.',
+            *(("uncased", "false") if lowercase else ("cased", "true")),
+            CONFIG_FILE,
+        )
+    return WordPieceTokenizer(
+        vocabulary,
+        lowercase,
+        config["strip_accents"],
+        config["tokenize_chinese_chars"],
+        config["additional_special_tokens"],
+    )
+
+
+def _config(content: bytes) -> dict[str, Any]:
+    """Our fields of a tokenizer_config.json, each of its type."""
+    try:
+        config = json.loads(content)
+    except (ValueError, RecursionError):
+        raise TokenizerError(f"{CONFIG_FILE} is not JSON: restore it, or delete it.") from None
+    fields = {"do_lower_case": None, "strip_accents": None, "tokenize_chinese_chars": True}
+    if not isinstance(config, dict):
+        raise TokenizerError(f"{CONFIG_FILE} is not a JSON object: restore it, or delete it.")
+    chosen = {name: config.get(name, default) for name, default in fields.items()}
+    for name, value in chosen.items():
+        if not isinstance(value, bool) and value is not fields[name]:
+            raise TokenizerError(f"{CONFIG_FILE} says {name}={value!r}: make it true or false.")
+    extra = config.get("additional_special_tokens") or []
+    names = [t.get("content") if isinstance(t, dict) else t for t in extra] if isinstance(extra, list) else [None]
+    if not all(isinstance(name, str) for name in names):
+        raise TokenizerError(f"{CONFIG_FILE} has additional_special_tokens that are not text: list their names.")
+    return chosen | {"additional_special_tokens": names}
+
+
+def _read(path: epath.Path) -> bytes:
+    if path.stat().length > MAX_FILE_BYTES:
+        raise TokenizerError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB: it is no tokenizer.")
+    return path.read_bytes()

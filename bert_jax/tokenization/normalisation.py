@@ -1,0 +1,94 @@
+"""Text to words, exactly as google-research/bert does it before WordPiece.
+
+Published vocabularies and models were made by that code, so its every rule counts, here asked of Python's own Unicode
+tables: which characters are dropped, which are spaces, which stand alone. The native normaliser of `tokenizers`
+follows other tables and another order in places (docs/tokenization.md lists them), and is slower than
+`str.translate` over a table that fills itself.
+"""
+
+import unicodedata
+from collections.abc import Callable
+
+CJK_RANGES = (
+    (0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F),
+    (0x2B740, 0x2B81F), (0x2B820, 0x2CEAF), (0xF900, 0xFAFF), (0x2F800, 0x2FA1F),
+)  # fmt: skip
+ASCII_PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
+
+
+def is_cjk(character: str) -> bool:
+    """Whether it is a Chinese character by BERT's ranges, which leave out kana, Hangul and later extensions."""
+    return any(low <= ord(character) <= high for low, high in CJK_RANGES)
+
+
+def is_punctuation(character: str) -> bool:
+    """Whether it is one of ASCII's signs or in a Unicode category of punctuation."""
+    return character in ASCII_PUNCTUATION or unicodedata.category(character)[0] == "P"
+
+
+class Normaliser:
+    """Clean-up, case, accents, and the cut at spaces, punctuation and Chinese characters.
+
+    Attributes:
+      lowercase, strip_accents, split_cjk: which of the steps are taken.
+    """
+
+    def __init__(self, lowercase: bool, strip_accents: bool, split_cjk: bool):
+        self.lowercase, self.strip_accents, self.split_cjk = lowercase, strip_accents, split_cjk
+        self._clean = _Table(self._clean_character)
+        self._cut = _Table(_cut_character)
+        self._whole = _Table(self._whole_character)
+
+    def words(self, text: str) -> list[str]:
+        """The words of `text`, each punctuation sign and Chinese character one of its own."""
+        try:
+            return text.translate(self._whole).split()
+        except _NeedsNeighbours:
+            return self._recased(text.translate(self._clean)).translate(self._cut).split()
+
+    def _whole_character(self, character: str) -> str:
+        """All three steps at once, which is right unless a character's result depends on those beside it."""
+        text = self._recased(self._clean_character(character))
+        # str.lower() has two forms for a capital sigma; NFD sorts neighbouring marks, and some marks are kept.
+        if (self.lowercase and character == "Σ") or (
+            self.strip_accents and any(unicodedata.combining(c) for c in text)
+        ):
+            raise _NeedsNeighbours
+        return text.translate(self._cut)
+
+    def _clean_character(self, character: str) -> str:
+        if character in "\t\n\r":
+            return " "
+        if character in "\0\ufffd" or unicodedata.category(character) in ("Cc", "Cf"):
+            return ""
+        if character.isspace():  # Unicode's Zs, and the two separators at which str.split() cuts
+            return " "
+        return f" {character} " if self.split_cjk and is_cjk(character) else character
+
+    def _recased(self, text: str) -> str:
+        if self.lowercase:
+            text = text.lower()
+        if self.strip_accents:
+            text = "".join(c for c in unicodedata.normalize("NFD", text) if unicodedata.category(c) != "Mn")
+        return text
+
+
+class _NeedsNeighbours(Exception):  # noqa: N818 (a signal, not an error)
+    """A character was met whose normalisation depends on the ones beside it."""
+
+
+class _Table(dict):
+    """For `str.translate`: asks `normalise` about each character once."""
+
+    def __init__(self, normalise: Callable[[str], str]):
+        self._normalise = normalise
+
+    def __missing__(self, code: int) -> str:
+        self[code] = result = self._normalise(chr(code))
+        return result
+
+
+def _cut_character(character: str) -> str:
+    if "\ud800" <= character <= "\udfff":
+        return "\ufffd"  # a lone surrogate has no UTF-8; U+FFFD itself was dropped, so no piece is confused with it
+    return f" {character} " if is_punctuation(character) else character

@@ -1,0 +1,119 @@
+"""SentencePiece models (Kudo & Richardson 2018): unigram or BPE pieces over raw text, as ALBERT and XLM-R use them."""
+
+import functools
+from collections.abc import Iterable, Sequence
+
+import sentencepiece
+from absl import logging
+from google.protobuf.message import DecodeError
+from sentencepiece import sentencepiece_model_pb2
+
+from bert_jax.errors import TokenizerError
+from bert_jax.tokenization.tokenizer import (
+    RESERVED,
+    SPECIAL_TOKENS,
+    SPELLINGS,
+    UNK,
+    Tokenizer,
+    stands_alone,
+    without_surrogates,
+)
+
+MODEL_FILE = "tokenizer.model"
+SPACE = "▁"
+Type = sentencepiece_model_pb2.ModelProto.SentencePiece.Type
+
+
+class SentencePieceTokenizer(Tokenizer):
+    """Pieces over raw text, with the space in front of a word as a part of its first piece.
+
+    A special token that the model lacks is appended after the model's own pieces, with a warning: the vocabulary
+    grows. Special tokens that the model lets text spell are closed to it.
+    """
+
+    def __init__(self, model_proto: bytes):
+        """Opens a serialised `ModelProto`.
+
+        Raises:
+          TokenizerError: it is not one.
+        """
+        model = sentencepiece_model_pb2.ModelProto()
+        try:
+            model.ParseFromString(model_proto)
+        except DecodeError:
+            raise TokenizerError("This is not a SentencePiece model, or it is damaged: fetch it again.") from None
+        five = _close_special_pieces(model)
+        pieces = model.pieces
+        extra = [
+            i for i, piece in enumerate(pieces) if piece.type == Type.CONTROL and not RESERVED.fullmatch(piece.piece)
+        ]
+        super().__init__((piece.piece for piece in pieces), five, extra)
+        self._types = [piece.type for piece in pieces]
+        self._proto = model.SerializeToString(deterministic=True)
+        self._processor = _open(self._proto)
+
+    def encode(self, text: str) -> list[int]:
+        return _encode(self._processor, text)
+
+    def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
+        return _encode(self._processor, list(texts))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self._decode_around_specials(ids, self._processor.decode)
+
+    def files(self) -> dict[str, bytes]:
+        """`tokenizer.model`."""
+        return {MODEL_FILE: self._proto}
+
+    def _encode_after_mask(self, text: str) -> list[int]:
+        # The model writes a space before every text; after a mask there is one only where the text has it.
+        return _encode(self._processor if text[:1].isspace() else self._unspaced_processor, text)
+
+    @functools.cached_property
+    def _unspaced_processor(self) -> sentencepiece.SentencePieceProcessor:
+        model = sentencepiece_model_pb2.ModelProto.FromString(self._proto)
+        model.normalizer_spec.add_dummy_prefix = False
+        return _open(model.SerializeToString())
+
+    def _is_ordinary(self, index: int, piece: str) -> bool:
+        return self._types[index] in (Type.NORMAL, Type.USER_DEFINED) and super()._is_ordinary(index, piece)
+
+    def _starts_word(self, index: int, piece: str) -> bool:
+        if self._types[index] == Type.BYTE:
+            return False
+        return piece.startswith(SPACE) or stands_alone(piece)
+
+
+def _close_special_pieces(model: sentencepiece_model_pb2.ModelProto) -> list[int]:
+    """Ids of the five special tokens in `model`, which is changed so that it has them all and text spells none."""
+    ids = {piece.piece: i for i, piece in enumerate(model.pieces)}
+    unknown = [i for i, piece in enumerate(model.pieces) if piece.type == Type.UNKNOWN]
+    if len(unknown) != 1:
+        raise TokenizerError(f"The SentencePiece model has {len(unknown)} unknown pieces, not one: it is damaged.")
+    five = []
+    for token in SPECIAL_TOKENS:
+        found = unknown[0] if token == UNK else next((ids[name] for name in SPELLINGS[token] if name in ids), None)
+        if found is None:
+            found = len(model.pieces)
+            model.pieces.add(piece=token, score=0.0, type=Type.CONTROL)
+            logging.warning("The SentencePiece model has no %s: it is appended as id %d.", token, found)
+        elif token != UNK:
+            model.pieces[found].type = Type.CONTROL
+        five.append(found)
+    return five
+
+
+def _open(proto: bytes) -> sentencepiece.SentencePieceProcessor:
+    try:
+        return sentencepiece.SentencePieceProcessor(model_proto=proto)
+    except RuntimeError as error:
+        raise TokenizerError(f"The SentencePiece model is damaged ({error}): fetch it again.") from None
+
+
+def _encode(processor: sentencepiece.SentencePieceProcessor, text: str | list[str]):
+    """Ids of one text, or of each of several."""
+    try:
+        return processor.encode(text, num_threads=1)
+    except (RuntimeError, TypeError):  # a lone surrogate, which is rare: not worth a look at every text
+        clean = without_surrogates(text) if isinstance(text, str) else [without_surrogates(one) for one in text]
+        return processor.encode(clean, num_threads=1)

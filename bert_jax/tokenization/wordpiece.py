@@ -1,0 +1,119 @@
+"""BERT's WordPiece (Wu et al. 2016, as in Devlin et al. 2018), with the ids of google-research/bert."""
+
+import itertools
+import json
+from collections.abc import Iterable, Sequence
+
+import tokenizers
+
+from bert_jax.errors import TokenizerError
+from bert_jax.tokenization.normalisation import Normaliser
+from bert_jax.tokenization.tokenizer import SPECIAL_TOKENS, UNK, Tokenizer
+
+VOCABULARY_FILE, CONFIG_FILE = "vocab.txt", "tokenizer_config.json"
+# google-research/bert gives up on words over 200 characters; the library's own default is 100.
+MAX_WORD_CHARACTERS = 200
+# About 200 MB when full: words beyond are cut anew each time.
+CACHED_WORDS = 1_000_000
+PREFIX = "##"
+
+
+class WordPieceTokenizer(Tokenizer):
+    """Words by BERT's normalisation, then the longest piece that fits, again and again.
+
+    Attributes:
+      lowercase: lower-case the text ("uncased").
+      strip_accents: drop the accents.
+      split_cjk: make each Chinese character a word.
+      extra_special_tokens: special tokens beside the five.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        lowercase: bool,
+        strip_accents: bool | None = None,
+        split_cjk: bool = True,
+        extra_special_tokens: Sequence[str] = (),
+    ):
+        """Keeps the pieces, in the order of their ids.
+
+        Args:
+          vocabulary: with `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` and `[MASK]`. Spaces around a piece are dropped, and of
+            equal pieces the last counts, as google-research/bert reads its vocabularies.
+          lowercase: see the class.
+          strip_accents: none: as `lowercase`, which is what BERT does.
+          split_cjk: see the class.
+          extra_special_tokens: pieces that no text becomes.
+
+        Raises:
+          TokenizerError: a special token is missing, or a piece has a line break in it.
+        """
+        pieces = tuple(piece.strip() for piece in vocabulary)
+        ids = {piece: i for i, piece in enumerate(pieces)}
+        missing = [token for token in (*SPECIAL_TOKENS, *extra_special_tokens) if token not in ids]
+        if missing:
+            raise TokenizerError(
+                f"The vocabulary lacks {', '.join(missing)}: add each missing token as a line of its own."
+            )
+        if broken := [piece for piece in pieces if "\n" in piece]:
+            raise TokenizerError(f"The piece {broken[0]!r} has a line break in it: leave it out of the vocabulary.")
+        super().__init__(
+            pieces, [ids[token] for token in SPECIAL_TOKENS], [ids[token] for token in extra_special_tokens]
+        )
+        self.lowercase, self.split_cjk = bool(lowercase), bool(split_cjk)
+        self.strip_accents = self.lowercase if strip_accents is None else bool(strip_accents)
+        self.extra_special_tokens = tuple(extra_special_tokens)
+        self._words = Normaliser(self.lowercase, self.strip_accents, self.split_cjk).words
+        # Not special tokens, one of which may be spelt like a word, nor U+FFFD, which the normaliser drops from text
+        # and writes for what has no UTF-8.
+        matched = {p: i for p, i in ids.items() if i not in self.frame_ids and "\ufffd" not in p}
+        self._cut = _Words(
+            tokenizers.models.WordPiece(
+                matched,
+                unk_token=UNK,
+                max_input_chars_per_word=MAX_WORD_CHARACTERS,
+                continuing_subword_prefix=PREFIX,
+            )
+        ).__getitem__
+        self._decoder = tokenizers.decoders.WordPiece(prefix=PREFIX)
+
+    def encode(self, text: str) -> list[int]:
+        return list(itertools.chain.from_iterable(map(self._cut, self._words(text))))
+
+    def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
+        words, cut, chain = self._words, self._cut, itertools.chain.from_iterable
+        return [list(chain(map(cut, words(text)))) for text in texts]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self._decoder.decode([self.vocabulary[int(i)] for i in ids])
+
+    def files(self) -> dict[str, bytes]:
+        """`vocab.txt` and `tokenizer_config.json`, which Hugging Face reads too."""
+        config = {
+            "tokenizer_class": "BertTokenizer",
+            "do_lower_case": self.lowercase,
+            "strip_accents": self.strip_accents,
+            "tokenize_chinese_chars": self.split_cjk,
+            "additional_special_tokens": list(self.extra_special_tokens),
+        }
+        return {
+            VOCABULARY_FILE: ("\n".join(self.vocabulary) + "\n").encode(),
+            CONFIG_FILE: (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode(),
+        }
+
+    def _starts_word(self, index: int, piece: str) -> bool:
+        return not piece.startswith(PREFIX)
+
+
+class _Words(dict):
+    """Word to ids; each word is cut once."""
+
+    def __init__(self, model: tokenizers.models.WordPiece):
+        self._tokenize = model.tokenize
+
+    def __missing__(self, word: str) -> tuple[int, ...]:
+        ids = tuple(token.id for token in self._tokenize(word))
+        if len(self) < CACHED_WORDS:
+            self[word] = ids
+        return ids

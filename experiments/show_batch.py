@@ -1,0 +1,33 @@
+"""Shows exactly the batch of any step of a run, any time later: text, masks, pairs, packing, sources.
+
+python -m experiments.show_batch --workdir=runs/mini --step=120 --rows=4
+"""
+
+from absl import app, flags
+
+from bert_jax.errors import ConfigError
+from bert_jax.reporting.batch_text import batch_text
+from bert_jax.tasks.pretraining import open_batches
+from experiments import sentences
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
+_STEP = flags.DEFINE_integer("step", None, "Which step, counted as in the logs.", required=True, lower_bound=1)
+_ROWS = flags.DEFINE_string("rows", "4", "How many rows, or which: FIRST:END, counted from 0.")
+_CORPUS = flags.DEFINE_string("corpus", None, "Where the corpus is now, if it has moved.")
+
+
+def main(_):
+    batches = open_batches(_WORKDIR.value, _CORPUS.value)
+    size = batches.batch_size(_STEP.value - 1)
+    first, colon, end = _ROWS.value.rpartition(":")
+    try:
+        rows = range(int(first) if colon else 0, int(end))
+    except ValueError:
+        raise ConfigError(f"--rows={_ROWS.value} is neither a number nor of the form FIRST:END.") from None
+    if not 0 <= rows.start < min(rows.stop, size):
+        raise ConfigError(f"--rows={_ROWS.value}: the batch has the rows 0 to {size - 1}.")
+    print(batch_text(batches, _STEP.value, range(rows.start, min(rows.stop, size))))
+
+
+if __name__ == "__main__":
+    app.run(sentences.errors_as_sentences(main))

@@ -1,0 +1,134 @@
+"""Where a tokenizer is looked for, what is believed about it, and what is said when it cannot be read."""
+
+import json
+
+import pytest
+from absl import logging
+
+from bert_jax.errors import TokenizerError
+from bert_jax.tokenization import SentencePieceTokenizer, WordPieceTokenizer, from_files, load_tokenizer
+from tests.tokenization.samples import FIVE, byte_level_json, sentence_piece, wordpiece
+
+PIECES = (*FIVE, "<S>", "[unused1]", "paris", "##s", "月", "ℝ")
+
+
+def write_vocabulary(folder, pieces=PIECES, end="\n", name="vocab.txt"):
+    (folder / name).write_bytes((end.join(pieces) + end).encode())
+    return folder / name
+
+
+@pytest.fixture
+def said(monkeypatch):
+    messages = []
+    monkeypatch.setattr(logging, "warning", lambda text, *args: messages.append(text % args))
+    return messages
+
+
+def test_case_of_a_bare_vocabulary_is_judged_by_its_pieces_and_said(tmp_path, said):
+    for pieces, lowercase in ((PIECES, True), ((*PIECES, "Paris"), False), ((*PIECES, "##É"), False)):
+        assert load_tokenizer(write_vocabulary(tmp_path, pieces)).lowercase is lowercase
+    assert ["as uncased" in text for text in said] == [True, False, False]
+    assert all("tokenizer_config.json" in text for text in said)
+
+
+def test_the_config_beside_a_vocabulary_is_believed(tmp_path, said):
+    write_vocabulary(tmp_path)
+    config = {
+        "do_lower_case": False,
+        "strip_accents": True,
+        "tokenize_chinese_chars": False,
+        "additional_special_tokens": [{"content": "<S>"}, "ℝ"],
+    }
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    for path in (tmp_path, str(tmp_path / "vocab.txt")):
+        tokenizer = load_tokenizer(path)
+        assert (tokenizer.lowercase, tokenizer.strip_accents, tokenizer.split_cjk) == (False, True, False)
+        assert tokenizer.extra_special_tokens == ("<S>", "ℝ")
+    assert not said
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_line_ends_and_odd_separators_are_no_pieces(tmp_path, end):
+    pieces = (*PIECES, "a\x0cb", "\u2028", "c\x85d", "", "e")
+    tokenizer = load_tokenizer(write_vocabulary(tmp_path, pieces, end))
+    assert tokenizer.vocab_size == len(pieces)
+    assert tokenizer.encode("e") == [len(pieces) - 1]
+    assert from_files(tokenizer.files()).vocabulary == tokenizer.vocabulary
+
+
+def test_a_mark_of_byte_order_is_no_part_of_a_piece(tmp_path):
+    (tmp_path / "vocab.txt").write_bytes(b"\xef\xbb\xbf" + "\n".join(PIECES).encode())
+    assert load_tokenizer(tmp_path).vocabulary == PIECES
+
+
+def test_precedence_in_a_folder(tmp_path):
+    model, document = sentence_piece().files()["tokenizer.model"], byte_level_json()
+    files = {"sentencepiece.bpe.model": model, "tokenizer.json": document}
+    vocabulary = wordpiece().files()
+    expected = from_files({"tokenizer.json": document}), wordpiece(), sentence_piece()
+    for added, tokenizer in zip((files, vocabulary, {"spiece.model": model}), expected, strict=True):
+        for name, content in added.items():
+            (tmp_path / name).write_bytes(content)
+        assert load_tokenizer(tmp_path).sha256 == tokenizer.sha256
+    assert isinstance(load_tokenizer(tmp_path / "vocab.txt"), WordPieceTokenizer)
+    assert isinstance(load_tokenizer(tmp_path / "sentencepiece.bpe.model"), SentencePieceTokenizer)
+    assert load_tokenizer(tmp_path / "tokenizer.json").sha256 == expected[0].sha256
+
+
+def test_what_decides_the_ids_decides_the_hash():
+    hashes = {
+        WordPieceTokenizer(vocabulary, lowercase, strip_accents, split_cjk, extra).sha256
+        for vocabulary in (PIECES, (*PIECES, "a"))
+        for lowercase in (True, False)
+        for strip_accents in (True, False)
+        for split_cjk in (True, False)
+        for extra in ((), ("<S>",))
+    }
+    assert len(hashes) == 32
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("vocab.txt", b"", "empty"),
+        ("vocab.txt", b" \n\n", "empty"),
+        ("vocab.txt", b"[PAD]\n\xff\xfe\n", "not UTF-8"),
+        ("vocab.txt", b"a\nb\n", r"lacks \[PAD\]"),
+        ("my.txt", b"", "my.txt: "),
+        ("tokenizer.model", b"\0\1\2", "SentencePiece"),
+        ("tokenizer.json", b"\0\1\2", "not JSON"),
+        ("vocab.bin", b"a", "none of .txt"),
+    ],
+)
+def test_damaged_files_are_said(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(TokenizerError, match=message):
+        load_tokenizer(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (b"{", "not JSON"), (b"\xff", "not JSON"), (b"[]", "not a JSON object"),
+        (b'{"do_lower_case": "no"}', "do_lower_case"), (b'{"do_lower_case": []}', "do_lower_case"),
+        (b'{"strip_accents": 3}', "strip_accents"), (b'{"tokenize_chinese_chars": null}', "tokenize_chinese_chars"),
+        (b'{"additional_special_tokens": [3]}', "additional_special_tokens"),
+        (b'{"additional_special_tokens": 3}', "additional_special_tokens"),
+        (b'{"additional_special_tokens": [{}]}', "additional_special_tokens"),
+        (b'{"additional_special_tokens": ["<nowhere>"]}', "lacks <nowhere>"),
+    ],
+)  # fmt: skip
+def test_damaged_configs_are_said(tmp_path, config, message):
+    write_vocabulary(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_bytes(config)
+    with pytest.raises(TokenizerError, match=message):
+        load_tokenizer(tmp_path)
+
+
+def test_nothing_there_is_said(tmp_path):
+    with pytest.raises(TokenizerError, match=r"No tokenizer in .*: it should hold one of"):
+        load_tokenizer(tmp_path)
+    with pytest.raises(TokenizerError, match="No vocabulary at"):
+        load_tokenizer(tmp_path / "vocab.txt")
+    with pytest.raises(TokenizerError, match="restore the tokenizer"):
+        from_files({"other": b""})
