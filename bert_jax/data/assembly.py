@@ -1,4 +1,8 @@
-"""From examples to the arrays of a batch, without a loop over rows or tokens."""
+"""From examples to the arrays of a batch, without a loop over rows or tokens.
+
+Everything is laid out over the batch's positions, row after row: each position knows its segment (two an example, the
+second one empty where there is no B), and what it holds follows from that by one sum or one lookup.
+"""
 
 import numpy as np
 
@@ -31,48 +35,50 @@ def assemble(
     Returns:
       Host arrays of the schema in `bert_jax.batch`.
     """
-    shape = (num_rows, config.row_examples)
+    width, room = config.sequence_length, config.row_predictions
     length = examples.length
-    start = _offsets_within_rows(length, row, slot, shape)
-    tokens, in_b = _tokens(examples, token_ids, tokenizer)
+    first = row * width + _offsets_within_rows(length, row, slot, (num_rows, config.row_examples))
+    segment = _segments(examples, first, num_rows * width)
+    tokens = _tokens(examples, first, segment, token_ids, tokenizer)
     chosen, decider = masking.choose(tokens, config, tokenizer.word_starts)
-    example, position = tokens.example[chosen], tokens.position[chosen]
     targets = tokens.ids[chosen]
     tokens.ids[chosen] = masking.replacements(
-        examples.key[example], position, decider, targets, config, tokenizer.mask_id, tokenizer.ordinary_ids
+        tokens.key[tokens.example[chosen]],
+        tokens.position[chosen],
+        decider,
+        targets,
+        config,
+        tokenizer.mask_id,
+        tokenizer.ordinary_ids,
     )
-    place = np.repeat(row * config.sequence_length + start, length) + tokens.position
+    real = segment >= 0
+    # Chosen places rise, so those of a row stand together: the rank within the row is the place among its predictions.
+    chosen_row = chosen // width
+    rank = np.arange(len(chosen)) - np.searchsorted(chosen_row, np.arange(num_rows))[chosen_row]
 
-    def by_token(values, fill=0):
-        array = np.full(num_rows * config.sequence_length, fill, np.int32)
-        array[place] = values
-        return array.reshape(num_rows, config.sequence_length)
-
-    counts = np.bincount(example, minlength=len(examples))
-    slot_start = _offsets_within_rows(counts, row, slot, shape)
-    rank = np.arange(len(chosen)) - np.repeat(np.cumsum(counts) - counts, counts)
-    prediction_place = np.repeat(row * config.row_predictions + slot_start, counts) + rank
+    def by_position(values):
+        return values.astype(np.int32, copy=False).reshape(num_rows, width)
 
     def by_prediction(values, dtype):
-        array = np.zeros(num_rows * config.row_predictions, dtype)
-        array[prediction_place] = values
-        return array.reshape(num_rows, config.row_predictions)
+        array = np.zeros((num_rows, room), dtype)
+        array[chosen_row, rank] = values
+        return array
 
     def by_example(values, dtype):
-        array = np.zeros(shape, dtype)
+        array = np.zeros((num_rows, config.row_examples), dtype)
         array[row, slot] = values
         return array
 
     counted = examples.is_free if config.examples == "balanced" else examples.is_true
     return {
-        "token_ids": by_token(tokens.ids, tokenizer.pad_id),
-        "segment_ids": by_token(in_b),
-        "sequence_ids": by_token(np.repeat(slot + 1, length)),
-        "position_ids": by_token(tokens.position),
-        "masked_positions": by_prediction(start[example] + position, np.int32),
+        "token_ids": by_position(tokens.ids),
+        "segment_ids": by_position(np.where(real, segment & 1, 0)),
+        "sequence_ids": by_position(np.where(real, (slot + 1)[tokens.example], 0)),
+        "position_ids": by_position(tokens.position),
+        "masked_positions": by_prediction(chosen - chosen_row * width, np.int32),
         "masked_targets": by_prediction(targets, np.int32),
         "masked_weights": by_prediction(1, np.float32),
-        "summary_positions": by_example(start, np.int32),
+        "summary_positions": by_example(first - row * width, np.int32),
         "nsp_labels": by_example(examples.label, np.int32),
         "nsp_weights": by_example(counted, np.float32),
         "source_ids": by_example(examples.source, np.int32),
@@ -80,23 +86,36 @@ def assemble(
     }
 
 
-def _tokens(examples: Examples, token_ids: np.ndarray, tokenizer: Tokenizer) -> tuple[masking.Tokens, np.ndarray]:
-    """All tokens of all examples, nothing masked yet, and for each whether it belongs to segment B."""
-    length, a_length = examples.length, examples.a_length
-    first = np.cumsum(length) - length
-    example = np.repeat(np.arange(len(length)), length)
-    position = np.arange(length.sum()) - first[example]
-    in_b = position > (a_length + 1)[example]
-    origin = position + np.where(in_b, (examples.b_start - a_length - 2)[example], (examples.a_start - 1)[example])
-    # Without a B the separator after A is the last token.
-    separator, last = first + a_length + 1, first + length - 1
-    is_special = np.zeros(len(position), bool)
+def _segments(examples: Examples, first: np.ndarray, size: int) -> np.ndarray:
+    """For each position of the batch: 2 · example + 1 in `B [SEP]`, 2 · example in `[CLS] A [SEP]`, -1 in padding."""
+    after = first + examples.length
+    begins = np.stack([first, first + examples.a_length + 2], axis=1).ravel()
+    # Where there is no B, its segment begins where the example ends, with the next one: hence counts.
+    segment = np.cumsum(np.bincount(begins, minlength=size)[:size]) - 1
+    depth = np.bincount(first, minlength=size + 1) - np.bincount(after, minlength=size + 1)
+    return np.where(np.cumsum(depth[:size]) > 0, segment, -1)
+
+
+def _tokens(
+    examples: Examples, first: np.ndarray, segment: np.ndarray, token_ids: np.ndarray, tokenizer: Tokenizer
+) -> masking.Tokens:
+    """All positions of the batch, nothing masked yet; padding counts as special, and as of the last example."""
+    place = np.arange(len(segment))
+    real = segment >= 0
+    separator, last = first + examples.a_length + 1, first + examples.length - 1
+    is_special = ~real
     is_special[first] = is_special[separator] = is_special[last] = True
-    origin[is_special] = 0  # any valid place: overwritten next
+    shift = np.stack([examples.a_start - first - 1, examples.b_start - separator - 1], axis=1).ravel()
+    origin = np.where(is_special, 0, place + shift[segment])  # 0: any valid place, overwritten next
     ids = token_ids[origin].astype(np.int32)
+    ids[~real] = tokenizer.pad_id
     ids[first] = tokenizer.cls_id
     ids[separator] = ids[last] = tokenizer.sep_id
-    return masking.Tokens(ids, example, position, is_special, first, length, examples.key), in_b
+    example = segment >> 1
+    position = np.where(real, place - first[example], 0)
+    return masking.Tokens(
+        ids, example, position, is_special, first, examples.a_length + 1, examples.length, examples.key
+    )
 
 
 def _offsets_within_rows(sizes, row, slot, shape) -> np.ndarray:

@@ -52,6 +52,7 @@ class Batches:
             raise CorpusError(f"The corpus has {len(sources)} sources, {MAX_SOURCES} can be mixed: join some of them.")
         self.split, self.sources, self.tokenizer, self.config = split, sources, tokenizer, config
         self.batch_size = batch_size
+        self._token_ids = np.asarray(split.token_ids)  # a memory map is slower to index
         parts = [split.of_source(i) for i in range(len(sources))]
         if not any(part.num_documents for part in parts):
             raise CorpusError("The corpus has a split without documents: prepare it anew.")
@@ -88,4 +89,4 @@ class Batches:
         """Rows begin..end of the batch of `step` (from 0), as host arrays of the schema in `bert_jax.batch`."""
         end = self.batch_size if end is None else end
         examples, row, slot = self.examples(step, begin, end)
-        return assemble(examples, row, slot, end - begin, self.split.token_ids, self.tokenizer, self.config)
+        return assemble(examples, row, slot, end - begin, self._token_ids, self.tokenizer, self.config)

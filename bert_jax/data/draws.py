@@ -5,8 +5,13 @@ The mixers are the finalisers of SplitMix64 (Steele et al. 2014) and of "lowbias
 """
 
 import enum
+import functools
 
 import numpy as np
+
+GOLDEN, SALT = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x632BE59BD9B4E019)
+SHIFTS = np.uint64(30), np.uint64(27), np.uint64(31)
+FACTORS = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
 class Purpose(enum.IntEnum):
@@ -34,9 +39,9 @@ class Purpose(enum.IntEnum):
 
 def mix64(x: np.ndarray) -> np.ndarray:
     """A bijection of uint64 in which every input bit reaches every output bit."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    x = (x ^ (x >> SHIFTS[0])) * FACTORS[0]
+    x = (x ^ (x >> SHIFTS[1])) * FACTORS[1]
+    return x ^ (x >> SHIFTS[2])
 
 
 def mix32(x: np.ndarray) -> np.ndarray:
@@ -48,12 +53,28 @@ def mix32(x: np.ndarray) -> np.ndarray:
 
 def bits64(*parts) -> np.ndarray:
     """Uint64 hash of integers or integer arrays, broadcast against each other; their order matters."""
+    scalars = next((i for i, part in enumerate(parts) if not isinstance(part, int)), len(parts))
+    state = np.uint64(_prefix(parts[:scalars]))
     with np.errstate(over="ignore"):
-        state = np.uint64(0x9E3779B97F4A7C15)
-        for part in parts:
-            state = mix64(state ^ (np.asarray(part).astype(np.uint64) + np.uint64(0x632BE59BD9B4E019)))
-            state = state + np.uint64(0x9E3779B97F4A7C15)
+        for part in parts[scalars:]:
+            state = mix64(state ^ (np.asarray(part).astype(np.uint64) + SALT)) + GOLDEN
         return mix64(state)
+
+
+@functools.lru_cache(maxsize=1024)
+def _prefix(parts: tuple[int, ...]) -> int:
+    """The state after some integers: what many draws begin with is hashed once."""
+    state = int(GOLDEN)
+    for part in parts:
+        state = _mix64_integer(state ^ (int(part) % 2**64 + int(SALT)) % 2**64)
+        state = (state + int(GOLDEN)) % 2**64
+    return state
+
+
+def _mix64_integer(x: int) -> int:
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EB % 2**64
+    return x ^ (x >> 31)
 
 
 def uniform(*parts) -> np.ndarray:

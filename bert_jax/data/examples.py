@@ -99,10 +99,10 @@ def make_examples(
     rounds, cursor, ordinal = [], text.begin.copy(), 0
     while len(piece):
         # One chunk of every piece that is not used up: few rounds, each over many pieces.
-        chunk = _Chunk(piece, cursor[piece], target[piece], ordinal, stream)
+        bits = draws.bits64(*stream, Purpose.EXAMPLE, ordinal, piece)
+        chunk = _Chunk(piece, cursor[piece], target[piece], bits)
         made, cursor[piece] = make[kind](text, pieces, chunk)
-        key = draws.bits64(*stream, Purpose.EXAMPLE, piece, ordinal).astype(np.uint32)
-        rounds.append((*made, np.full(len(piece), source), key))
+        rounds.append((*made, np.full(len(piece), source), bits.astype(np.uint32)))
         piece = piece[cursor[piece] < text.end[piece]]
         ordinal += 1
     columns = [np.concatenate(column) for column in zip(*rounds, strict=True)]
@@ -144,26 +144,24 @@ class _LocalText:
 
 @dataclasses.dataclass(frozen=True)
 class _Chunk:
-    """One chunk of each of some pieces: the piece, its first sentence, the tokens wanted, and what names its draws."""
+    """One chunk of each of some pieces: the piece, its first sentence, the tokens wanted, the bits of all its draws."""
 
     piece: np.ndarray
     begin: np.ndarray
     goal: np.ndarray
-    ordinal: int
-    stream: tuple[int, ...]
+    bits: np.ndarray
 
     def middle(self, end: np.ndarray) -> np.ndarray:
         """A random sentence to cut at: at least one before it, and at least one after it where there are two."""
         size = end - self.begin
         several = size >= 2
         split = np.ones_like(size)
-        draw = draws.integers(size[several] - 1, *self.stream, Purpose.PAIR_SPLIT, self.piece[several], self.ordinal)
-        split[several] += draw
+        split[several] += draws.integers(size[several] - 1, Purpose.PAIR_SPLIT, self.bits[several])
         return self.begin + split
 
     def coin(self) -> np.ndarray:
         """The label, where it is free."""
-        return draws.uniform(*self.stream, Purpose.PAIR_LABEL, self.piece, self.ordinal) < 0.5
+        return draws.uniform(Purpose.PAIR_LABEL, self.bits) < 0.5
 
 
 def _bert(text, pieces, chunk):
@@ -196,14 +194,10 @@ def _random_text(text, pieces, chunk, goal):
         missing = np.flatnonzero(~found)
         if not len(missing):
             break
-        draw = draws.integers(
-            len(pieces), *chunk.stream, Purpose.RANDOM_DOCUMENT, piece[missing], chunk.ordinal, attempt
-        )
+        draw = draws.integers(len(pieces), Purpose.RANDOM_DOCUMENT, attempt, chunk.bits[missing])
         other[missing] = draw
         found[missing] = pieces.document[draw] != pieces.document[piece[missing]]
-    begin = text.begin[other] + draws.integers(
-        text.end[other] - text.begin[other], *chunk.stream, Purpose.RANDOM_START, piece, chunk.ordinal
-    )
+    begin = text.begin[other] + draws.integers(text.end[other] - text.begin[other], Purpose.RANDOM_START, chunk.bits)
     # Always at least one sentence, also where A alone fills the target.
     return begin, text.until(begin, np.maximum(goal, 1), text.end[other]), found
 

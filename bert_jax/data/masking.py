@@ -29,14 +29,15 @@ def num_predictions(length: np.ndarray, rate: float, max_predictions: int) -> np
 
 @dataclasses.dataclass(frozen=True)
 class Tokens:
-    """All tokens of all examples of a batch, one after the other.
+    """All positions of a batch, row after row.
 
     Attributes:
-      ids: int32 [tokens].
-      example: int64 [tokens], which example.
-      position: int64 [tokens], position within it.
-      is_special: bool [tokens], [CLS] or [SEP].
+      ids: int32 [positions].
+      example: int64 [positions], which example; any in padding.
+      position: int64 [positions], position within the example.
+      is_special: bool [positions], [CLS], [SEP] or padding.
       first: int64 [examples], the index of each example's first token.
+      separator: int64 [examples], the position within it of the [SEP] after A.
       length: int64 [examples].
       key: uint32 [examples].
     """
@@ -46,6 +47,7 @@ class Tokens:
     position: np.ndarray
     is_special: np.ndarray
     first: np.ndarray
+    separator: np.ndarray
     length: np.ndarray
     key: np.ndarray
 
@@ -78,27 +80,25 @@ def choose(tokens: Tokens, config: DataConfig, word_starts: np.ndarray) -> tuple
 
 def _choose_tokens(tokens: Tokens, counts: np.ndarray, sequence_length: int) -> np.ndarray:
     """`counts` ordinary tokens of each example, uniformly without repetition."""
-    width = int(tokens.length.max(initial=1))
+    position = np.arange(tokens.length.max(initial=1), dtype=np.uint32)
     # Of the longest row possible, not of this batch: how ties fall must not depend on the other examples.
     position_bits = np.uint32(max(1, int(sequence_length - 1).bit_length()))
-    score = np.full((len(tokens.length), width), 0xFFFFFFFF, np.uint32)
-    score[tokens.example, tokens.position] = np.where(
-        tokens.is_special,
-        np.uint32(0xFFFFFFFF),
-        # One sort of plain integers: the high bits are the draw, the low bits say whose it is.
-        (_draw(tokens.key[tokens.example], tokens.position) >> position_bits << position_bits)
-        | tokens.position.astype(np.uint32),
-    )
+    # One sort of plain integers: the high bits are the draw, the low bits say whose it is.
+    score = _scores(tokens.key[:, None], position) >> position_bits << position_bits | position
+    score[:, 0] = 0xFFFFFFFF
+    score[np.arange(len(score)), tokens.separator] = 0xFFFFFFFF
+    score[position >= (tokens.length - 1)[:, None]] = 0xFFFFFFFF
     most = int(counts.max(initial=0))
     # Only the smallest of each row are wanted, in any order.
-    score = np.partition(score, most - 1, axis=1)[:, :most] if 0 < most < width else score
+    score = np.partition(score, most - 1, axis=1)[:, :most] if 0 < most < len(position) else score
     score.sort(axis=1)
-    position = (score[:, :most] & ((np.uint32(1) << position_bits) - np.uint32(1))).astype(np.int64)
+    chosen = (score[:, :most] & ((np.uint32(1) << position_bits) - np.uint32(1))).astype(np.int64)
     used = np.arange(most) < counts[:, None]
-    return np.sort((tokens.first[:, None] + position)[used])
+    return np.sort((tokens.first[:, None] + chosen)[used])
 
 
-def _draw(key: np.ndarray, position: np.ndarray) -> np.ndarray:
+def _scores(key: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """A uint32 draw for each position of an example, broadcast; the smallest are chosen."""
     with np.errstate(over="ignore"):
         salt = np.uint32(Purpose.MASK_POSITION * 0x9E3779B9 & 0xFFFFFFFF)
         return draws.mix32(draws.mix32(key ^ salt) + position.astype(np.uint32) * np.uint32(0x9E3779B9))
@@ -116,7 +116,7 @@ def _choose_units(tokens: Tokens, counts: np.ndarray, begins: np.ndarray) -> tup
     start = start[~tokens.is_special[start]]
     # One sort of plain integers, many times as fast as a sort of indices: which example, the draw, whose it is.
     example, position = tokens.example[start].astype(np.uint64), tokens.position[start].astype(np.uint64)
-    score = _draw(tokens.key[example], position).astype(np.uint64) >> np.uint64(8)
+    score = _scores(tokens.key[example], position).astype(np.uint64) >> np.uint64(8)
     ordered = np.sort(example << np.uint64(40) | score << np.uint64(16) | position)
     example = (ordered >> np.uint64(40)).astype(np.int64)
     start = tokens.first[example] + (ordered & np.uint64(0xFFFF)).astype(np.int64)
@@ -147,7 +147,7 @@ def _span_begins(tokens: Tokens, begins_word: np.ndarray) -> np.ndarray:
     """
     word = np.cumsum(begins_word) - 1  # of each token, over the whole batch
     first_word = word[tokens.first]
-    within = word - first_word[tokens.example]  # of each token, within its example
+    within = np.where(tokens.is_special, 0, word - first_word[tokens.example])  # of each token, within its example
     most = int(within.max(initial=0)) + 1
     shares = SPAN_STOP * (1 - SPAN_STOP) ** np.arange(LONGEST_SPAN)
     limits = np.cumsum(shares / shares.sum())

@@ -55,6 +55,7 @@ class SourceRows:
         self.block_rows = self._promise_rows()
         self.rows_per_epoch = int(self.block_rows.sum())
         self.plan = functools.lru_cache(maxsize=2)(self._plan)
+        self._order = functools.lru_cache(maxsize=2)(self._order_of)
 
     def _promise_rows(self) -> np.ndarray:
         sample = np.unique(np.linspace(0, len(self._blocks) - 1, BLOCKS_TO_ESTIMATE_FROM).astype(int))
@@ -99,6 +100,11 @@ class SourceRows:
         all_rows = np.concatenate(rows)
         return Plan(Examples.concatenate(parts), all_rows[:promised], len(all_rows) - promised)
 
+    def _order_of(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """The order of the blocks in an epoch, and how many rows there are up to the end of each."""
+        order = draws.permutation(len(self._blocks), *self._stream, Purpose.BLOCK_ORDER, epoch)
+        return order, np.cumsum(self.block_rows[order])
+
     def take(self, wanted: np.ndarray) -> tuple[Examples, np.ndarray]:
         """Some rows, by their numbers from 0 on over all epochs.
 
@@ -109,8 +115,7 @@ class SourceRows:
         epochs, within = np.divmod(wanted, self.rows_per_epoch)
         parts, places = [], []
         for epoch in np.unique(epochs):
-            order = draws.permutation(len(self._blocks), *self._stream, Purpose.BLOCK_ORDER, epoch)
-            ends = np.cumsum(self.block_rows[order])
+            order, ends = self._order(int(epoch))
             in_block = np.searchsorted(ends, within, side="right")
             for index in np.unique(in_block[epochs == epoch]):
                 mine = np.flatnonzero((epochs == epoch) & (in_block == index))

@@ -24,12 +24,22 @@ def read_tokenizer_json(content: bytes) -> Tokenizer:
     except (ValueError, RecursionError):
         raise TokenizerError("tokenizer.json is not JSON: fetch it again.") from None
     try:
+        document["model"].setdefault("type", _kind(document["model"]))
         vocabulary = _vocabulary(document)
         if _is_bert(document):
             return _wordpiece(document, vocabulary)
         return JsonTokenizer(document, vocabulary)
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
         raise TokenizerError(f"tokenizer.json is damaged ({type(error).__name__}: {error}): fetch it again.") from None
+
+
+def _kind(model: dict[str, Any]) -> str:
+    """The kind of a model whose file is too old to name it."""
+    if isinstance(model["vocab"], list):
+        return "Unigram"
+    if "merges" in model:
+        return "BPE"
+    return "WordPiece" if "max_input_chars_per_word" in model else "WordLevel"
 
 
 def _vocabulary(document: dict[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ and plans blocks within the time; the peer is handed ready rows of full length, 
 count, padding does not. The peer needs `pip install transformers torch`.
 """
 
+import gc
 import json
 import time
 from collections.abc import Callable
@@ -36,6 +37,8 @@ def main(_):
     ours = Batches(corpus.train, corpus.sources, corpus.tokenizer, config, seed=0, batch_size=_ROWS.value)
     peer, peer_name = _peer(corpus, config)
     our_step = peer_step = 0
+    gc.collect()
+    gc.freeze()  # what was imported is not searched for garbage within the time of either
     for repeat in range(_REPEATS.value):
         our_speed, our_step = _speed(lambda step: int((ours.batch(step)["sequence_ids"] > 0).sum()), our_step)
         peer_speed, peer_step = _speed(peer, peer_step)

@@ -7,9 +7,9 @@ from bert_jax.batch import FIELDS, check
 from bert_jax.data.batches import Batches
 from bert_jax.data.config import DataConfig
 from bert_jax.data.evaluation import evaluation_batches
-from bert_jax.data.statistics import count, describe
 from bert_jax.data.mixture import WINDOW
 from bert_jax.data.prepare import prepare_corpus
+from bert_jax.data.statistics import count, describe
 from bert_jax.errors import BertJaxError, CorpusError
 from tests.conftest import make_documents
 
@@ -199,8 +199,8 @@ def test_derived_sizes():
 def mixed(tmp_path_factory):
     """A corpus of two sources, one five times as large as the other."""
     folder = tmp_path_factory.mktemp("mixed")
-    for name, count in (("large", 100), ("small", 20)):
-        (folder / f"{name}.txt").write_text("\n\n".join(make_documents(count, seed=count)))
+    for name, size in (("large", 100), ("small", 20)):
+        (folder / f"{name}.txt").write_text("\n\n".join(make_documents(size, seed=size)))
     return prepare_corpus(
         [f"{name}=text:{folder}/{name}.txt" for name in ("large", "small")],
         folder / "corpus",

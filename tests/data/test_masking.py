@@ -23,7 +23,7 @@ def make_tokens(count, seed=0, length=None, with_b=True):
     is_special = (position == 0) | (position == length[example] - 1) | (position == a_length[example] + 1)
     ids = np.where(is_special, 0, rng.integers(1, 100, len(position))).astype(np.int32)
     key = (np.arange(count) * 977 + seed * 7919).astype(np.uint32)
-    return masking.Tokens(ids, example, position, is_special, first, length, key)
+    return masking.Tokens(ids, example, position, is_special, first, a_length + 1, length, key)
 
 
 def one_example(tokens, i):
@@ -32,6 +32,7 @@ def one_example(tokens, i):
     return masking.Tokens(
         example=np.zeros(inside.sum(), int),
         first=np.array([0]),
+        separator=tokens.separator[i : i + 1],
         length=tokens.length[i : i + 1],
         key=tokens.key[i : i + 1],
         **parts,
@@ -114,10 +115,11 @@ def test_whole_words_are_taken_as_the_released_loop_does(tokens):
         for t in np.flatnonzero((few.example == i) & ~few.is_special):
             units[word[t]].append(t)
         score = {
-            u: (int(masking._draw(few.key[i : i + 1], few.position[ts[:1]])[0]) >> 8, ts[0]) for u, ts in units.items()
+            u: (int(masking._scores(few.key[i : i + 1], few.position[ts[:1]])[0]) >> 8, ts[0])
+            for u, ts in units.items()
         }
         picked = []
-        for u in sorted(units, key=score.get):
+        for u in sorted(units, key=lambda u: (score[u], u)):
             if len(picked) + len(units[u]) <= counts[i]:
                 picked += units[u]
         assert sorted(picked) == chosen[few.example[chosen] == i].tolist()

@@ -81,3 +81,10 @@ def test_epochs_add_up_over_phases(corpus):
     assert batches.epochs(10)[name] == pytest.approx(first)
     assert batches.epochs(14)[name] == pytest.approx(first + second)
     assert batches.epochs(0)[name] == 0
+
+
+def test_a_phase_begins_with_its_own_first_batch(corpus):
+    batches = make(corpus)
+    for step, phase, local in ((10, 1, 0), (13, 1, 3), (20, 2, 0)):
+        for name in FIELDS:
+            np.testing.assert_array_equal(batches.batch(step)[name], batches.of_phase(phase).batch(local)[name])

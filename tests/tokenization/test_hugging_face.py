@@ -67,6 +67,15 @@ def test_the_library_alone_would_take_text_for_special_tokens():
         assert opened(make()).mask_id not in opened(make()).encode("<mask>")
 
 
+@pytest.mark.parametrize("make", [byte_level_json, unigram_json, lambda: json.dumps(bert_json()).encode()])
+def test_old_files_do_not_name_the_kind_of_their_model(make):
+    document = json.loads(make())
+    del document["model"]["type"]
+    old = opened(json.dumps(document).encode())
+    assert type(old) is type(opened(make()))
+    assert old.encode("the cat") == opened(make()).encode("the cat")
+
+
 def test_truncation_and_padding_of_the_file_do_not_apply():
     cut = {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
     pad = {"strategy": {"Fixed": 9}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 1, "pad_type_id": 0,

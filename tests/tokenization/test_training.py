@@ -111,18 +111,22 @@ def test_words_are_counted_as_the_tokenizer_cuts_them():
 
 
 def test_the_most_frequent_words_enter_merging_with_ties_by_the_word(monkeypatch):
-    counts = collections.Counter({"frequent": 50, "alike": 9, "bliss": 9, "cigar": 9})
+    counts = collections.Counter({"cigar": 9, "bliss": 9, "alike": 9, "frequent": 50})
     monkeypatch.setattr(training, "MERGED_WORDS", 2)
     vocabulary = train_wordpiece(counts, 200, lowercase=True, character_coverage=1.0).vocabulary
     assert {"frequent", "alike"} <= set(vocabulary)
     assert not {"bliss", "cigar"} & set(vocabulary)
 
 
-def test_scaled_counts_give_the_same_merges(monkeypatch):
+def test_frequent_words_are_not_read_more_often_than_stated(monkeypatch):
     counts = collections.Counter({word: 1000 * count for word, count in count_words(sentences(), True).items()})
     expected = train_wordpiece(counts, 300, lowercase=True)
     monkeypatch.setattr(training, "MERGED_OCCURRENCES", counts.total() // 1000 + 1)
     assert train_wordpiece(counts, 300, lowercase=True).vocabulary == expected.vocabulary
+    read = sum(
+        len(line.split()) for line in training._spelt(counts, {c: i for i, c in enumerate(set("".join(counts)))})
+    )
+    assert counts.total() // 1001 < read <= training.MERGED_OCCURRENCES
 
 
 def test_a_merge_seen_once_is_not_learnt():
