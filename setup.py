@@ -18,11 +18,17 @@ setup(
         "numpy>=2.0",
         "optax",
         "orbax-checkpoint",
+        "psutil",
+        "pyarrow",
         "sentencepiece>=0.2.3",
         "sentencex>=1.0",
         "tensorboardX",
         "tensorflow-datasets",
         "tokenizers",
     ],
-    extras_require={"test": ["pytest", "pytest-xdist", "ruff"]},
+    extras_require={
+        "test": ["pytest", "pytest-xdist", "ruff"],
+        # an independent implementation to compare with
+        "parity": ["torch==2.13.0", "transformers"],
+    },
 )
