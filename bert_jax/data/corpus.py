@@ -15,7 +15,7 @@ from etils import epath
 from bert_jax import storage
 from bert_jax.data import index, remote
 from bert_jax.errors import CorpusError
-from bert_jax.tokenization import WordPieceTokenizer, load_tokenizer
+from bert_jax.tokenization import Tokenizer, load_tokenizer
 
 FORMAT_VERSION = 2
 TRAIN, VALIDATION = SPLITS = ("train", "validation")
@@ -69,7 +69,7 @@ class Corpus:
 
     train: Split
     validation: Split
-    tokenizer: WordPieceTokenizer
+    tokenizer: Tokenizer
     manifest: dict
 
     @property

@@ -67,7 +67,7 @@ def _cut(document: Document, counts) -> Iterator[Document]:
     while len(content) - start > DOCUMENT_CHARACTERS:
         # Behind the last line that fits, or failing that the last word.
         end = start + DOCUMENT_CHARACTERS
-        end = max(content.rfind("\n", start, end), 0) or max(content.rfind(" ", start, end), 0) or end
+        end = max(content.rfind("\n", start + 1, end), 0) or max(content.rfind(" ", start + 1, end), 0) or end
         yield dataclasses.replace(document, text=content[start:end])
         counts["cut_documents"] += 1
         document, start = dataclasses.replace(document, part=document.part + 1), end
@@ -161,12 +161,11 @@ def _jsonl(unit: Unit, file, name, counts):
                 position = handle.tell()
                 continue
             position += len(raw)
-            line = raw.strip()
-            if not line:
+            if _is_blank(raw):
                 continue
             try:
                 # Raw control characters in strings are common: the text policy removes them.
-                record = json.loads(text.decode_only(line, counts).lstrip("\ufeff"), strict=False)
+                record = json.loads(text.decode_only(raw, counts).lstrip("\ufeff"), strict=False)
             except (ValueError, RecursionError):
                 record = None
             fields = _fields(record, unit.source) if isinstance(record, dict) else None

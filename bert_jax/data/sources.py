@@ -5,8 +5,9 @@ number of them. `reading.py` reads a unit.
 """
 
 import dataclasses
+import fnmatch
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from etils import epath
 
@@ -179,12 +180,32 @@ def _files(source: Source) -> list[tuple[str, str]]:
     if literal.exists() and not literal.is_dir():
         return [(str(literal), literal.name)]
     root = epath.Path(folder or ".").expanduser()
-    found = root.glob(wildcard) if wildcard and root.exists() else ()
+    found = _glob(root, wildcard) if wildcard and root.exists() else ()
     pairs = sorted((str(path), str(path.relative_to(root))) for path in found)
     files = [(path, name) for path, name in pairs if "/." not in f"/{name}" and not epath.Path(path).is_dir()]
     if not files:
         raise CorpusError(f"--source={source.spec} matches no file: check the pattern, and quote it in the shell.")
     return files
+
+
+def _glob(root: epath.Path, wildcard: str) -> Iterator[epath.Path]:
+    if "**" not in wildcard:
+        yield from root.glob(wildcard)
+        return
+    # etils does not do these, for fear of large buckets.
+    for folder, _, files in root.walk():
+        for file in files:
+            if _matches(str((folder / file).relative_to(root)).split("/"), wildcard.split("/")):
+                yield folder / file
+
+
+def _matches(names: list[str], patterns: list[str]) -> bool:
+    """Whether a path's parts match a pattern's; `**` stands for any number of folders."""
+    if not patterns or not names:
+        return names == patterns
+    if patterns[0] == "**":
+        return _matches(names, patterns[1:]) or _matches(names[1:], patterns)
+    return fnmatch.fnmatchcase(names[0], patterns[0]) and _matches(names[1:], patterns[1:])
 
 
 def _ranges(source, file, name) -> list[Unit]:
@@ -234,7 +255,7 @@ def _dataset_units(source) -> list[Unit]:
         if split.partition("[")[0] not in builder.info.splits:
             raise CorpusError(f"--source={source.spec}: its splits are {', '.join(builder.info.splits)}.")
         if source.text not in builder.info.features:
-            fields = ", ".join(builder.info.features)
+            fields = ", ".join(sorted(builder.info.features))
             raise CorpusError(f"--source={source.spec} has no field '{source.text}': say tfds[text=…] with {fields}.")
         records = len(builder.as_data_source(split=split))
         facts = builder.info.splits[split.partition("[")[0]]

@@ -1,8 +1,15 @@
+import collections
+import contextlib
 import dataclasses
+import glob
 import json
 import os
+import pathlib
+import random
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -122,6 +129,113 @@ def test_a_damaged_shard_is_found_on_rebuilding(jsonl_files, tmp_path):
         corpora.open_corpus(tmp_path / "c")
 
 
+@pytest.mark.parametrize("mode", ["none", "documents", "paragraphs"])
+def test_repeats_are_dropped_by_documents_or_paragraphs(tmp_path, mode):
+    def rows(start):
+        return [f"This one is number {i}.\nAll say the same." for i in range(start, start + 40)]
+
+    texts = [*rows(0), *rows(20)], [*rows(30), *rows(50), "All say the same."]
+    for name, lines in zip("ab", texts, strict=True):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps({"text": line}) + "\n" for line in lines))
+    built = [
+        prepare_corpus(
+            [f"jsonl:{tmp_path}/a.jsonl", f"jsonl:{tmp_path}/b.jsonl"],
+            tmp_path / f"c{workers}",
+            num_workers=workers,
+            deduplicate=mode,
+            **QUIET,
+        )
+        for workers in (1, 2)
+    ]
+    assert files(tmp_path / "c1") == files(tmp_path / "c2")
+    counts = collections.Counter(built[0].manifest["text_policy_counts"])
+    documents = sum(split.num_documents for split in (built[0].train, built[0].validation))
+    sentences = sum(len(split.sentence_starts) - 1 for split in (built[0].train, built[0].validation))
+    same, numbered = len("All say the same."), len("This one is number 10.")
+    if mode == "none":
+        assert (documents, sentences) == (161, 321)
+        assert not counts
+    elif mode == "documents":
+        assert (documents, sentences) == (91, 181)
+        assert counts == {"repeated_documents": 70, "repeated_characters": 70 * (numbered + same)}
+    else:
+        assert (documents, sentences) == (90, 91)
+        assert counts["repeated_documents"] == 71
+        assert counts["repeated_paragraphs"] == 321 - 91
+        assert counts["repeated_characters"] == 70 * numbered + 160 * same
+
+
+def test_a_given_vocabulary_without_deduplication_needs_one_reading(corpus_path, jsonl_files, tmp_path, monkeypatch):
+    monkeypatch.setattr(scanning, "scan", lambda job: 1 / 0)
+    options = QUIET | {"tokenizer": f"{corpus_path}/tokenizer"}
+    assert prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / "c", num_workers=1, **options).train.num_documents
+    with pytest.raises(ZeroDivisionError):
+        prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / "d", num_workers=1, deduplicate="documents", **options)
+
+
+@pytest.mark.parametrize("tokenizer", ["sentencepiece", "sentencepiece-bpe"])
+def test_sentencepiece_vocabularies_are_trained(jsonl_files, tmp_path, tokenizer):
+    options = QUIET | {"tokenizer": tokenizer, "special_tokens": ("[DOC]",), "reserved_slots": 3, "vocab_size": 200}
+    built = [
+        prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / str(workers), num_workers=workers, **options)
+        for workers in (1, 2)
+    ]
+    assert files(tmp_path / "1") == files(tmp_path / "2")
+    assert built[0].manifest["vocabulary_sample"] == 1.0
+    assert built[0].tokenizer.vocab_size <= 200
+    assert {"[DOC]", "[unused2]"} <= set(built[0].tokenizer.vocabulary)
+    split = built[0].train
+    assert "the" in built[0].tokenizer.decode(split.token_ids[: split.sentence_starts[1]])
+
+
+def test_the_sample_is_a_share_of_the_documents(jsonl_files, tmp_path, monkeypatch):
+    size = sum(p.stat().st_size for p in map(pathlib.Path, glob.glob(jsonl_files)))
+    monkeypatch.setitem(scanning.SAMPLE_BYTES, "wordpiece", size // 4)
+    built = prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / "c", num_workers=1, **QUIET)
+    assert built.manifest["vocabulary_sample"] == pytest.approx(0.25, abs=0.01)
+    assert (built.train.token_counts[built.tokenizer.unk_id]) < built.train.num_tokens / 2
+
+
+def test_rare_words_go_when_there_are_too_many(monkeypatch):
+    monkeypatch.setattr(scanning, "MAX_WORDS", 4)
+    words = collections.Counter()
+    for more in ({"a": 3, "b": 2}, {"c": 1, "d": 1, "e": 4}, {"b": 9}):
+        scanning._add_words(words, collections.Counter(more))
+    assert words == {"e": 4, "a": 3, "b": 9}
+
+
+def test_sources_have_names_and_totals_and_can_be_taken_apart(jsonl_files, text_file, tmp_path):
+    specs = [f"web=jsonl:{jsonl_files}", f"text:{text_file}", f"jsonl[lang=de]:{jsonl_files}"]
+    built = prepare_corpus(specs, tmp_path / "c", num_workers=1, **QUIET)
+    assert built.sources == ("web", "documents", "jsonl0")
+    assert [source["spec"] for source in built.manifest["sources"]] == specs
+    for name, split in (("train", built.train), ("validation", built.validation)):
+        views = [split.of_source(i) for i in range(3)]
+        for view, source in zip(views, built.manifest["sources"], strict=True):
+            stated = source["splits"][name]
+            assert (stated["documents"], stated["tokens"]) == (view.num_documents, view.num_tokens)
+            assert stated["sentences"] == view.document_starts[-1] - view.document_starts[0]
+            assert view.token_counts.sum() == view.num_tokens
+        np.testing.assert_array_equal(
+            np.concatenate([view.document_starts[:-1] for view in views]), split.document_starts[:-1]
+        )
+        np.testing.assert_array_equal(sum(view.token_counts for view in views), split.token_counts)
+        assert split.of_source(3).num_documents == split.of_source(3).num_tokens == 0
+
+
+def test_records_are_what_tfds_would_write(tmp_path):
+    from array_record.python import array_record_module
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    ids, lengths = np.arange(70_000, dtype=np.int32), np.array([69_000, 1_000], np.int32)
+    with shards.Writer(tmp_path / "a") as writer:
+        writer.write("é:1", 3, ids, lengths)
+    reader = array_record_module.ArrayRecordReader(str(tmp_path / "a"))
+    record = {"id": "é:1", "source": 3, "token_ids": ids, "sentence_lengths": lengths}
+    expected = tf_example_pb2.Example.FromString(shards.features().serialize_example(record))
+    assert reader.read(0, 1) == [expected.SerializeToString(deterministic=True)]
+
+
 def test_repeated_paragraphs_are_dropped_and_counted(tmp_path):
     rows = [{"text": f"This one is number {i}.\nThis is a licence that everyone repeats."} for i in range(60)]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:30]))
@@ -179,6 +293,76 @@ def test_a_build_of_changed_sources_is_begun_anew(tmp_path, monkeypatch):
     built = prepare_corpus(f"text:{tmp_path}/a.txt", tmp_path / "c", num_workers=1, **QUIET)
     assert "second" in built.tokenizer.vocabulary
     assert "first" not in built.tokenizer.vocabulary
+
+
+KILLED = """
+import sys
+from bert_jax.data.prepare import prepare_corpus
+if __name__ == "__main__":
+    prepare_corpus(sys.argv[1], sys.argv[2], num_workers=2, vocab_size=300, validation_fraction=0.1,
+                   deduplicate="paragraphs")
+"""
+
+
+def test_killed_at_any_moment_a_build_goes_on_to_the_same_corpus(jsonl_files, tmp_path):
+    (tmp_path / "script.py").write_text(KILLED)
+    environment = os.environ | {"PYTHONPATH": os.getcwd()}
+
+    def start(folder):
+        command = [sys.executable, tmp_path / "script.py", f"jsonl:{jsonl_files}", tmp_path / folder]
+        return subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
+
+    begin = time.monotonic()
+    assert start("straight").wait(timeout=120) == 0
+    whole = time.monotonic() - begin
+    rng = random.Random()
+    for _ in range(6):
+        process = start("killed")
+        time.sleep(rng.uniform(0.3, 1) * whole)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert start("killed").wait(timeout=120) == 0
+    assert files(tmp_path / "straight") == files(tmp_path / "killed")
+
+
+def test_changed_sources_of_a_complete_corpus_are_named(tmp_path):
+    def write(count):
+        (tmp_path / "a.txt").write_text("\n\n".join(f"The number {i} is here. It stays." for i in range(count)))
+
+    lines = []
+    options = QUIET | {"progress": lines.append, "num_workers": 1}
+    write(60)
+    first = prepare_corpus(f"news=text:{tmp_path}/a.txt", tmp_path / "c", **options)
+    for change, said in (
+        (lambda: write(70), "news changed since"),
+        ((tmp_path / "a.txt").unlink, "cannot be compared"),
+    ):
+        change()
+        lines.clear()
+        assert prepare_corpus(f"news=text:{tmp_path}/a.txt", tmp_path / "c", **options).fingerprint == first.fingerprint
+        assert said in lines[0]
+
+
+def test_a_build_killed_behind_its_last_step_is_tidied(jsonl_files, tmp_path):
+    prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / "c", num_workers=1, **QUIET)
+    (tmp_path / "c" / "build").mkdir()
+    (tmp_path / "c" / "build" / "00000.hashes").write_text("left")
+    prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / "c", num_workers=1, **QUIET)
+    assert not (tmp_path / "c" / "build").exists()
+
+
+@pytest.mark.parametrize("wrong", [{"deduplicate": "lines"}, {"validation_fraction": 1.0}, {"character_coverage": 0.0}])
+def test_wrong_options_are_refused_before_anything_is_written(jsonl_files, tmp_path, wrong):
+    with pytest.raises(CorpusError, match=next(iter(wrong))):
+        prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / "c", **QUIET | wrong)
+    assert not (tmp_path / "c").exists()
+
+
+def test_an_opened_index_is_hashed_once(jsonl_files, tmp_path, monkeypatch):
+    prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / "c", num_workers=1, **QUIET)
+    monkeypatch.setattr(storage, "sha256", lambda path: 1 / 0)
+    assert corpora.open_corpus(tmp_path / "c").train.num_documents
 
 
 def test_killed_before_its_first_file_a_build_can_be_begun(jsonl_files, tmp_path):

@@ -27,6 +27,26 @@ def test_several_sources_keep_their_order(jsonl_files, text_file, tmp_path):
     assert (sources[1:] >= sources[:-1]).all()
 
 
+def test_every_option_has_a_flag(jsonl_files, tmp_path):
+    flags = {
+        "tokenizer": "sentencepiece",
+        "vocab_size": 150,
+        "lowercase": False,
+        "character_coverage": 0.99,
+        "special_tokens": ["[A]", "[B]"],
+        "reserved_slots": 2,
+        "language": "de",
+        "validation_fraction": 0.1,
+        "deduplicate": "documents",
+    }
+    written = [f"--{name}={','.join(v) if isinstance(v, list) else v}" for name, v in flags.items()]
+    done = run(f"--source=web=jsonl[lang=fr]:{jsonl_files}", f"--output={tmp_path}/c", *written)
+    assert done.returncode == 0, done.stderr
+    opened = open_corpus(tmp_path / "c")
+    assert opened.manifest["options"] == flags | {"source": [f"web=jsonl[lang=fr]:{jsonl_files}"]}
+    assert opened.sources == ("web",)
+
+
 def test_mistakes_end_in_a_sentence(tmp_path):
     for flags, message in (
         (["--source=text:/nowhere/*"], "matches no file"),
