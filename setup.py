@@ -13,6 +13,7 @@ setup(
         "array-record",
         "etils[epath]",
         "flax",
+        "importlib_resources",  # tensorflow-datasets forgets to ask for it
         "jax",
         "matplotlib",
         "numpy>=2.0",
@@ -28,6 +29,8 @@ setup(
     ],
     extras_require={
         "test": ["pytest", "pytest-xdist", "ruff"],
+        # corpora and workdirs in buckets
+        "gcs": ["gcsfs"],
         # an independent implementation to compare with
         "parity": ["torch==2.13.0", "transformers"],
     },

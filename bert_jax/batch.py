@@ -30,6 +30,7 @@ FIELDS = {
     "nsp_labels": ("BN", np.int32),  # 0: B follows A; 1: B is from elsewhere, or the segments are swapped
     "nsp_weights": ("BN", np.float32),  # 1 where the label counts, else 0
     "source_ids": ("BN", np.int32),  # index of the source that each example was taken from; 0 where unused
+    "document_ids": ("BN", np.int32),  # number of the document that the example (or its A) was taken from
     "example_keys": ("BN", np.uint32),  # names an example, however it is packed: dropout draws by it
 }
 

@@ -83,6 +83,7 @@ def single_row(ids: list[int], masked_positions: list[int]) -> Batch:
         "nsp_labels": np.zeros((1, 1), np.int32),
         "nsp_weights": np.zeros((1, 1), np.float32),
         "source_ids": np.zeros((1, 1), np.int32),
+        "document_ids": np.zeros((1, 1), np.int32),
         "example_keys": np.zeros((1, 1), np.uint32),
     }
 

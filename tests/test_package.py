@@ -11,9 +11,10 @@ MODULES = {
 }
 # Arrows run from a later room to an earlier one, or stay within a room.
 ROOMS = [
-    {"errors", "storage", "batch", "configuration", "losses", "optimizer", "sharding", "tokenization"},
+    {"errors", "storage", "batch", "configuration", "losses", "sharding", "tokenization"}
+    | {"optimizer", "schedules", "bert_adam", "lamb"},
     {"data", "model", "training"},
-    {"tasks"},
+    {"tasks", "interop"},
     {"pretrained"},
     {"reporting"},
 ]

@@ -82,6 +82,7 @@ def assemble(
         "nsp_labels": by_example(examples.label, np.int32),
         "nsp_weights": by_example(counted, np.float32),
         "source_ids": by_example(examples.source, np.int32),
+        "document_ids": by_example(examples.document, np.int32),
         "example_keys": by_example(examples.key, np.uint32),
     }
 

@@ -65,7 +65,8 @@ class Batches:
 
     def epochs(self, step: int) -> dict[str, float]:
         """For each source, passes over it that are finished before `step` (0 is the first step)."""
-        dealt = self._mixture.rows_until(step * self.batch_size)
+        group = self.config.group_rows
+        dealt = self._mixture.rows_until(step * self.batch_size // group) * group
         return {
             name: float(count / rows.rows_per_epoch) if rows else 0.0
             for name, count, rows in zip(self.sources, dealt, self.rows, strict=True)
@@ -74,7 +75,12 @@ class Batches:
     def examples(self, step: int, begin: int = 0, end: int | None = None) -> tuple[Examples, np.ndarray, np.ndarray]:
         """The examples in rows begin..end of the batch of `step`: sorted by row and slot; row and slot of each."""
         end = self.batch_size if end is None else end
-        source, index = self._mixture.locate(np.arange(step * self.batch_size + begin, step * self.batch_size + end))
+        # Rows that belong together are dealt together: a row's rivals are of its own source.
+        group, within = np.divmod(
+            np.arange(step * self.batch_size + begin, step * self.batch_size + end), self.config.group_rows
+        )
+        source, index = self._mixture.locate(group)
+        index = index * self.config.group_rows + within
         parts, places = [], []
         for s in np.unique(source):
             mine = np.flatnonzero(source == s)

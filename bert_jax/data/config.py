@@ -6,7 +6,7 @@ import numpy as np
 
 from bert_jax.errors import ConfigError
 
-EXAMPLES = ("bert", "balanced", "sentence_order", "full_sentences")
+EXAMPLES = ("bert", "balanced", "sentence_order", "full_sentences", "candidates")
 MASKING = ("token", "whole_word", "span")
 
 
@@ -18,7 +18,10 @@ class DataConfig:
     sequence_length: int = 128  # S, tokens of a row
     # bert: pairs as released; balanced: the same, but pairs whose label was forced do not count in the NSP loss;
     # sentence_order: neighbouring segments, swapped or not (ALBERT); full_sentences: one segment, no pairs (RoBERTa)
+    # candidates: a segment and its next as two sequences of a row, to be told from the next ones of other rows
     examples: str = "bert"
+    nsp_temperature: float = 1.0  # candidates: what their scores, inner products of pooled vectors, are divided by
+    nsp_group_size: int = 8  # candidates: rows whose second segments compete; a batch is cut into such groups
     short_probability: float = 0.1  # share of documents cut to a random shorter length (short_seq_prob)
     masking: str = "token"  # what is chosen as a whole: a token, a whole word, or a span of words (SpanBERT)
     mask_rate: float = 0.15  # share of an example's tokens that is predicted
@@ -35,11 +38,26 @@ class DataConfig:
     def row_predictions(self) -> int:
         if self.max_predictions is not None:
             return self.max_predictions
-        return -(-int(np.ceil(self.mask_rate * self.sequence_length)) // 4) * 4
+        # Two sequences round their numbers up, each on its own.
+        most = int(np.ceil(self.mask_rate * self.sequence_length)) + (self.examples == "candidates")
+        return -(-most // 4) * 4
 
     @property
     def row_examples(self) -> int:
+        if self.examples == "candidates":
+            return 2
         return max(1, self.sequence_length // 32) if self.max_examples is None else self.max_examples
+
+    @property
+    def example_predictions(self) -> int:
+        """Predictions of one example at most; where two share a row that was not measured for them, half of it each."""
+        halved = self.examples == "candidates" and self.max_predictions is not None
+        return self.row_predictions // 2 if halved else self.row_predictions
+
+    @property
+    def group_rows(self) -> int:
+        """Rows that belong together: no device, process or part of a batch may divide them."""
+        return self.nsp_group_size if self.examples == "candidates" else 1
 
     def problems(self) -> list[str]:
         """Sentences about what cannot work."""
@@ -61,6 +79,12 @@ class DataConfig:
         for name in ("max_predictions", "max_examples", "prefetch"):
             if (value := getattr(self, name)) is not None and value < 1:
                 found.append(f"data.{name}={value} must be at least 1.")
+        if not self.nsp_temperature > 0:
+            found.append(f"data.nsp_temperature={self.nsp_temperature} must be above 0.")
+        if self.nsp_group_size < 2:
+            found.append(f"data.nsp_group_size={self.nsp_group_size} must be at least 2: one candidate is no choice.")
+        if self.examples == "candidates" and self.row_predictions < 2:
+            found.append(f"data.max_predictions={self.max_predictions} must be at least 2: a row holds two sequences.")
         try:
             given_weights(self.source_weights)
         except ConfigError as error:

@@ -35,6 +35,7 @@ class Purpose(enum.IntEnum):
     SOURCE = 16
     SPAN_LENGTH = 17
     SPAN_PHASE = 18
+    SECOND = 19
 
 
 def mix64(x: np.ndarray) -> np.ndarray:

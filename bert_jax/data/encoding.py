@@ -47,7 +47,7 @@ def encode(job: Job) -> None:
                 else:
                     counts["documents_without_text"] += 1
     splits = {split: output.summary() for split, output in outputs.items()}
-    storage.write_json(job.file("encoded.json"), {"splits": splits, "counts": dict(sorted(counts.items()))})
+    storage.write_json(job.file("encoded.json"), {"splits": splits, "counts": dict(sorted((+counts).items()))})
 
 
 @functools.lru_cache(1)

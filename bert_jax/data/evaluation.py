@@ -29,7 +29,7 @@ def evaluation_batches(corpus: Corpus, config: DataConfig, seed: int, batch_size
     while targets < num_targets:
         batches.append(source.batch(len(batches)))
         targets += int(batches[-1]["masked_weights"].sum())
-    if config.examples != "full_sentences":
+    if config.examples in ("bert", "balanced", "sentence_order"):
         _balance_labels(batches, corpus, config, seed)
     return batches
 

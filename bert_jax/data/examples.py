@@ -9,6 +9,8 @@ A document's sentences are gathered into chunks of a target length, and a chunk 
                   Source: create_pretraining_data.py of github.com/google-research/bert (Devlin et al. 2018).
   sentence_order  it is cut in two, and the parts are A and B (label 0) or B and A (label 1); a chunk of one sentence is
                   a single segment whose label does not count (ALBERT, Lan et al. 2020, arXiv 1909.11942).
+  candidates      it is cut in two, and the parts are two examples that stand together in a row; nothing looks from one
+                  to the other. A chunk of one sentence has no next and does not count.
   full_sentences  as many sentences as fit are one segment; a sentence longer than a row is cut. Documents do not share
                   an example: packing fills the row (RoBERTa's DOC-SENTENCES, Liu et al. 2019, arXiv 1907.11692).
 """
@@ -36,6 +38,7 @@ class Examples:
       is_true: bool, the label tells the truth; False where no other document was found for a random B, and without a B.
       is_free: bool, the label is true and was drawn; False where a one-sentence chunk forced it.
       source: int64, the source it was taken from.
+      document: int64, the document it (or its A) was taken from.
       key: uint32, names the example for every later draw.
     """
 
@@ -47,6 +50,7 @@ class Examples:
     is_true: np.ndarray
     is_free: np.ndarray
     source: np.ndarray
+    document: np.ndarray
     key: np.ndarray
 
     def __len__(self) -> int:
@@ -82,27 +86,33 @@ def make_examples(
     Args:
       pieces: what to take sentences from.
       sentence_starts: int64 [sentences + 1], the split's token offsets.
-      kind: `bert` (also for `balanced`), `sentence_order` or `full_sentences`.
+      kind: as `DataConfig.examples`; of `candidates` the pairs, see `split_pairs`.
       sequence_length: tokens of a row at most.
       short_probability: share of documents with a random, shorter target length (`short_seq_prob`).
       source: what the pieces belong to.
       stream: integers that name these draws: seed, phase, source, epoch, block, pass.
     """
     text = _LocalText.of(pieces, sentence_starts)
-    longest = sequence_length - (2 if kind == "full_sentences" else 3)
+    longest = sequence_length - {"full_sentences": 2, "candidates": 4}.get(kind, 3)
     piece = np.arange(len(pieces))
     target = np.full(len(pieces), longest)
     short = draws.uniform(*stream, Purpose.TARGET_LENGTH, piece, 0) < short_probability
     target[short] = 2 + draws.integers(longest - 1, *stream, Purpose.TARGET_LENGTH, piece[short], 1)
 
-    make = {"bert": _bert, "balanced": _bert, "sentence_order": _sentence_order, "full_sentences": _full_sentences}
+    make = {
+        "bert": _bert,
+        "balanced": _bert,
+        "sentence_order": _sentence_order,
+        "full_sentences": _full_sentences,
+        "candidates": _in_order,
+    }
     rounds, cursor, ordinal = [], text.begin.copy(), 0
     while len(piece):
         # One chunk of every piece that is not used up: few rounds, each over many pieces.
         bits = draws.bits64(*stream, Purpose.EXAMPLE, ordinal, piece)
         chunk = _Chunk(piece, cursor[piece], target[piece], bits)
         made, cursor[piece] = make[kind](text, pieces, chunk)
-        rounds.append((*made, np.full(len(piece), source), bits.astype(np.uint32)))
+        rounds.append((*made, np.full(len(piece), source), pieces.document[piece], bits.astype(np.uint32)))
         piece = piece[cursor[piece] < text.end[piece]]
         ordinal += 1
     columns = [np.concatenate(column) for column in zip(*rounds, strict=True)]
@@ -203,10 +213,18 @@ def _random_text(text, pieces, chunk, goal):
 
 
 def _sentence_order(text, pieces, chunk):
+    return _neighbours(text, chunk, swapped=chunk.coin())
+
+
+def _in_order(text, pieces, chunk):
+    return _neighbours(text, chunk, swapped=np.zeros(len(chunk.piece), bool))
+
+
+def _neighbours(text, chunk, swapped):
     end = text.until(chunk.begin, chunk.goal, text.end[chunk.piece])
     middle = chunk.middle(end)
     several = end - chunk.begin >= 2
-    swapped = several & chunk.coin()
+    swapped = several & swapped
     a_begin, a_end = np.where(swapped, middle, chunk.begin), np.where(swapped, end, middle)
     b_begin, b_end = np.where(swapped, chunk.begin, middle), np.where(swapped, middle, end)
     made = (
@@ -230,6 +248,18 @@ def _full_sentences(text, pieces, chunk):
     never = nothing > 0
     made = (text.token_start[chunk.begin], text.tokens(chunk.begin, end), nothing, nothing, never, never, never)
     return made, end
+
+
+def split_pairs(pairs: Examples) -> tuple[Examples, np.ndarray]:
+    """Each pair as two examples of one segment; and their places: int64 [pairs, 2], -1 where there is no second one."""
+    has_b = pairs.b_length > 0
+    nothing = np.zeros_like(pairs.b_length)
+    first = dataclasses.replace(pairs, b_start=nothing, b_length=nothing)
+    key = draws.bits64(Purpose.SECOND, pairs.key).astype(np.uint32)
+    second = dataclasses.replace(first, a_start=pairs.b_start, a_length=pairs.b_length, key=key)
+    ordinal = np.cumsum(has_b) - 1 + len(pairs)
+    rows = np.stack([np.arange(len(pairs)), np.where(has_b, ordinal, -1)], axis=1)
+    return Examples.concatenate([first, second.take(np.flatnonzero(has_b))]), rows
 
 
 def _truncate(examples: Examples, longest: int, stream) -> Examples:

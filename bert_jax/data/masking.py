@@ -67,7 +67,7 @@ def choose(tokens: Tokens, config: DataConfig, word_starts: np.ndarray) -> tuple
       Indices into `tokens`, ascending; and for each, the position whose draw decides what stands there (its own, or
       that of its span's first token: a span is replaced as a whole).
     """
-    counts = num_predictions(tokens.length, config.mask_rate, config.row_predictions)
+    counts = num_predictions(tokens.length, config.mask_rate, config.example_predictions)
     if config.masking == "token":
         chosen = _choose_tokens(tokens, counts, config.sequence_length)
         return chosen, tokens.position[chosen]

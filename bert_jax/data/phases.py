@@ -14,7 +14,8 @@ from bert_jax.data.config import DataConfig
 from bert_jax.data.corpus import Corpus
 from bert_jax.errors import ConfigError
 
-FIXED = ("examples", "phases", "prefetch")  # the loss is that of one kind of examples; the others mean nothing there
+# The loss is that of one kind of examples; the last two mean nothing in a phase.
+FIXED = ("examples", "nsp_group_size", "nsp_temperature", "phases", "prefetch")
 
 
 @dataclasses.dataclass(frozen=True)

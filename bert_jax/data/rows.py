@@ -14,7 +14,7 @@ from bert_jax.data.blocks import Blocks
 from bert_jax.data.config import DataConfig
 from bert_jax.data.corpus import Split
 from bert_jax.data.draws import Purpose
-from bert_jax.data.examples import Examples, make_examples
+from bert_jax.data.examples import Examples, make_examples, split_pairs
 
 # A block promises this share of the rows it is expected to give: plans differ a little from epoch to epoch.
 PROMISED_SHARE = 0.97
@@ -59,12 +59,13 @@ class SourceRows:
 
     def _promise_rows(self) -> np.ndarray:
         sample = np.unique(np.linspace(0, len(self._blocks) - 1, BLOCKS_TO_ESTIMATE_FROM).astype(int))
-        made = [len(self._pack(self._make_examples(0, block, 0), 0, block, 0)) for block in sample]
+        made = [len(self._make_rows(0, block, 0)[1]) for block in sample]
         rate = (made / self._blocks.tokens[sample]).min()
         return np.maximum(1, (self._blocks.tokens * rate * PROMISED_SHARE).astype(np.int64))
 
-    def _make_examples(self, epoch, block, attempt) -> Examples:
-        return make_examples(
+    def _make_rows(self, epoch, block, attempt) -> tuple[Examples, np.ndarray]:
+        """Examples, and rows of them as in `Plan`, in the order of packing."""
+        examples = make_examples(
             self._blocks.pieces(block),
             self._sentence_starts,
             self._config.examples,
@@ -73,10 +74,10 @@ class SourceRows:
             self._source,
             (*self._stream, epoch, block, attempt),
         )
-
-    def _pack(self, examples, epoch, block, attempt) -> np.ndarray:
         config = self._config
-        return packing.pack(
+        if config.examples == "candidates":
+            return split_pairs(examples)
+        return examples, packing.pack(
             examples.length,
             masking.num_predictions(examples.length, config.mask_rate, config.row_predictions),
             draws.permutation(len(examples), *self._stream, epoch, block, attempt, Purpose.PACKING_ORDER),
@@ -91,8 +92,7 @@ class SourceRows:
         # Normally one pass. A block poorer than the ones the promise came from is gone through again, drawn anew.
         while sum(map(len, rows)) < promised:
             attempt = len(parts)
-            examples = self._make_examples(epoch, block, attempt)
-            packed = self._pack(examples, epoch, block, attempt)
+            examples, packed = self._make_rows(epoch, block, attempt)
             order = draws.permutation(len(packed), *self._stream, epoch, block, attempt, Purpose.ROW_ORDER)
             rows.append(np.where(packed >= 0, packed + count, -1)[order])
             parts.append(examples)

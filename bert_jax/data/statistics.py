@@ -44,7 +44,7 @@ def count(batches: Batches, steps: int = SAMPLE_BATCHES) -> Statistics:
         batch = batches.batch(step)
         examples, _, _ = batches.examples(step)
         wanted = wanted_predictions(examples.length, config.mask_rate)
-        allowed = num_predictions(examples.length, config.mask_rate, config.row_predictions)
+        allowed = num_predictions(examples.length, config.mask_rate, config.example_predictions)
         without_limit = num_predictions(examples.length, config.mask_rate, config.sequence_length)
         counted = batch["nsp_weights"] > 0
         total += [
@@ -71,7 +71,7 @@ def describe(batches: Batches) -> str:
     ]
     if facts.cut:
         parts.append(f"{100 * facts.cut / facts.wanted:.1f} % of the predictions cut by max_predictions")
-    if facts.pairs:
+    if facts.pairs and batches.config.examples != "candidates":
         kind = "swapped" if batches.config.examples == "sentence_order" else "random"
         parts.append(f"{100 * facts.labelled / facts.pairs:.1f} % of the pairs {kind}")
     return ", ".join(parts)

@@ -4,6 +4,7 @@ import dataclasses
 
 POSITIONS = ("learned", "sinusoidal", "none")
 ACTIVATIONS = ("gelu", "gelu_tanh")
+NORM_POSITIONS = ("post", "pre")
 POOLINGS = ("cls", "max", "mean")
 DTYPES = ("float32", "bfloat16")
 
@@ -20,6 +21,7 @@ class ModelConfig:
     positions: str = "learned"  # learned, sinusoidal (fixed sines and cosines) or none
     max_positions: int = 512  # rows of the learned position table; longer rows cannot be used
     num_segments: int = 2
+    norm_position: str = "post"  # layer norms after each residual sum, or pre: before each block and once at the end
     activation: str = "gelu"  # gelu (erf) or gelu_tanh (as in Google's released code)
     pooling: str = "cls"  # cls (first token through a tanh layer), max or mean over an example's tokens
     dropout: float = 0.1  # of embeddings and of each block's output
@@ -27,6 +29,7 @@ class ModelConfig:
     layer_norm_epsilon: float = 1e-12
     initializer_range: float = 0.02  # standard deviation of the truncated normal, cut at two of them
     dtype: str = "float32"  # of products and activations: float32 or bfloat16; parameters, softmax, losses stay float32
+    remat: bool = False  # compute each layer again in the backward pass: less memory for about a third more work
 
     @property
     def feed_forward_size(self) -> int:
@@ -53,6 +56,7 @@ class ModelConfig:
             found.append(f"model.hidden_size={self.hidden_size} must be even for sinusoidal positions.")
         for name, choices in (
             ("positions", POSITIONS),
+            ("norm_position", NORM_POSITIONS),
             ("activation", ACTIVATIONS),
             ("pooling", POOLINGS),
             ("dtype", DTYPES),

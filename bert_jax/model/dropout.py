@@ -29,6 +29,11 @@ def token_keys(seed: jax.Array, step: jax.Array, batch: dict[str, jax.Array]) ->
     return mix(mix(example ^ run) + batch["position_ids"].astype(jnp.uint32) * jnp.uint32(GOLDEN))
 
 
+def keys_at(keys: jax.Array | None, positions: jax.Array) -> jax.Array | None:
+    """The keys [B, N] of the tokens at `positions` [B, N]; none of none."""
+    return None if keys is None else jnp.take_along_axis(keys, positions, axis=1)
+
+
 class Dropout(nn.Module):
     """Zeroes a share of elements and scales the others up. The site is the module's own path in the model."""
 

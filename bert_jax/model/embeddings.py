@@ -17,6 +17,14 @@ def sinusoids(position_ids: jax.Array, size: int) -> jax.Array:
     return jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1).reshape(*position_ids.shape, size)
 
 
+def fixed_positions(config: ModelConfig, position_ids: jax.Array) -> jax.Array:
+    """What `positions=sinusoidal` adds: [..., H].
+
+    Sinusoids as spread as the word table at its start (a sine's deviation is 1/√2): at full size they drown the words.
+    """
+    return config.initializer_range * 2**0.5 * sinusoids(position_ids, config.hidden_size)
+
+
 class Embeddings(nn.Module):
     """The input of the encoder, and the table that the masked-language-model head shares."""
 
@@ -39,7 +47,5 @@ class Embeddings(nn.Module):
         if self.config.positions == "learned":
             x += jnp.take(self.position, batch["position_ids"], axis=0)
         elif self.config.positions == "sinusoidal":
-            # As spread as the word table at its start (a sine's deviation is 1/√2): at full size they drown the words.
-            scale = self.config.initializer_range * 2**0.5
-            x += scale * sinusoids(batch["position_ids"], self.config.hidden_size)
+            x += fixed_positions(self.config, batch["position_ids"])
         return self.dropout(self.layer_norm(x), keys)

@@ -1,4 +1,6 @@
-"""The Transformer encoder: self-attention within each example, feed-forward, post-layer-norm residuals."""
+"""The Transformer encoder: self-attention within each example, feed-forward, residuals with layer norms."""
+
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -31,6 +33,7 @@ class SelfAttention(nn.Module):
         query, key, value = projected[..., 0, :], projected[..., 1, :], projected[..., 2, :]
         scores = jnp.einsum("bqhd,bkhd->bhqk", query * config.head_size**-0.5, key).astype(jnp.float32)
         probabilities = jax.nn.softmax(jnp.where(mask, scores, jnp.finfo(jnp.float32).min), axis=-1)
+        self.sow("intermediates", "attention_map", probabilities)  # kept only if asked for: `model/intermediates.py`
         probabilities = AttentionDropout(config.attention_dropout, name="dropout")(
             probabilities.astype(config.dtype), keys
         )
@@ -51,19 +54,24 @@ class FeedForward(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Attention and feed-forward, each with dropout, a residual and then a layer norm."""
+    """Attention and feed-forward, each with dropout, a residual and a layer norm after the sum or before the block."""
 
     config: ModelConfig
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array, keys: jax.Array | None) -> jax.Array:
         config = self.config
-        y = SelfAttention(config, name="attention")(x, mask, keys)
-        x = LayerNorm(config, name="attention_norm")(x + Dropout(config.dropout, name="attention_dropout")(y, keys))
-        y = FeedForward(config, name="feed_forward")(x)
-        return LayerNorm(config, name="feed_forward_norm")(
-            x + Dropout(config.dropout, name="feed_forward_dropout")(y, keys)
-        )
+
+        def residual(name: str, block: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+            norm = LayerNorm(config, name=f"{name}_norm")
+            dropout = Dropout(config.dropout, name=f"{name}_dropout")
+            if config.norm_position == "pre":
+                return x + dropout(block(norm(x)), keys)
+            return norm(x + dropout(block(x), keys))
+
+        attention = SelfAttention(config, name="attention")
+        x = residual("attention", lambda y: attention(y, mask, keys), x)
+        return residual("feed_forward", FeedForward(config, name="feed_forward"), x)
 
 
 class Encoder(nn.Module):
@@ -74,8 +82,13 @@ class Encoder(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, sequence_ids: jax.Array, keys: jax.Array | None) -> jax.Array:
         """[B, S, H] to [B, S, H]."""
+        config = self.config
         mask = attention_mask(sequence_ids)
-        for layer in range(self.config.num_layers):
-            x = EncoderLayer(self.config, name=f"layer_{layer}")(x, mask, keys)
+        layer_class = nn.remat(EncoderLayer) if config.remat else EncoderLayer
+        self.sow("intermediates", "hidden_states", x)
+        for layer in range(config.num_layers):
+            x = layer_class(config, name=f"layer_{layer}")(x, mask, keys)
             x = nn.with_logical_constraint(x, ("batch", "sequence", "activation_embed"))
-        return x
+            self.sow("intermediates", "hidden_states", x)
+        # Without a norm after the last sum, the residual stream would leave at whatever size it has grown to.
+        return LayerNorm(config, name="final_norm")(x) if config.norm_position == "pre" else x

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from bert_jax.model.config import ModelConfig
+from bert_jax.model.dropout import Dropout
 from bert_jax.model.layers import Dense, LayerNorm, activation, zeros
 
 
@@ -25,12 +26,14 @@ class MaskedLanguageModelHead(nn.Module):
         return flat.astype(jnp.float32).reshape(*x.shape[:-1], -1) + bias
 
 
-class NextSentenceHead(nn.Module):
-    """Two scores for each example: B follows A, or not."""
+class LabelHead(nn.Module):
+    """Scores of labels from one vector each: of an example, or of a token."""
 
     config: ModelConfig
+    num_labels: int
 
     @nn.compact
-    def __call__(self, pooled: jax.Array) -> jax.Array:
-        """[B, N, H] to logits [B, N, 2], float32."""
-        return Dense(self.config, (2,), ("embed",), ("labels",), name="dense")(pooled).astype(jnp.float32)
+    def __call__(self, x: jax.Array, keys: jax.Array | None) -> jax.Array:
+        """[..., H] to logits [..., C], float32; `x` is dropped by `keys` [...], none means no dropout."""
+        x = Dropout(self.config.dropout, name="dropout")(x, keys)
+        return Dense(self.config, (self.num_labels,), ("embed",), ("labels",), name="dense")(x).astype(jnp.float32)

@@ -9,7 +9,7 @@ from bert_jax.model.config import ModelConfig
 from bert_jax.model.layers import Dense
 
 
-def _members(batch: Batch) -> jax.Array:
+def members(batch: Batch) -> jax.Array:
     """True where a token belongs to an example: [B, N, S]."""
     slots = batch["summary_positions"].shape[1]
     return batch["sequence_ids"][:, None, :] == jnp.arange(1, slots + 1)[None, :, None]
@@ -17,16 +17,17 @@ def _members(batch: Batch) -> jax.Array:
 
 def mean_pool(hidden: jax.Array, batch: Batch) -> jax.Array:
     """The mean of an example's tokens, special ones included: [B, N, H]; zeros for unused slots."""
-    members = _members(batch).astype(hidden.dtype)
-    total = jnp.einsum("bns,bsh->bnh", members, hidden)
-    return total / jnp.maximum(members.sum(-1, keepdims=True), 1)
+    inside = members(batch)
+    total = jnp.einsum("bns,bsh->bnh", inside.astype(hidden.dtype), hidden, preferred_element_type=jnp.float32)
+    # bfloat16 cannot count beyond 256.
+    return (total / jnp.maximum(inside.sum(-1, keepdims=True), 1)).astype(hidden.dtype)
 
 
 def max_pool(hidden: jax.Array, batch: Batch) -> jax.Array:
     """The maximum of each feature over an example's tokens: [B, N, H]; zeros for unused slots."""
-    members = _members(batch)[..., None]
-    largest = jnp.where(members, hidden[:, None], jnp.finfo(hidden.dtype).min).max(axis=2)
-    return jnp.where(members.any(axis=2), largest, 0)
+    inside = members(batch)[..., None]
+    largest = jnp.where(inside, hidden[:, None], jnp.finfo(hidden.dtype).min).max(axis=2)
+    return jnp.where(inside.any(axis=2), largest, 0)
 
 
 class Pooler(nn.Module):

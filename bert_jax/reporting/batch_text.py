@@ -44,6 +44,8 @@ def batch_text(batches: PhasedBatches, step: int, rows: range | None = None) -> 
         )
         for slot, i in enumerate(mine):
             label = kinds[batch["nsp_labels"][row, slot]] if examples.b_length[i] else "one segment"
+            if config.examples == "candidates":
+                label = ("first", "its next")[slot]
             if examples.b_length[i] and not batch["nsp_weights"][row, slot]:
                 label += " (does not count)"
             lines.append(f"  {slot + 1}. {of_phase.sources[examples.source[i]]}, document {document[i]:,}: {label}")

@@ -22,7 +22,7 @@ def draw_curves(rows: list[dict[str, float]], file: epath.PathLike) -> None:
     sources = [name for row in rows for name in row if name.startswith(BY_SOURCE)]
     panels = [_draw_losses]
     panels += [_draw_sources] if sources else []
-    panels += [_draw_pairs] if "eval/nsp_majority" in names else []
+    panels += [_draw_pairs] if names & {"eval/nsp_majority", "eval/nsp_chance"} else []
     panels += [_draw_speed, _draw_rate]
     lines = -(-len(panels) // 2)
     figure, axes = pyplot.subplots(lines, 2, figsize=(11, 3.5 * lines), layout="constrained", squeeze=False)
@@ -58,6 +58,7 @@ def _draw_pairs(axis, rows):
     _line(axis, rows, "train/nsp_accuracy", "training", color=TRAIN, smooth=True)
     _line(axis, rows, "eval/nsp_accuracy", "held out", color=HELD_OUT, marker="o")
     _level(axis, rows, "eval/nsp_majority", "majority")
+    _level(axis, rows, "eval/nsp_chance", "chance")
     axis.set(title="Next sentence", ylabel="accuracy")
     axis.legend(frameon=False)
 

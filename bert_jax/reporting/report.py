@@ -104,7 +104,7 @@ def _summary(model: Pretrained, corpus: Corpus, workdir) -> list[str]:
         f" {config.model.num_heads} heads and {size:,} parameters, trained for {model.step:,} steps of"
         f" {config.train.batch_size} rows × {config.data.sequence_length} tokens by masked language model and"
         f" next-sentence prediction.\n",
-        f"Corpus: {', '.join(corpus.manifest['options']['source'])}:"
+        f"Corpus: {', '.join(corpus.sources)}:"
         f" {corpus.train.num_documents:,} training documents with {corpus.train.num_tokens:,} tokens,"
         f" {corpus.validation.num_documents:,} held-out ones with {corpus.validation.num_tokens:,};"
         f" vocabulary of {corpus.tokenizer.vocab_size:,}.\n",
@@ -126,6 +126,12 @@ def _scores(scores: dict[str, float]) -> list[str]:
         lines.append(
             f"| next sentence, accuracy | {scores['eval/nsp_accuracy']:.3f} |"
             f" {scores['eval/nsp_majority']:.3f} (majority) | {above:.3f} |"
+        )
+    if "eval/nsp_chance" in scores:
+        accuracy, chance = scores["eval/nsp_accuracy"], scores["eval/nsp_chance"]
+        lines.append(
+            f"| next sentence among {round(1 / chance)}, accuracy | {accuracy:.3f} | {chance:.3f} (chance) |"
+            f" {accuracy - chance:.3f} |"
         )
     for name in (key.removeprefix(BY_SOURCE) for key in scores if key.startswith(BY_SOURCE)):
         loss, baseline = scores[f"eval/mlm_loss/{name}"], scores[BY_SOURCE + name]

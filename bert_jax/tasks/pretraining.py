@@ -29,6 +29,7 @@ from bert_jax.model.config import ModelConfig
 from bert_jax.model.dropout import token_keys
 from bert_jax.optimizer import OptimizerConfig, make_optimizer, make_schedule
 from bert_jax.sharding import MeshConfig
+from bert_jax.tasks.next_sentence import candidate_losses, pair_losses
 from bert_jax.training import budget, loop
 from bert_jax.training.checkpoints import Checkpoints
 from bert_jax.training.loop import EvalConfig, TrainConfig
@@ -95,12 +96,12 @@ MAY_CHANGE_ON_RESUME = frozenset(
 CHOSEN_AT_START = frozenset(("model.vocab_size", "train.num_steps"))
 
 
-def make_loss_fn(model: BertForPretraining, has_pairs: bool, sources: tuple[str, ...]):
+def make_loss_fn(model: BertForPretraining, data: DataConfig, sources: tuple[str, ...]):
     """The loss function of (params, batch, rng); see `training.step.LossFn`.
 
     Args:
       model: the linen module.
-      has_pairs: whether the examples are pairs, so that there is a next sentence (or an order) to tell.
+      data: its kind of examples says what there is to tell about the next sentence.
       sources: their names; with several, the masked-language-model loss is also given for each.
     """
 
@@ -114,10 +115,11 @@ def make_loss_fn(model: BertForPretraining, has_pairs: bool, sources: tuple[str,
         if len(sources) > 1:
             groups = losses.means_by_group(mlm, weights, _sources_of_predictions(batch), sources)
             others |= {f"mlm_loss/{name}": mean for name, mean in groups.items()}
-        if has_pairs:
-            labels, weights = batch["nsp_labels"], batch["nsp_weights"]
-            total["nsp_loss"] = losses.mean(losses.cross_entropies(output.nsp_logits, labels), weights)
-            others["nsp_accuracy"] = losses.mean(losses.hits(output.nsp_logits, labels), weights)
+        if data.examples == "candidates":
+            scored = candidate_losses(output.pooled, batch, data.nsp_group_size, data.nsp_temperature)
+            total["nsp_loss"], others["nsp_accuracy"] = scored
+        elif data.examples != "full_sentences":
+            total["nsp_loss"], others["nsp_accuracy"] = pair_losses(output.nsp_logits, batch)
         return total, others
 
     return loss_fn
@@ -140,8 +142,8 @@ def unigram_losses(batches: list[Batch], token_counts: np.ndarray, frame_ids: tu
     return -np.log(counts[targets] / counts.sum())
 
 
-def baselines(batches: list[Batch], corpus: Corpus) -> dict[str, float]:
-    """What the scores are read against: guessing by word frequency, and always the more frequent label."""
+def baselines(batches: list[Batch], corpus: Corpus, data: DataConfig) -> dict[str, float]:
+    """What the scores are read against: words guessed by frequency, and always the more frequent label, or chance."""
     guesses = unigram_losses(batches, corpus.train.token_counts, corpus.tokenizer.frame_ids)
     found = {"eval/unigram_mlm_loss": float(guesses.mean())}
     if len(corpus.sources) > 1:
@@ -150,7 +152,9 @@ def baselines(batches: list[Batch], corpus: Corpus) -> dict[str, float]:
             if (sources == i).any():
                 found[f"eval/unigram_mlm_loss/{name}"] = float(guesses[sources == i].mean())
     labels = np.concatenate([b["nsp_labels"][b["nsp_weights"] > 0] for b in batches])
-    if len(labels):
+    if data.examples == "candidates":
+        found["eval/nsp_chance"] = 1 / data.nsp_group_size
+    elif len(labels):
         found["eval/nsp_majority"] = float(max(labels.mean(), 1 - labels.mean()))
     return found
 
@@ -262,8 +266,14 @@ def set_up(config: PretrainingConfig) -> Pretraining:
     rows = mesh.shape["data"] * mesh.shape["fsdp"]
     corpora, batches = training_batches(config)
     for phase in batches.phases:
-        if phase.batch_size % rows:
-            raise ConfigError(f"A batch size of {phase.batch_size} must be a multiple of the {rows} data devices.")
+        parts, group = config.train.accumulation, phase.config.group_rows
+        if phase.batch_size % (rows * parts * group):
+            raise ConfigError(
+                f"A batch size of {phase.batch_size} must be a multiple of the {rows} data devices"
+                + (f" times train.accumulation={parts}" if parts > 1 else "")
+                + (f" times data.nsp_group_size={group}" if group > 1 else "")
+                + "."
+            )
     corpus = corpora[config.data.corpus]
     if config.model.vocab_size is None:
         config.model.vocab_size = corpus.tokenizer.vocab_size
@@ -318,10 +328,10 @@ def pretrain(
     workdir.check_same_data(_facts(run.corpora))
     run.corpus.tokenizer.save(workdir.path / "tokenizer")
 
-    loss_fn = make_loss_fn(run.model, config.data.examples != "full_sentences", run.corpus.sources)
+    loss_fn = make_loss_fn(run.model, config.data, run.corpus.sources)
     eval_step = jax.jit(make_eval_step(loss_fn))
     on_device = [run.place(batch) for batch in run.held_out]
-    constants = baselines(run.held_out, run.corpus)
+    constants = baselines(run.held_out, run.corpus, config.data)
 
     def score(state) -> dict[str, float]:
         return evaluate(eval_step, state.params, on_device) | constants
@@ -331,7 +341,7 @@ def pretrain(
         optimizer = make_optimizer(config.optimizer, schedule)
         make_state, shapes = create_state(run.init, optimizer, config.train.seed, run.mesh)
         shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)
-        train_step = make_train_step(loss_fn, optimizer, schedule)
+        train_step = make_train_step(loss_fn, optimizer, schedule, config.train.accumulation, config.data.group_rows)
         return jax.jit(train_step, donate_argnums=0, out_shardings=(shardings, None)), make_state, shapes
 
     with jax.set_mesh(run.mesh), sharding.rules():

@@ -67,7 +67,8 @@ class WordPieceTokenizer(Tokenizer):
         self._words = Normaliser(self.lowercase, self.strip_accents, self.split_cjk).words
         # Not special tokens, one of which may be spelt like a word, nor U+FFFD, which the normaliser drops from text
         # and writes for what has no UTF-8.
-        matched = {p: i for p, i in ids.items() if i not in self.frame_ids and "\ufffd" not in p}
+        frame = set(self.frame_ids)
+        matched = {p: i for p, i in ids.items() if i not in frame and "\ufffd" not in p}
         self._cut = _Words(
             tokenizers.models.WordPiece(
                 matched,

@@ -26,6 +26,7 @@ class TrainConfig:
     num_steps: int | None = None  # steps of the whole run; none: as many as time_budget allows
     time_budget: float | None = None  # seconds; chooses num_steps once, from the speed measured at the start
     batch_size: int = 256  # B, rows of a step over all devices
+    accumulation: int = 1  # parts that a batch is gone through in, one after the other: less memory, the same step
     seed: int = 0  # of parameters, dropout, pairs, masks and order
     log_every: int = 100  # steps
     checkpoint_every: int = 1000  # steps
@@ -37,7 +38,8 @@ class TrainConfig:
         found = []
         if (self.num_steps is None) == (self.time_budget is None):
             found.append("Give one of train.num_steps and train.time_budget, and set the other to none.")
-        for name in ("num_steps", "time_budget", "batch_size", "log_every", "checkpoint_every", "keep_checkpoints"):
+        positive = ("num_steps", "time_budget", "batch_size", "accumulation")
+        for name in (*positive, "log_every", "checkpoint_every", "keep_checkpoints"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 found.append(f"train.{name}={value} must be above 0.")

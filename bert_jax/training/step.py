@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from bert_jax.batch import Batch
@@ -16,15 +17,45 @@ Rng = tuple[jax.Array, jax.Array]
 LossFn = Callable[[Any, Batch, Rng | None], tuple[dict[str, Mean], dict[str, Mean]]]
 
 
-def make_train_step(loss_fn: LossFn, optimizer: optax.GradientTransformation, schedule: optax.Schedule):
-    """The function (state, batch) -> (state, metrics), for `jax.jit` with the state donated."""
+def make_train_step(
+    loss_fn: LossFn,
+    optimizer: optax.GradientTransformation,
+    schedule: optax.Schedule,
+    parts: int = 1,
+    group_rows: int = 1,
+):
+    """The function (state, batch) -> (state, metrics), for `jax.jit` with the state donated.
+
+    Args:
+      loss_fn: of the task.
+      optimizer: its updates are applied.
+      schedule: reported as the learning rate.
+      parts: the batch is gone through in so many parts, one after the other, whose gradients add up: less memory, the
+        same step to float32 rounding.
+      group_rows: rows that stay together in a part.
+    """
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, jax.Array]]:
-        def loss(params):
-            losses, others = loss_fn(params, batch, (state.seed, state.step))
-            return sum(mean.value for mean in losses.values()), losses | others
+        rng = state.seed, state.step
+        # The denominators are the whole batch's. They do not depend on the parameters: this pass is not computed.
+        weights = {name: mean.weight for name, mean in loss_fn(state.params, batch, rng)[0].items()}
 
-        (total, means), grads = jax.value_and_grad(loss, has_aux=True)(state.params)
+        def loss(params, part: Batch):
+            losses, others = loss_fn(params, part, rng)
+            return sum(Mean(mean.total, weights[name]).value for name, mean in losses.items()), losses | others
+
+        gradient = jax.value_and_grad(loss, has_aux=True)
+
+        def add(sums, part: Batch):
+            return jax.tree.map(jnp.add, sums, gradient(state.params, part)), None
+
+        if parts == 1:
+            (total, means), grads = gradient(state.params, batch)
+        else:
+            divided = divide(batch, parts, group_rows)
+            first = jax.eval_shape(gradient, state.params, jax.tree.map(lambda x: x[0], divided))
+            zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), first)
+            ((total, means), grads), _ = jax.lax.scan(add, zeros, divided)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         metrics = {name: mean.value for name, mean in means.items()} | {
             "loss": total,
@@ -35,6 +66,16 @@ def make_train_step(loss_fn: LossFn, optimizer: optax.GradientTransformation, sc
         return TrainState(state.step + 1, params, opt_state, state.seed), metrics
 
     return train_step
+
+
+def divide(batch: Batch, parts: int, group_rows: int) -> Batch:
+    """Arrays [B, …] to [parts, B / parts, …]: groups of rows in turn, so that each device keeps its own rows."""
+
+    def one(x: jax.Array) -> jax.Array:
+        by_group = x.reshape(-1, parts, group_rows, *x.shape[1:])
+        return jnp.moveaxis(by_group, 1, 0).reshape(parts, -1, *x.shape[1:])
+
+    return jax.tree.map(one, batch)
 
 
 def make_eval_step(loss_fn: LossFn):

@@ -255,7 +255,7 @@ def test_a_mixed_batch_is_a_function_of_its_step(mixed):
             np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), one.batch(step)[name])
 
 
-@pytest.mark.parametrize("examples", ["bert", "sentence_order", "full_sentences"])
+@pytest.mark.parametrize("examples", ["bert", "sentence_order", "full_sentences", "candidates"])
 @pytest.mark.parametrize("kind", ["token", "whole_word", "span"])
 def test_every_kind_of_batch_keeps_the_schema(corpus, examples, kind):
     source = make(corpus, examples=examples, masking=kind, mask_rate=0.3)
@@ -274,8 +274,9 @@ def test_every_kind_of_batch_keeps_the_schema(corpus, examples, kind):
         assert not (kept == corpus.tokenizer.mask_id).any()
         assert not np.isin(batch["masked_targets"][used], corpus.tokenizer.frame_ids).any()
         assert len(np.unique((row * 10_000 + batch["masked_positions"])[used])) == used.sum()
-    if examples == "full_sentences":
+    if examples in ("full_sentences", "candidates"):
         assert not batch["segment_ids"].any()
+    if examples == "full_sentences":
         assert not batch["nsp_weights"].any()
 
 
@@ -311,3 +312,25 @@ def test_a_row_never_holds_more_predictions_than_it_has_room_for(corpus):
         batch, (examples, row, _) = source.batch(step), source.examples(step)
         wanted = np.rint(examples.length * 0.15).clip(1).astype(int)
         np.testing.assert_array_equal(batch["masked_weights"].sum(1), np.bincount(row, wanted, minlength=8))
+
+
+def test_candidates_stand_in_rows_of_two_and_groups_of_one_source(mixed):
+    source = make(mixed, examples="candidates", nsp_group_size=4, source_exponent=0.0)
+    for step in range(10):
+        batch = source.batch(step)
+        assert batch["nsp_labels"].shape[1] == 2
+        assert (batch["source_ids"][:, 0].reshape(2, 4).std(axis=1) == 0).all()
+        complete = batch["nsp_weights"][:, 0] > 0
+        np.testing.assert_array_equal(complete, batch["sequence_ids"].max(1) == 2)
+        np.testing.assert_array_equal(batch["document_ids"][complete, 0], batch["document_ids"][complete, 1])
+    parts = [source.batch(3, i, i + 4) for i in (0, 4)]
+    for name in FIELDS:
+        np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), source.batch(3)[name])
+
+
+def test_two_sequences_have_room_for_their_predictions(corpus):
+    for rate in (0.1, 0.15, 0.37, 0.6):
+        source = make(corpus, examples="candidates", mask_rate=rate, short_probability=0.1)
+        assert count(source, steps=10).cut == 0
+        for step in range(10):
+            check(source.batch(step), corpus.tokenizer.vocab_size)

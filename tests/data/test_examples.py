@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bert_jax.data.blocks import Pieces
-from bert_jax.data.examples import Examples, _truncate, make_examples
+from bert_jax.data.examples import Examples, _truncate, make_examples, split_pairs
 
 SEQUENCE = 64
 STREAM = (0, 0, 0, 0)
@@ -99,6 +99,7 @@ def test_truncation_takes_from_the_longer_segment_at_either_end():
             full > 0,
             full > 0,
             full * 0,
+            full * 0,
             np.arange(n).astype(np.uint32),
         )
         return _truncate(pair, 61, STREAM)
@@ -175,3 +176,20 @@ def test_a_sentence_longer_than_a_row_is_cut(text):
         Pieces(np.array([0]), np.array([2]), np.array([0])), starts, SEQUENCE, 0.0, STREAM, "full_sentences"
     )
     assert made.a_length.tolist() == [SEQUENCE - 2, 10]
+
+
+def test_candidates_are_neighbours_in_two_sequences(text):
+    pairs = make_pairs(text[1], text[0], SEQUENCE, 0.1, STREAM, "candidates")
+    assert not pairs.label.any()
+    made, rows = split_pairs(pairs)
+    assert (made.b_length == 0).all()
+    assert len(set(made.key.tolist())) == len(made)
+    complete = rows[:, 1] >= 0
+    assert sorted(rows[rows >= 0].tolist()) == list(range(len(made)))
+    first, second = made.take(rows[:, 0]), made.take(rows[complete, 1])
+    np.testing.assert_array_equal(complete, first.is_true)
+    assert (first.length[complete] + second.length <= SEQUENCE).all()
+    np.testing.assert_array_equal(first.document[complete], second.document)
+    np.testing.assert_array_equal(document_of(second.a_start, text), second.document)
+    whole = first.length[complete] + second.length < SEQUENCE
+    np.testing.assert_array_equal((first.a_start + first.a_length)[complete][whole], second.a_start[whole])

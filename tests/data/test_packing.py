@@ -10,7 +10,7 @@ def test_rows_hold_every_example_once_within_all_limits(count, sequence, slots):
     rng = np.random.default_rng(0)
     lengths = np.minimum(rng.integers(4, 2 * sequence, count), sequence)
     limit = -(-int(0.15 * sequence) // 4) * 4
-    predictions = num_predictions(lengths, 0.15, limit, 3)
+    predictions = num_predictions(lengths, 0.15, limit)
     rows = pack(lengths, predictions, rng.permutation(count), sequence, limit, slots)
     used = rows[rows >= 0]
     np.testing.assert_array_equal(np.sort(used), np.arange(count))
@@ -25,7 +25,7 @@ def test_rows_hold_every_example_once_within_all_limits(count, sequence, slots):
 def test_short_examples_fill_rows():
     rng = np.random.default_rng(1)
     lengths = np.clip(rng.lognormal(5, 0.7, 20_000).astype(int), 8, 512)
-    rows = pack(lengths, num_predictions(lengths, 0.15, 80, 3), rng.permutation(20_000), 512, 80, 16)
+    rows = pack(lengths, num_predictions(lengths, 0.15, 80), rng.permutation(20_000), 512, 80, 16)
     assert lengths.sum() / (512 * len(rows)) > 0.97
 
 

@@ -280,19 +280,34 @@ def test_the_same_call_again_opens_what_is_there(jsonl_files, tmp_path):
         prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / "c", **(options | {"vocab_size": 200}))
 
 
-def test_a_build_of_changed_sources_is_begun_anew(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("module", "step"), [(encoding, "encode"), (shards, "write_metadata")])
+def test_a_build_of_changed_sources_is_begun_anew(tmp_path, monkeypatch, module, step):
     def write(word):
         (tmp_path / "a.txt").write_text("\n\n".join(f"The {word} number {i} is here. It stays." for i in range(40)))
 
+    def stops(*_):
+        raise KeyboardInterrupt
+
     write("first")
-    monkeypatch.setattr(encoding, "encode", lambda job: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
+    monkeypatch.setattr(module, step, stops)
+    with pytest.raises(KeyboardInterrupt):
         prepare_corpus(f"text:{tmp_path}/a.txt", tmp_path / "c", num_workers=1, **QUIET)
     monkeypatch.undo()
     write("second")
     built = prepare_corpus(f"text:{tmp_path}/a.txt", tmp_path / "c", num_workers=1, **QUIET)
     assert "second" in built.tokenizer.vocabulary
     assert "first" not in built.tokenizer.vocabulary
+    assert "the second number" in built.tokenizer.decode(built.train.token_ids[: built.train.sentence_starts[1]])
+
+
+def test_a_build_stopped_at_its_last_step_goes_on(jsonl_files, tmp_path, monkeypatch):
+    prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / "straight", num_workers=1, **QUIET)
+    monkeypatch.setattr(shards, "write_metadata", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / "broken", num_workers=1, **QUIET)
+    monkeypatch.undo()
+    prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / "broken", num_workers=1, **QUIET)
+    assert files(tmp_path / "straight") == files(tmp_path / "broken")
 
 
 KILLED = """

@@ -9,5 +9,6 @@ def test_base_is_fine():
 
 def test_all_problems_are_named():
     bad = ModelConfig(num_heads=7, positions="x", activation="relu", pooling="sum", dtype="f8", dropout=1.0)
-    assert len(bad.problems()) == 6
+    bad.norm_position = "both"
+    assert len(bad.problems()) == 7
     assert any("does not divide" in problem for problem in bad.problems())

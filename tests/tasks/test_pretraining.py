@@ -48,7 +48,10 @@ def straight(corpus, corpus_path, tmp_path_factory):
 
 def shrink(config, corpus_path):
     config.model = dataclasses.replace(config.model, num_layers=2, hidden_size=32, num_heads=2, max_positions=64)
-    config.data = dataclasses.replace(config.data, corpus=corpus_path, sequence_length=64, max_examples=4)
+    config.data = dataclasses.replace(
+        config.data, corpus=corpus_path, sequence_length=64, max_predictions=None, max_examples=4, phases=""
+    )
+    config.optimizer = dataclasses.replace(config.optimizer, warmup_steps=None, phases="")
     config.train = dataclasses.replace(
         config.train, num_steps=12, batch_size=8, log_every=1, checkpoint_every=4, time_budget=None
     )
@@ -218,7 +221,7 @@ def test_unigram_losses_is_that_of_add_one_counts(config):
 
 def test_baselines_are_those_of_the_held_out_set(config):
     run = set_up(config)
-    found = baselines(run.held_out, open_corpus(config.data.corpus))
+    found = baselines(run.held_out, open_corpus(config.data.corpus), config.data)
     assert found["eval/nsp_majority"] == 0.5
     assert 3 < found["eval/unigram_mlm_loss"] < np.log(300)
 

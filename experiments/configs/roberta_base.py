@@ -1,0 +1,27 @@
+"""RoBERTa's objective and schedule on the base model: full sentences, no next sentence (Liu et al. 2019).
+
+    python -m experiments.pretrain --config=experiments/configs/roberta_base.py --config.data.corpus=DIR \\
+        --workdir=DIR --config.train.accumulation=8
+
+Source: arXiv 1907.11692 and github.com/facebookresearch/fairseq. Rows are packed without attention across documents,
+where RoBERTa joins documents in a row. Cost, computed: 131 billion positions, 7.7e19 floating-point operations. Not run
+to its end here.
+"""
+
+from bert_jax.model.config import ModelConfig
+from bert_jax.tasks.pretraining import PretrainingConfig
+
+
+def get_config() -> PretrainingConfig:
+    config = PretrainingConfig()
+    config.model = ModelConfig(num_layers=12, hidden_size=768, num_heads=12)
+    config.data.sequence_length = 512
+    config.data.examples = "full_sentences"
+    config.data.short_probability = 0.0
+    config.optimizer.learning_rate = 5e-4
+    config.optimizer.warmup_steps = 10_000
+    config.optimizer.b2 = 0.98
+    config.optimizer.clip_norm = 0.0
+    config.train.batch_size = 2_048
+    config.train.num_steps = 125_000
+    return config

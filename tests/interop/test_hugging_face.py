@@ -1,0 +1,203 @@
+"""Reading and writing state dicts; what the numbers mean is held by `test_golden` and `test_parity`."""
+
+import dataclasses
+import json
+
+import jax
+import ml_dtypes
+import numpy as np
+import pytest
+
+from bert_jax.errors import CheckpointError, ConfigError
+from bert_jax.interop.hugging_face import (
+    TWINS,
+    config_from_hugging_face,
+    config_to_hugging_face,
+    from_hugging_face,
+    to_hugging_face,
+)
+from bert_jax.model.bert import (
+    BertForMultipleChoice,
+    BertForPretraining,
+    BertForSequenceClassification,
+    BertForSpans,
+    BertForTokenClassification,
+)
+from bert_jax.model.config import ModelConfig
+from tests.interop.rows import padded_batch, random_params
+
+CONFIG = ModelConfig(
+    vocab_size=40, num_layers=2, hidden_size=12, num_heads=3, intermediate_size=20, max_positions=16, num_segments=3
+)
+BATCH = padded_batch(CONFIG, [12, 7], 12, 3)
+
+
+@pytest.fixture(scope="module")
+def params():
+    return random_params(BertForPretraining(CONFIG), BATCH)
+
+
+@pytest.fixture
+def tensors(params):
+    return to_hugging_face(params, CONFIG)
+
+
+def assert_equal(left, right):
+    assert jax.tree.structure(left) == jax.tree.structure(right)
+    jax.tree.map(np.testing.assert_array_equal, left, right)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "parts"),
+    [
+        (BertForPretraining, (), ("pooler", "mlm", "nsp")),
+        (BertForSequenceClassification, (5,), ("pooler", "classifier")),
+        (BertForTokenClassification, (7,), ("classifier",)),
+        (BertForMultipleChoice, (2,), ("pooler", "classifier")),
+        (BertForSpans, (), ("span",)),
+    ],
+)
+def test_all_composites_survive_both_ways(kind, settings, parts):
+    params = random_params(kind(CONFIG, *settings), BATCH)
+    tensors = to_hugging_face(params, CONFIG)
+    assert_equal(from_hugging_face(tensors, CONFIG, parts), params)
+    assert all(value.flags.c_contiguous and value.dtype == np.float32 for value in tensors.values())
+
+
+def test_each_number_goes_where_it_belongs(params, tensors):
+    """A few entries by hand: which index is the head, which the query, which the output."""
+    ours = params["bert"]["encoder"]["layer_1"]["attention"]
+    kernel, layer = ours["query_key_value"]["kernel"], "bert.encoder.layer.1.attention."
+    for i, name in enumerate(("query", "key", "value")):
+        weight, bias = tensors[f"{layer}self.{name}.weight"], tensors[f"{layer}self.{name}.bias"]
+        assert weight[2 * 4 + 3, 5] == kernel[5, 2, i, 3]
+        assert bias[2 * 4 + 3] == ours["query_key_value"]["bias"][2, i, 3]
+    assert tensors[f"{layer}output.dense.weight"][5, 2 * 4 + 3] == ours["output"]["kernel"][2, 3, 5]
+    assert tensors["cls.seq_relationship.weight"][1, 7] == params["nsp"]["dense"]["kernel"][7, 1]
+    assert tensors["cls.predictions.decoder.weight"] is tensors["bert.embeddings.word_embeddings.weight"]
+
+
+def legacy(tensors):
+    renamed = {}
+    for name, value in tensors.items():
+        if "LayerNorm" in name:
+            name = name.replace("weight", "gamma").replace("bias", "beta")
+        renamed[name] = value
+    return renamed
+
+
+def test_other_spellings_of_the_same_checkpoint_are_understood(params, tensors):
+    positions = {"bert.embeddings.position_ids": np.arange(16)[None]}
+    untwinned = {name: value for name, value in tensors.items() if name not in TWINS}
+    bare = {name.removeprefix("bert."): value for name, value in untwinned.items()}
+    decoder_only = {name: value for name, value in tensors.items() if name != "cls.predictions.bias"}
+    for other in (legacy(tensors), tensors | positions, untwinned, legacy(bare), decoder_only):
+        assert_equal(from_hugging_face(other, CONFIG), params)
+    assert_equal(from_hugging_face(tensors, CONFIG, ("pooler",)), {"bert": params["bert"]})
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float64])
+def test_other_floating_types_become_float32(tensors, dtype):
+    other = {name: value.astype(dtype) for name, value in tensors.items()}
+    read = from_hugging_face(other, CONFIG)
+    assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(read))
+    np.testing.assert_array_equal(read["mlm"]["bias"], other["cls.predictions.bias"].astype(np.float32))
+
+
+WORDS = "bert.embeddings.word_embeddings.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.pop("bert.pooler.dense.bias"), r"lacks bert\.pooler\.dense\.bias: check"),
+        (lambda t: [t.pop(n) for n in list(t) if ".layer.1." in n], r"lacks bert\.encoder\.layer\.1\..* and 15 more"),
+        (lambda t: t.update({"bert.encoder.layer.2.output.dense.bias": np.zeros(12)}), r"has bert\.encoder\.layer\.2"),
+        (lambda t: t.update({"cls.predictions.bias": np.zeros(41), "cls.predictions.decoder.bias": np.zeros(41)}),
+         r"shape \[41\] where the config asks for \[40\]"),
+        (lambda t: t.update({"bert.pooler.dense.weight": np.zeros((12, 12), np.int8)}), "int8, not floating"),
+        (lambda t: t.update({"bert.pooler.dense.weight": np.full((12, 12), np.nan)}), "not finite"),
+        (lambda t: t.update({"cls.predictions.decoder.weight": t[WORDS] + 1}), "an output table of its own"),
+        (lambda t: t.update({"bert.embeddings.LayerNorm.gamma": np.ones(12)}), "twice"),
+        (lambda t: t.update({"pooler.dense.bias": np.ones(12)}), "twice"),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_of_another_model_is_refused_in_a_sentence(tensors, change, message):
+    change(tensors)
+    with pytest.raises(CheckpointError, match=message):
+        from_hugging_face(tensors, CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: p["bert"].pop("pooler"), None),
+        (lambda p: p["bert"]["embeddings"].pop("word"), "lack bert/embeddings/word"),
+        (lambda p: p["mlm"].pop("bias"), "lack mlm/bias"),
+        (lambda p: p.update(other={"bias": np.ones(3)}), "have other/bias"),
+        (lambda p: p["mlm"].update(bias=np.ones(3)), r"mlm/bias has the shape \[3\]"),
+    ],
+)
+def test_parameters_of_another_model_are_refused_in_a_sentence(params, change, message):
+    changed = jax.tree.map(lambda x: x, params)
+    change(changed)
+    if message is None:
+        assert "bert.pooler.dense.weight" not in to_hugging_face(changed, CONFIG)
+        return
+    with pytest.raises(CheckpointError, match=message):
+        to_hugging_face(changed, CONFIG)
+
+
+@pytest.mark.parametrize("positions", ["sinusoidal", "none"])
+def test_positions_that_are_not_learned_become_a_table(positions):
+    config = dataclasses.replace(CONFIG, positions=positions, initializer_range=0.3)
+    params = random_params(BertForPretraining(config), BATCH)
+    read = from_hugging_face(to_hugging_face(params, config), CONFIG)
+    left = BertForPretraining(config).apply({"params": params}, BATCH)
+    right = BertForPretraining(CONFIG).apply({"params": read}, BATCH)
+    np.testing.assert_allclose(left.mlm_logits, right.mlm_logits, rtol=1e-5, atol=1e-5)
+    with pytest.raises(ConfigError, match="no table to read into"):
+        from_hugging_face(to_hugging_face(params, config), config)
+
+
+def test_models_that_they_do_not_have_are_refused(params):
+    with pytest.raises(ConfigError, match="norm_position=pre does not exist"):
+        to_hugging_face(params, dataclasses.replace(CONFIG, norm_position="pre"))
+    with pytest.raises(ConfigError, match="vocab_size is empty"):
+        config_to_hugging_face(dataclasses.replace(CONFIG, vocab_size=None))
+    pooled = dataclasses.replace(CONFIG, pooling="mean")
+    with pytest.raises(ConfigError, match=r"no model\.pooling=mean for 'nsp'"):
+        to_hugging_face(params, pooled)
+    assert "cls.predictions.bias" in to_hugging_face({"bert": params["bert"], "mlm": params["mlm"]}, pooled)
+
+
+@pytest.mark.parametrize("activation", ["gelu", "gelu_tanh"])
+def test_configs_survive_both_ways(activation):
+    config = dataclasses.replace(CONFIG, activation=activation, dropout=0.2, layer_norm_epsilon=1e-5)
+    values = json.loads(json.dumps(config_to_hugging_face(config)))
+    assert config_from_hugging_face(values) == config
+    assert config_to_hugging_face(config_from_hugging_face(values)) == values
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model_type": "roberta"}, "model_type='roberta' is not supported: only 'bert' is"),
+        ({"position_embedding_type": "relative_key"}, "position_embedding_type='relative_key' is not supported"),
+        ({"is_decoder": True}, "is_decoder=True"),
+        ({"tie_word_embeddings": False}, "tie_word_embeddings=False"),
+        ({"hidden_act": "relu"}, "hidden_act='relu' is not one of gelu, gelu_new"),
+        ({"hidden_size": "768"}, "hidden_size='768' must be int"),
+        ({"num_attention_heads": 5}, "does not divide"),
+    ],
+)
+def test_other_models_configs_are_refused(change, message):
+    with pytest.raises(ConfigError, match=message):
+        config_from_hugging_face(config_to_hugging_face(CONFIG) | change)
+
+
+def test_a_config_without_a_shape_is_refused():
+    values = config_to_hugging_face(CONFIG)
+    del values["type_vocab_size"]
+    with pytest.raises(ConfigError, match=r"lacks type_vocab_size\."):
+        config_from_hugging_face(values)

@@ -1,0 +1,137 @@
+"""Our BERT against Hugging Face's on PyTorch, an implementation written by others; `test_golden` holds without them.
+
+Each quantity may deviate by 1e-5 of its largest number: float32 products in another order.
+"""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+WHY = "the parity tests compare with PyTorch: pip install torch transformers"
+torch = pytest.importorskip("torch", reason=WHY)
+transformers = pytest.importorskip("transformers", reason=WHY)
+
+from bert_jax.interop.hugging_face import (  # noqa: E402
+    config_from_hugging_face,
+    config_to_hugging_face,
+    from_hugging_face,
+    name_table,
+    to_hugging_face,
+)
+from bert_jax.model.bert import (  # noqa: E402
+    Bert,
+    BertForMultipleChoice,
+    BertForSequenceClassification,
+    BertForSpans,
+    BertForTokenClassification,
+)
+from bert_jax.model.config import ModelConfig  # noqa: E402
+from bert_jax.model.intermediates import with_intermediates  # noqa: E402
+from tests.interop import peer, rows  # noqa: E402
+
+TOLERANCE = 1e-5
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("case", peer.CASES)
+def test_outputs_gradients_and_training_agree(case, attention):
+    found = peer.deviations(case, attention)
+    assert len(found) == (11 if attention == "eager" else 10)
+    assert not {name: value for name, value in found.items() if not value <= TOLERANCE}
+
+
+@pytest.mark.parametrize("case", peer.CASES)
+def test_a_state_dict_survives_both_ways(case):
+    config = peer.CASES[case]
+    model = peer.reference(transformers.BertForPreTraining, config, "eager")
+    tensors = {name: value.numpy() for name, value in model.state_dict().items()}
+    back = to_hugging_face(from_hugging_face(tensors, config), config)
+    assert back.keys() == tensors.keys()
+    for name, value in tensors.items():
+        np.testing.assert_array_equal(back[name], value, err_msg=name)
+
+
+def test_configs_survive_both_ways():
+    released = transformers.BertConfig()
+    config = config_from_hugging_face(released.to_dict())
+    assert config == ModelConfig(vocab_size=30_522, intermediate_size=3072)
+    for case in (config, *peer.CASES.values()):
+        there = transformers.BertConfig(**config_to_hugging_face(case)).to_dict()
+        explicit = dataclasses.replace(case, intermediate_size=case.feed_forward_size)
+        assert config_from_hugging_face(there) == explicit
+
+
+def head_case(kind, parts, **settings):
+    """A model of another kind, our reading of it, and rows."""
+    config = peer.CASES["tanh"]
+    model = peer.reference(kind, config, "eager", initializer_range=0.2, **settings)
+    tensors = {name: value.numpy() for name, value in model.state_dict().items()}
+    batch = rows.padded_batch(config, [24, 5, 9, 17], 24, 5)
+    params = from_hugging_face(tensors, config, parts)
+    back = to_hugging_face(params, config)
+    assert back.keys() == tensors.keys()
+    return model, config, params, batch
+
+
+def close(found, expected):
+    assert rows.deviation(found, expected.detach().numpy()) <= TOLERANCE
+
+
+def test_sequence_classification_agrees():
+    kind = transformers.BertForSequenceClassification
+    model, config, params, batch = head_case(kind, ("pooler", "classifier"), num_labels=3)
+    logits = BertForSequenceClassification(config, 3).apply({"params": params}, batch)
+    close(logits[:, 0], model(**peer.inputs(batch)).logits)
+
+
+def test_token_classification_agrees():
+    kind = transformers.BertForTokenClassification
+    model, config, params, batch = head_case(kind, ("classifier",), num_labels=7)
+    logits = BertForTokenClassification(config, 7).apply({"params": params}, batch)
+    real = batch["sequence_ids"] > 0
+    close(logits[real], model(**peer.inputs(batch)).logits[torch.tensor(real)])
+
+
+def test_spans_agree():
+    model, config, params, batch = head_case(transformers.BertForQuestionAnswering, ("span",))
+    output = BertForSpans(config).apply({"params": params}, batch)
+    expected, real = model(**peer.inputs(batch)), batch["sequence_ids"] > 0
+    close(output.start_logits[:, 0][real], expected.start_logits[torch.tensor(real)])
+    close(output.end_logits[:, 0][real], expected.end_logits[torch.tensor(real)])
+
+
+def test_multiple_choice_agrees():
+    model, config, params, batch = head_case(transformers.BertForMultipleChoice, ("pooler", "classifier"))
+    logits = BertForMultipleChoice(config, 2).apply({"params": params}, batch)
+    questions = {name: value.reshape(2, 2, -1) for name, value in peer.inputs(batch).items()}
+    close(logits, model(**questions).logits)
+
+
+def test_pre_norm_agrees_with_megatron():
+    """Encoder and final norm; Megatron's embeddings have no norm, so both sides start from ours."""
+    config = dataclasses.replace(peer.CASES["three segment types"], norm_position="pre")
+    batch = rows.padded_batch(config, [24, 5, 9, 17], 24, 5)
+    params = rows.random_params(Bert(config), batch)
+    with jax.default_matmul_precision("highest"):
+        (hidden, _), inside = with_intermediates(Bert(config), params, batch)
+    values = config_to_hugging_face(dataclasses.replace(config, norm_position="post")) | {"model_type": "megatron-bert"}
+    model = transformers.MegatronBertModel(transformers.MegatronBertConfig(**values)).eval()
+    norms = {"attention.output.LayerNorm": "attention.ln", "output.LayerNorm": "ln"}
+    final = params["encoder"]["final_norm"]
+    tensors = {"ln.weight": final["scale"], "ln.bias": final["bias"]}
+    for entry in name_table(config)["encoder"]:
+        array = params
+        for part in entry.ours.split("/")[1:]:
+            array = array[part]
+        for name, value in zip(entry.theirs, entry.split(array), strict=True):
+            name = name.removeprefix("bert.encoder.")
+            for theirs, megatrons in norms.items():
+                name = name.replace(theirs, megatrons)
+            tensors[name] = value
+    model.encoder.load_state_dict({name: torch.tensor(np.array(value)) for name, value in tensors.items()}, strict=True)
+    mask = torch.tensor(np.where(batch["sequence_ids"] > 0, 0.0, -1e30)[:, None, None].astype(np.float32))
+    expected = model.encoder(torch.tensor(np.array(inside.hidden_states[0])), mask, return_dict=True)
+    real = batch["sequence_ids"] > 0
+    close(hidden[real], expected.last_hidden_state[torch.tensor(real)])

@@ -1,0 +1,184 @@
+"""Properties of all composites, with dropout on where nothing else is said."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bert_jax import losses, sharding
+from bert_jax.errors import ConfigError
+from bert_jax.model.bert import (
+    Bert,
+    BertForMultipleChoice,
+    BertForPretraining,
+    BertForSequenceClassification,
+    BertForSpans,
+    BertForTokenClassification,
+)
+from bert_jax.model.config import ModelConfig
+from bert_jax.model.dropout import token_keys
+from bert_jax.model.heads import LabelHead
+from tests.model.unpacking import unpack
+
+SMALL = ModelConfig(vocab_size=300, num_layers=2, hidden_size=32, num_heads=4, max_positions=128)
+COMPOSITES = {
+    "body": lambda config: Bert(config),
+    "pretraining": lambda config: BertForPretraining(config),
+    "sequence": lambda config: BertForSequenceClassification(config, 3),
+    "token": lambda config: BertForTokenClassification(config, 5),
+    "span": lambda config: BertForSpans(config),
+    "choice": lambda config: BertForMultipleChoice(config, 4),
+}
+
+
+def keys_of(batch):
+    return token_keys(jnp.uint32(3), jnp.int32(5), batch)
+
+
+def init(model, batch):
+    params = nn.meta.unbox(model.init(jax.random.key(0), batch)["params"])
+    return jax.tree.map(lambda x: x * 5 if x.ndim > 1 else x, params)
+
+
+def by_example(batch, output, slot_axis):
+    """What an output says of each example, row by row: slots, or its tokens."""
+    found = []
+    for row, ids in enumerate(batch["sequence_ids"]):
+        for slot in range(ids.max()):
+            found.append(np.asarray(output)[row, slot] if slot_axis else np.asarray(output)[row, ids == slot + 1])
+    return found
+
+
+def own_part(batch, logits):
+    """Of scores [B, N, S], each example's for its own tokens."""
+    return [scores[scores > -1e30] for scores in by_example(batch, logits, True)]
+
+
+def described(kind, batch, output):
+    """The output of a composite as a list of what it says of each example."""
+    if kind == "token":
+        return by_example(batch, output, False)
+    if kind == "span":
+        return own_part(batch, output.start_logits) + own_part(batch, output.end_logits)
+    return by_example(batch, output, True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "pooling"),
+    [("sequence", "cls"), ("sequence", "max"), ("sequence", "mean"), ("token", "cls"), ("span", "cls")],
+)
+def test_packed_equals_unpacked(packed, kind, pooling):
+    model = COMPOSITES[kind](dataclasses.replace(SMALL, pooling=pooling))
+    params, alone = init(model, packed), unpack(packed, 128)
+    left = described(kind, packed, model.apply({"params": params}, packed, keys_of(packed)))
+    right = described(kind, alone, model.apply({"params": params}, alone, keys_of(alone)))
+    assert len(left) == len(right) >= 12
+    for x, y in zip(left, right, strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["sequence", "token", "span"])
+def test_neighbours_and_padding_change_nothing(packed, kind):
+    model = COMPOSITES[kind](SMALL)
+    params = init(model, packed)
+    other = packed | {"token_ids": packed["token_ids"].copy()}
+    strangers = packed["sequence_ids"] != 2
+    other["token_ids"][strangers] = (other["token_ids"][strangers] * 7 + 11) % 300
+    left, right = (described(kind, packed, model.apply({"params": params}, batch)) for batch in (packed, other))
+    counts = np.cumsum([0, *packed["sequence_ids"].max(1)])[:-1]
+    for example in counts + 1:  # the second of each row
+        np.testing.assert_array_equal(left[example], right[example])
+    assert not np.array_equal(left[counts[0]], right[counts[0]])
+
+
+def test_choices_are_the_same_in_one_row_and_in_rows_of_their_own(packed):
+    """Three choices a question: the first three examples of each row."""
+    first = {name: value.copy() for name, value in packed.items()}
+    for name in ("token_ids", "segment_ids", "position_ids", "sequence_ids"):
+        first[name][packed["sequence_ids"] > 3] = 0
+    for name in ("summary_positions", "example_keys"):
+        first[name] = first[name][:, :3]
+    model = BertForMultipleChoice(SMALL, 3)
+    params = init(model, first)
+    together = model.apply({"params": params}, first, keys_of(first))
+    alone = unpack(first, 128)
+    alone = alone | {name: alone[name][:, :1] for name in ("summary_positions", "example_keys")}
+    apart = model.apply({"params": params}, alone, keys_of(alone))
+    assert together.shape == apart.shape == (4, 3)
+    np.testing.assert_allclose(together, apart, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ConfigError, match="4 rows of 3 examples do not make whole questions of 5 choices"):
+        BertForMultipleChoice(SMALL, 5).init(jax.random.key(0), first)
+
+
+def test_spans_are_scored_within_their_example_and_unused_slots_stay_finite(packed):
+    model = BertForSpans(SMALL)
+    output = model.apply({"params": init(model, packed)}, packed)
+    inside = packed["sequence_ids"][:, None, :] == np.arange(1, 5)[:, None]
+    for logits in (output.start_logits, output.end_logits):
+        assert logits.shape == inside.shape
+        shares = np.asarray(jax.nn.softmax(logits, axis=-1))
+        used = inside.any(-1)
+        assert used.sum() >= 12
+        assert (shares[used][~inside[used]] == 0).all()
+        assert (shares[used][inside[used]] > 0).all()
+        nothing = losses.cross_entropies(logits, jnp.zeros(logits.shape[:2], jnp.int32))[~used]
+        assert np.isfinite(nothing).all()
+
+
+def test_heads_drop_by_the_example_as_bert_does(packed):
+    """Dropout before the classifiers, none before the next-sentence and span scores."""
+    quiet = dataclasses.replace(SMALL, attention_dropout=0.0)
+    loud = dataclasses.replace(quiet, dropout=0.5)
+    keys = keys_of(packed)
+    head = LabelHead(loud, 3)
+    x = jax.random.normal(jax.random.key(1), (*keys.shape, 32))
+    params = head.init(jax.random.key(0), x, None)["params"]
+    whole, dropped = (head.apply({"params": params}, x, k) for k in (None, keys))
+    assert float(jnp.abs(whole - dropped).mean()) > 0.3 * float(jnp.abs(whole).mean())
+    for kind, drops in (("sequence", True), ("token", True), ("pretraining", False), ("span", False)):
+        model = COMPOSITES[kind](loud)
+        params = init(model, packed)
+        calls = []
+
+        def spy(next_fun, args, kwargs, context, calls=calls):
+            if isinstance(context.module, LabelHead) and context.method_name == "__call__":
+                calls.append(args[1])
+            return next_fun(*args, **kwargs)
+
+        with nn.intercept_methods(spy):
+            model.apply({"params": params}, packed, keys)
+        (given,) = calls
+        assert (given is not None) == drops, kind
+        if kind == "sequence":  # by each example's first token, wherever it stands
+            np.testing.assert_array_equal(given, np.take_along_axis(keys, packed["summary_positions"], 1))
+
+
+def test_who_does_not_pool_has_no_pooler(packed):
+    for kind, pools in (("sequence", True), ("choice", True), ("token", False), ("span", False)):
+        params = jax.eval_shape(COMPOSITES[kind](SMALL).init, jax.random.key(0), packed)["params"]
+        assert ("pooler" in params["bert"]) == pools
+
+
+def test_the_body_moves_from_one_composite_to_another(packed):
+    pretrained = init(BertForPretraining(SMALL), packed)
+    classifier = BertForSequenceClassification(SMALL, 3)
+    params = init(classifier, packed) | {"bert": pretrained["bert"]}
+    hidden, pooled = Bert(SMALL).apply({"params": pretrained["bert"]}, packed)
+    np.testing.assert_array_equal(hidden, BertForPretraining(SMALL).apply({"params": pretrained}, packed).hidden)
+    dense = params["classifier"]["dense"]
+    expected = pooled @ dense["kernel"] + dense["bias"]
+    np.testing.assert_allclose(classifier.apply({"params": params}, packed), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", COMPOSITES)
+def test_every_axis_has_a_name_in_the_table(packed, kind):
+    config = dataclasses.replace(SMALL, norm_position="pre")
+    boxed = jax.eval_shape(lambda: COMPOSITES[kind](config).init(jax.random.key(0), packed)["params"])
+    known = {name for name, _ in sharding.LOGICAL_AXIS_RULES}
+    for leaf in jax.tree.leaves(boxed, is_leaf=lambda x: isinstance(x, nn.LogicallyPartitioned)):
+        assert len(leaf.names) == leaf.value.ndim
+        assert set(leaf.names) <= known
+        assert len(set(leaf.names)) == len(leaf.names)
