@@ -19,7 +19,7 @@ def mean_pool(hidden: jax.Array, batch: Batch) -> jax.Array:
     """The mean of an example's tokens, special ones included: [B, N, H]; zeros for unused slots."""
     inside = members(batch)
     total = jnp.einsum("bns,bsh->bnh", inside.astype(hidden.dtype), hidden, preferred_element_type=jnp.float32)
-    # bfloat16 cannot count beyond 256.
+    # In float32 until here: bfloat16 cannot tell 259 tokens from 260.
     return (total / jnp.maximum(inside.sum(-1, keepdims=True), 1)).astype(hidden.dtype)
 
 

@@ -153,18 +153,6 @@ def test_the_inside_can_be_looked_at(packed, norm_position, remat):
         assert float(jnp.where(strangers[:, None], attention_map, 0).max()) == 0
 
 
-def test_the_inside_costs_nothing_unless_it_is_asked_for(packed):
-    params = init(SMALL, packed)
-
-    def text():
-        return str(jax.make_jaxpr(lambda p: BertForPretraining(SMALL).apply({"params": p}, packed))(params))
-
-    with_sow = text()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nn.Module, "sow", lambda *_: None)
-        assert text() == with_sow
-
-
 @pytest.mark.parametrize("config", [SMALL, PRE], ids=["post", "pre"])
 def test_gathered_head_equals_full_head(packed, config):
     model, params = BertForPretraining(config), init(config, packed)

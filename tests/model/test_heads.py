@@ -108,6 +108,8 @@ def test_choices_are_the_same_in_one_row_and_in_rows_of_their_own(packed):
     alone = alone | {name: alone[name][:, :1] for name in ("summary_positions", "example_keys")}
     apart = model.apply({"params": params}, alone, keys_of(alone))
     assert together.shape == apart.shape == (4, 3)
+    scores = BertForSequenceClassification(SMALL, 1).apply({"params": params}, first, keys_of(first))
+    np.testing.assert_allclose(together, scores[..., 0], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(together, apart, rtol=1e-4, atol=1e-5)
     with pytest.raises(ConfigError, match="4 rows of 3 examples do not make whole questions of 5 choices"):
         BertForMultipleChoice(SMALL, 5).init(jax.random.key(0), first)

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -15,9 +16,11 @@ def test_max_and_mean_see_an_examples_own_tokens():
     np.testing.assert_allclose(mean_pool(HIDDEN, BATCH)[0, :, 0], [-1.5, -4, 0])
 
 
-def test_the_mean_of_many_tokens_is_exact_in_bfloat16():
-    """Sums and counts run in float32: bfloat16 cannot tell 256 from 257."""
-    batch = {"sequence_ids": jnp.ones((1, 511), jnp.int32), "summary_positions": jnp.zeros((1, 1), jnp.int32)}
-    pooled = mean_pool(jnp.ones((1, 511, 2), jnp.bfloat16), batch)
+def test_the_mean_of_many_tokens_is_rounded_once_in_bfloat16():
+    """Sums and counts run in float32: bfloat16 cannot tell 259 from 260."""
+    batch = {"sequence_ids": jnp.ones((1, 259), jnp.int32), "summary_positions": jnp.zeros((1, 1), jnp.int32)}
+    hidden = jax.random.uniform(jax.random.key(0), (1, 259, 64), minval=0.5, maxval=2).astype(jnp.bfloat16)
+    pooled = mean_pool(hidden, batch)
     assert pooled.dtype == jnp.bfloat16
-    np.testing.assert_array_equal(pooled, 1)
+    exact = np.asarray(hidden, np.float64).mean(1)
+    np.testing.assert_allclose(np.asarray(pooled[0], np.float64), exact, rtol=2**-8.9, atol=0)
