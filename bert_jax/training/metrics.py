@@ -2,7 +2,6 @@
 
 import json
 
-import tensorboardX
 from etils import epath
 
 from bert_jax import storage
@@ -17,6 +16,8 @@ class MetricWriter:
     """
 
     def __init__(self, directory: epath.PathLike, after_step: int):
+        import tensorboardX  # brings PyTorch along where that is installed: only a run is to wait for it
+
         directory = epath.Path(directory)
         file = directory / "metrics.jsonl"
         kept = [row for row in read_metrics(directory) if row["step"] <= after_step]

@@ -23,4 +23,5 @@ def test_the_mean_of_many_tokens_is_rounded_once_in_bfloat16():
     pooled = mean_pool(hidden, batch)
     assert pooled.dtype == jnp.bfloat16
     exact = np.asarray(hidden, np.float64).mean(1)
-    np.testing.assert_allclose(np.asarray(pooled[0], np.float64), exact, rtol=2**-8.9, atol=0)
+    assert exact.min() > 1  # where bfloat16 numbers are 2 / 256 apart
+    np.testing.assert_allclose(np.asarray(pooled[0], np.float64), exact, rtol=0, atol=1.01 / 256)
