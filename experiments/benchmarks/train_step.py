@@ -32,13 +32,15 @@ BATCHES = 4
 def main(config: PretrainingConfig) -> None:
     config.data.max_examples = 1
     config.train.num_steps = config.train.num_steps or 1000
-    peak = _Turns(_matrix_peak, config, "").take()
+    measuring = _Turns(_matrix_peak, config, "")
+    peak = measuring.take()["flops"]
+    measuring.end()
     for dtype in _OURS.value:
         for mode in _MODES.value:
             ours, peer = _Turns(_ours, config, dtype), _Turns(_peer, config, mode)
             for repeat in range(_REPEATS.value):
                 mine, theirs = ours.take(), peer.take()
-                print(json.dumps(_row(config, dtype, mode, repeat, mine, theirs, peak["flops"])), flush=True)
+                print(json.dumps(_row(config, dtype, mode, repeat, mine, theirs, peak)), flush=True)
             ours.end()
             peer.end()
 
