@@ -70,6 +70,12 @@ def check_config(config: PretrainingConfig) -> None:
         )
     if config.data.phases and config.train.time_budget is not None:
         problems.append("train.time_budget does not know what a step of a later phase costs: give train.num_steps.")
+    steps, warmup = config.train.num_steps, config.optimizer.warmup_steps
+    if steps is not None and warmup is not None and warmup >= steps:
+        problems.append(
+            f"optimizer.warmup_steps={warmup} is not below train.num_steps={steps}, so the rate would never reach its"
+            f" peak: lower it, or use optimizer.warmup_ratio with optimizer.warmup_steps=none."
+        )
     if not config.data.corpus:
         problems.append("data.corpus is empty: give the folder that experiments.prepare_corpus made.")
     if problems:

@@ -324,3 +324,11 @@ def test_the_batches_of_a_run_are_opened_on_its_data_only(straight, config, mixe
         open_batches(tmp_path)
     with pytest.raises(ConfigError, match="no folder"):
         open_batches(tmp_path / "nowhere")
+
+
+def test_a_warm_up_longer_than_the_run_is_refused(config):
+    config.optimizer.warmup_steps = config.train.num_steps
+    with pytest.raises(ConfigError, match="never reach its peak"):
+        check_config(config)
+    config.optimizer.warmup_steps -= 1
+    check_config(config)
