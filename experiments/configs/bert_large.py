@@ -6,18 +6,13 @@ Source: github.com/google-research/bert. Cost, computed: 43 billion positions, 8
 to its end here.
 """
 
-from bert_jax.model.config import ModelConfig
 from bert_jax.tasks.pretraining import PretrainingConfig
+from experiments.configs import bert_base
 
 
 def get_config() -> PretrainingConfig:
-    config = PretrainingConfig()
-    config.model = ModelConfig(num_layers=24, hidden_size=1024, num_heads=16, activation="gelu_tanh")
-    config.data.max_examples = 1
-    config.data.max_predictions = 20
-    config.data.phases = "900000: sequence_length=512 max_predictions=76"
-    config.optimizer.name = "bert_adam"
-    config.optimizer.warmup_steps = 10_000
-    config.optimizer.decay_from = "start"
-    config.train.num_steps = 1_000_000
+    config = bert_base.get_config()
+    config.model.num_layers = 24
+    config.model.hidden_size = 1024
+    config.model.num_heads = 16
     return config
