@@ -8,6 +8,7 @@ corpus/
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 from etils import epath
@@ -52,15 +53,32 @@ class Split:
     def of_source(self, source: int) -> "Split":
         """The documents of one source, as a view: tokens and sentences keep their numbers.
 
-        `token_counts` are its own; counting them reads its tokens once.
+        `token_counts` are its own; they are counted, which reads its tokens, when they are first asked for.
         """
-        first, last = np.searchsorted(self.document_sources, [source, source + 1])
-        starts = self.document_starts[first : last + 1]
-        begin, end = (int(self.sentence_starts[starts[i]]) for i in (0, -1))
-        counts = np.zeros_like(self.token_counts)
+        return _SourceView(self, source)
+
+
+class _SourceView(Split):
+    """A split of one source of another one."""
+
+    def __init__(self, whole: Split, source: int):
+        first, last = np.searchsorted(whole.document_sources, [source, source + 1])
+        # Past the frozen setter; `token_counts` stays out, so that the property below gives it.
+        self.__dict__.update(
+            token_ids=whole.token_ids,
+            sentence_starts=whole.sentence_starts,
+            document_starts=whole.document_starts[first : last + 1],
+            document_sources=whole.document_sources[first:last],
+            _vocab_size=len(whole.token_counts),
+        )
+
+    @functools.cached_property
+    def token_counts(self) -> np.ndarray:
+        begin, end = (int(self.sentence_starts[self.document_starts[i]]) for i in (0, -1))
+        counts = np.zeros(self._vocab_size, np.int64)
         for piece in range(begin, end, PIECE):
             counts += np.bincount(self.token_ids[piece : min(piece + PIECE, end)], minlength=len(counts))
-        return Split(self.token_ids, self.sentence_starts, starts, self.document_sources[first:last], counts)
+        return counts
 
 
 @dataclasses.dataclass(frozen=True)

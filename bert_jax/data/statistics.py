@@ -8,6 +8,7 @@ from bert_jax.data.batches import Batches
 from bert_jax.data.masking import num_predictions, wanted_predictions
 
 SAMPLE_BATCHES = 4
+SAMPLE_ROWS = 256  # of each: a run that begins is not to wait for batches of tens of thousands
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,11 +39,12 @@ class Statistics:
 
 
 def count(batches: Batches, steps: int = SAMPLE_BATCHES) -> Statistics:
-    """Counts the first so many batches."""
+    """Counts the first so many batches, or of large ones the first rows."""
     config, total = batches.config, np.zeros(len(dataclasses.fields(Statistics)), np.int64)
     for step in range(steps):
-        batch = batches.batch(step)
-        examples, _, _ = batches.examples(step)
+        rows = min(batches.batch_size, SAMPLE_ROWS)
+        batch = batches.batch(step, 0, rows)
+        examples, _, _ = batches.examples(step, 0, rows)
         wanted = wanted_predictions(examples.length, config.mask_rate)
         allowed = num_predictions(examples.length, config.mask_rate, config.example_predictions)
         without_limit = num_predictions(examples.length, config.mask_rate, config.sequence_length)
