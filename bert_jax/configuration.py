@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import textwrap
 import types
 import typing
 from typing import Any
@@ -19,6 +20,27 @@ def fields(config: Any, prefix: str = "") -> dict[str, Any]:
         else:
             leaves[prefix + field.name] = value
     return leaves
+
+
+def lines(config: Any, width: int = 116) -> list[str]:
+    """The complete config for a person: a line or more for each section, `name=value` as a flag would have it."""
+    shown = []
+    for section in dataclasses.fields(config):
+        parts = [f"{name}={as_text(value)}" for name, value in fields(getattr(config, section.name)).items()]
+        shown += textwrap.wrap(
+            " ".join(parts),
+            width,
+            initial_indent=f"  {section.name:<13}",
+            subsequent_indent=" " * 15,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return shown
+
+
+def as_text(value: Any) -> str:
+    """A field's value as it is given in a flag."""
+    return NONE if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def field_type(config: Any, dotted: str) -> tuple[type, bool]:

@@ -2,26 +2,40 @@
 
     python -m experiments.pretrain --config=experiments/configs/mini.py --config.data.corpus=corpora/mine \\
         --workdir=runs/mini
+
+--dry_run says what would happen, after compiling it, and stops; --profile=100:110 traces these steps.
 """
 
+import shlex
 import signal
+import sys
 import threading
 
 from absl import flags
 
 from bert_jax.reporting import write_report
 from bert_jax.tasks.pretraining import PretrainingConfig, pretrain
+from bert_jax.training.profile import parse_steps
+from bert_jax.training.run import Options
 from experiments import config_flags
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder: checkpoints, metrics, report.", required=True)
+_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Say what would happen, after compiling it, and stop.")
+_PROFILE = flags.DEFINE_string("profile", None, "START:STOP: trace these steps into WORKDIR/profiles.")
 
 
 def main(config: PretrainingConfig) -> None:
     stop = threading.Event()
+    options = Options(
+        should_stop=stop.is_set,
+        profile=parse_steps(_PROFILE.value),
+        dry_run=_DRY_RUN.value,
+        command=shlex.join(["python", "-m", "experiments.pretrain", *sys.argv[1:]]),
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         # Once: finish the step and save. A second signal ends the process as usual.
         signal.signal(number, lambda received, _: (stop.set(), signal.signal(received, signal.SIG_DFL)))
-    scores = pretrain(config, _WORKDIR.value, should_stop=stop.is_set)
+    scores = pretrain(config, _WORKDIR.value, options)
     if scores:
         write_report(_WORKDIR.value)
         print(f"The report is in {_WORKDIR.value}/report.md")

@@ -20,6 +20,12 @@ from bert_jax.model.heads import LabelHead, MaskedLanguageModelHead
 from bert_jax.model.pooling import Pooler, members
 
 
+def layer_of(names: tuple[str, ...]) -> str:
+    """The layer that a parameter of any composite belongs to, by its path: embeddings, layer_0, …, pooler, mlm, …"""
+    inside = names[1:] if names[0] == "bert" else names
+    return inside[1] if inside[0] == "encoder" else inside[0]
+
+
 class Bert(nn.Module):
     """Embeddings, encoder and pooler (Devlin et al. 2018). Who never pools has no pooler among the parameters."""
 

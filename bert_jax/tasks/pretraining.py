@@ -10,8 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from etils import epath
 
 from bert_jax import losses, sharding
@@ -19,24 +17,22 @@ from bert_jax.batch import Batch, check
 from bert_jax.data.config import DataConfig
 from bert_jax.data.corpus import Corpus, open_corpus
 from bert_jax.data.evaluation import evaluation_batches
-from bert_jax.data.loader import Loader
 from bert_jax.data.phases import PhasedBatches, phase_problems, plan_phases
 from bert_jax.data.statistics import describe
 from bert_jax.errors import ConfigError
 from bert_jax.losses import Mean
-from bert_jax.model.bert import BertForPretraining
+from bert_jax.model.bert import BertForPretraining, layer_of
 from bert_jax.model.config import ModelConfig
 from bert_jax.model.dropout import token_keys
-from bert_jax.optimizer import OptimizerConfig, make_optimizer, make_schedule
+from bert_jax.model.flops import training_flops
+from bert_jax.optimizer import OptimizerConfig
 from bert_jax.sharding import MeshConfig
+from bert_jax.tasks.baselines import baselines, sources_of_predictions
 from bert_jax.tasks.next_sentence import candidate_losses, pair_losses
-from bert_jax.training import budget, loop
-from bert_jax.training.checkpoints import Checkpoints
-from bert_jax.training.loop import EvalConfig, TrainConfig
-from bert_jax.training.metrics import MetricWriter, read_metrics
-from bert_jax.training.progress import Progress
-from bert_jax.training.state import create_state
-from bert_jax.training.step import make_eval_step, make_train_step
+from bert_jax.training.config import EvalConfig, TrainConfig
+from bert_jax.training.resume import check_resumed
+from bert_jax.training.run import Options, train
+from bert_jax.training.task import Task, Work
 from bert_jax.training.workdir import Workdir
 
 
@@ -68,8 +64,6 @@ def check_config(config: PretrainingConfig) -> None:
             f"data.sequence_length={max(lengths)} is longer than"
             f" model.max_positions={config.model.max_positions}: raise the latter, or use model.positions=sinusoidal."
         )
-    if config.data.phases and config.train.time_budget is not None:
-        problems.append("train.time_budget does not know what a step of a later phase costs: give train.num_steps.")
     steps, warmup = config.train.num_steps, config.optimizer.warmup_steps
     if steps is not None and warmup is not None and warmup >= steps:
         problems.append(
@@ -80,26 +74,6 @@ def check_config(config: PretrainingConfig) -> None:
         problems.append("data.corpus is empty: give the folder that experiments.prepare_corpus made.")
     if problems:
         raise ConfigError("\n".join(problems))
-
-
-# What a resumed workdir may change: it does not decide what is learnt.
-MAY_CHANGE_ON_RESUME = frozenset(
-    (
-        "data.corpus",  # the folder may move; its content is compared by fingerprint
-        "data.prefetch",
-        "train.log_every",
-        "train.checkpoint_every",
-        "train.keep_checkpoints",
-        "train.stop_after",
-        "train.time_budget",  # it chose the number of steps at the first start
-        "eval.every",
-        "mesh.data",
-        "mesh.fsdp",
-        "mesh.tensor",
-    )
-)
-# What the first start fills in where it is not given.
-CHOSEN_AT_START = frozenset(("model.vocab_size", "train.num_steps"))
 
 
 def make_loss_fn(model: BertForPretraining, data: DataConfig, sources: tuple[str, ...]):
@@ -119,7 +93,7 @@ def make_loss_fn(model: BertForPretraining, data: DataConfig, sources: tuple[str
         total = {"mlm_loss": losses.mean(mlm, weights)}
         others = {"mlm_accuracy": losses.mean(losses.hits(output.mlm_logits, targets), weights)}
         if len(sources) > 1:
-            groups = losses.means_by_group(mlm, weights, _sources_of_predictions(batch), sources)
+            groups = losses.means_by_group(mlm, weights, sources_of_predictions(batch), sources)
             others |= {f"mlm_loss/{name}": mean for name, mean in groups.items()}
         if data.examples == "candidates":
             scored = candidate_losses(output.pooled, batch, data.nsp_group_size, data.nsp_temperature)
@@ -129,40 +103,6 @@ def make_loss_fn(model: BertForPretraining, data: DataConfig, sources: tuple[str
         return total, others
 
     return loss_fn
-
-
-def _sources_of_predictions(batch: Batch) -> jax.Array:
-    """The source of each predicted position [B, K]; any where unused."""
-    slot = jnp.take_along_axis(batch["sequence_ids"], batch["masked_positions"], axis=1) - 1
-    return jnp.take_along_axis(batch["source_ids"], jnp.maximum(slot, 0), axis=1)
-
-
-def unigram_losses(batches: list[Batch], token_counts: np.ndarray, frame_ids: tuple[int, ...]) -> np.ndarray:
-    """−log share, in nats, of each target of the batches under the training split's token counts.
-
-    Special tokens, which are never targets, have no share; each other token counts once more than it occurs.
-    """
-    counts = np.asarray(token_counts, np.float64) + 1
-    counts[list(frame_ids)] = 0
-    targets = np.concatenate([b["masked_targets"][b["masked_weights"] > 0] for b in batches])
-    return -np.log(counts[targets] / counts.sum())
-
-
-def baselines(batches: list[Batch], corpus: Corpus, data: DataConfig) -> dict[str, float]:
-    """What the scores are read against: words guessed by frequency, and always the more frequent label, or chance."""
-    guesses = unigram_losses(batches, corpus.train.token_counts, corpus.tokenizer.frame_ids)
-    found = {"eval/unigram_mlm_loss": float(guesses.mean())}
-    if len(corpus.sources) > 1:
-        sources = np.concatenate([np.asarray(_sources_of_predictions(b))[b["masked_weights"] > 0] for b in batches])
-        for i, name in enumerate(corpus.sources):
-            if (sources == i).any():
-                found[f"eval/unigram_mlm_loss/{name}"] = float(guesses[sources == i].mean())
-    labels = np.concatenate([b["nsp_labels"][b["nsp_weights"] > 0] for b in batches])
-    if data.examples == "candidates":
-        found["eval/nsp_chance"] = 1 / data.nsp_group_size
-    elif len(labels):
-        found["eval/nsp_majority"] = float(max(labels.mean(), 1 - labels.mean()))
-    return found
 
 
 def evaluate(eval_step: Callable, params: Any, batches: list[dict[str, jax.Array]]) -> dict[str, float]:
@@ -205,11 +145,60 @@ class Pretraining:
         """A host batch on the mesh."""
         return sharding.place_batch(batch, self.mesh)
 
-    def training_batch(self, step: int) -> tuple[dict[str, jax.Array], int]:
-        """The batch of `step` (from 0) on the mesh, and how many real tokens it has."""
-        rows = self.batches.batch_size(step) // jax.process_count()
+    def work(self, step: int) -> Work:
+        """The batch of `step` (from 0) on the mesh; every process makes its own rows only."""
+        count = jax.process_count()
+        rows = self.batches.batch_size(step) // count
         batch = self.batches.batch(step, jax.process_index() * rows, (jax.process_index() + 1) * rows)
-        return self.place(batch), int((batch["sequence_ids"] > 0).sum()) * jax.process_count()
+        tokens, flops = int((batch["sequence_ids"] > 0).sum()), training_flops(self.config.model, batch)
+        return Work(self.place(batch), tokens * count, flops * count)
+
+    def describe(self, num_steps: int) -> list[str]:
+        """Lines about the data of a run of so many steps."""
+        sources = ", ".join(f"{name} {passes:.3g}" for name, passes in self.batches.epochs(num_steps).items())
+        train = self.corpus.train
+        lines = [f"data         {train.num_documents:,} documents, {train.num_tokens:,} tokens of text"]
+        for index, phase in enumerate(self.batches.phases):
+            if phase.start < num_steps:
+                lines.append(
+                    f"from step {phase.start + 1:<3,}{phase.batch_size:,} rows × {phase.config.sequence_length} tokens:"
+                    f" {describe(self.batches.of_phase(index))}"
+                )
+        return [*lines, f"epochs       passes over each source: {sources}"]
+
+    def task(self, probe: "Probe | None" = None) -> Task:
+        """What `training.run.train` needs."""
+        config, names = self.config, self.corpus.sources
+        placed: list[dict[str, jax.Array]] = []
+        constants = baselines(self.held_out, self.corpus, config.data)
+
+        def score(eval_step, params) -> dict[str, float]:
+            if not placed:
+                placed.extend(self.place(batch) for batch in self.held_out)
+            found = evaluate(eval_step, params, placed) | constants
+            return found | {f"eval/{name}": value for name, value in (probe(self, params) if probe else {}).items()}
+
+        return Task(
+            mesh=self.mesh,
+            init=self.init,
+            loss_fn=make_loss_fn(self.model, config.data, names),
+            work=self.work,
+            score=score,
+            layer_of=layer_of,
+            passes=self.batches.epochs,
+            describe=self.describe,
+            stages=tuple(phase.start for phase in self.batches.phases),
+            group_rows=config.data.group_rows,
+            prefetch=config.data.prefetch,
+            dtype=config.model.dtype,
+            facts=_facts(self.corpora),
+            save=lambda folder: self.corpus.tokenizer.save(folder / "tokenizer"),
+        )
+
+
+# A further evaluation, such as labelled examples scored on the hidden states: the run and its parameters (arrays on the
+# mesh) to scores by name, logged as `eval/NAME` at each evaluation. What it computes must follow from these alone.
+Probe = Callable[[Pretraining, Any], dict[str, float]]
 
 
 def training_batches(config: PretrainingConfig) -> tuple[dict[str, Corpus], PhasedBatches]:
@@ -309,103 +298,30 @@ def _scored(config: PretrainingConfig) -> DataConfig:
 
 
 def pretrain(
-    config: PretrainingConfig, workdir: epath.PathLike, should_stop: Callable[[], bool] = lambda: False
+    config: PretrainingConfig,
+    workdir: epath.PathLike,
+    options: Options | None = None,
+    probe: Probe | None = None,
 ) -> dict[str, float]:
     """Trains, or goes on where the workdir's last checkpoint stands; writes everything under `workdir`.
 
-    Where it goes on: a checkpoint that is whole, the newest first; without any, the initial parameters. Data, masks
-    and dropout follow from the step, so a run that was interrupted ends bit for bit like one that was not.
-
     Args:
       config: complete but for `model.vocab_size` and, with a time budget, `train.num_steps`.
-      workdir: of this run alone; the same config must be given each time.
-      should_stop: asked after each step; True ends the run with a checkpoint.
+      workdir: of this run alone; the same config must be given each time, see `training.resume`.
+      options: of this start alone.
+      probe: a further evaluation.
 
     Returns:
       The last step's evaluation, baselines included; empty where the run was stopped before it.
+
+    Raises:
+      ConfigError, CorpusError: before anything is compiled.
+      TrainingError: the loss is not finite.
     """
     check_config(config)
-    config, workdir = copy.deepcopy(config), Workdir(workdir)
-    stored = workdir.load_config(PretrainingConfig)
+    config, folder = copy.deepcopy(config), Workdir(workdir)
+    folder.check_writable()
+    stored = folder.load_config(PretrainingConfig)
     if stored is not None:
-        workdir.check_unchanged(config, stored, MAY_CHANGE_ON_RESUME, CHOSEN_AT_START)
-        config.train.num_steps = stored.train.num_steps
-    run = set_up(config)
-    workdir.check_same_data(_facts(run.corpora))
-    run.corpus.tokenizer.save(workdir.path / "tokenizer")
-
-    loss_fn = make_loss_fn(run.model, config.data, run.corpus.sources)
-    eval_step = jax.jit(make_eval_step(loss_fn))
-    on_device = [run.place(batch) for batch in run.held_out]
-    constants = baselines(run.held_out, run.corpus, config.data)
-
-    def score(state) -> dict[str, float]:
-        return evaluate(eval_step, state.params, on_device) | constants
-
-    def compiled(num_steps: int):
-        schedule = make_schedule(config.optimizer, num_steps)
-        optimizer = make_optimizer(config.optimizer, schedule)
-        make_state, shapes = create_state(run.init, optimizer, config.train.seed, run.mesh)
-        shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)
-        train_step = make_train_step(loss_fn, optimizer, schedule, config.train.accumulation, config.data.group_rows)
-        return jax.jit(train_step, donate_argnums=0, out_shardings=(shardings, None)), make_state, shapes
-
-    with jax.set_mesh(run.mesh), sharding.rules():
-        if config.train.num_steps is None:
-            step_fn, make_state, _ = compiled(1000)
-            config.train.num_steps = budget.choose_num_steps(
-                step_fn, make_state(), run.training_batch(0)[0], score, config.eval.every, config.train.time_budget
-            )
-        workdir.save_config(config)
-        step_fn, make_state, shapes = compiled(config.train.num_steps)
-        checkpoints = Checkpoints(workdir.checkpoints, config.train.keep_checkpoints, workdir.assets())
-        state = checkpoints.restore_latest(shapes) or make_state()
-        start = int(state.step)
-        progress = Progress(start, config.train.num_steps, quiet=jax.process_index() > 0)
-        progress.note(_opening(run, start, state))
-        writer = MetricWriter(workdir.path, after_step=start)
-        loader = Loader(run.training_batch, start, config.train.num_steps, config.data.prefetch)
-        try:
-            state = loop.run(
-                state,
-                step_fn,
-                loader,
-                start=start,
-                num_steps=config.train.num_steps,
-                config=config.train,
-                evaluate=score,
-                eval_every=config.eval.every,
-                checkpoints=checkpoints,
-                writer=writer,
-                progress=progress,
-                waited=lambda: loader.waited,
-                facts=lambda step: {f"data/epochs/{name}": value for name, value in run.batches.epochs(step).items()},
-                should_stop=should_stop,
-            )
-        finally:
-            loader.close()
-            writer.close()
-            checkpoints.close()
-    return next(
-        (row for row in read_metrics(workdir.path) if row["step"] == config.train.num_steps and "eval/mlm_loss" in row),
-        {},
-    )
-
-
-def _opening(run: Pretraining, start: int, state) -> str:
-    parameters = sum(x.size for x in jax.tree.leaves(state.params))
-    steps = run.config.train.num_steps
-    if start >= steps:
-        return f"This run is finished: {steps:,} of {steps:,} steps."
-    lines = [
-        f"{'going on after step ' + format(start, ',') if start else 'starting'}: {parameters:,} parameters,"
-        f" {steps:,} steps, {run.corpus.train.num_tokens:,} tokens of text"
-    ]
-    for index, phase in enumerate(run.batches.phases):
-        if phase.start < steps:
-            lines.append(
-                f"from step {phase.start + 1:,}: {phase.batch_size} rows × {phase.config.sequence_length} tokens;"
-                f" {describe(run.batches.of_phase(index))}"
-            )
-    passes = ", ".join(f"{name} {epochs:.2f}" for name, epochs in run.batches.epochs(steps).items())
-    return "\n".join([*lines, f"passes over each source: {passes}"])
+        check_resumed(config, stored, folder.latest_step() or 0, str(folder.path))
+    return train(set_up(config).task(probe), config, folder, options or Options())

@@ -10,9 +10,13 @@ import jax
 
 from bert_jax.errors import BertJaxError
 from bert_jax.training.checkpoints import Checkpoints
+from bert_jax.training.config import TrainConfig
 from bert_jax.training.metrics import MetricWriter
+from bert_jax.training.profile import Profile
 from bert_jax.training.progress import Progress
 from bert_jax.training.state import TrainState
+from bert_jax.training.step import LAYER_NORM
+from bert_jax.training.task import Work
 
 
 class TrainingError(BertJaxError):
@@ -20,68 +24,35 @@ class TrainingError(BertJaxError):
 
 
 @dataclasses.dataclass
-class TrainConfig:
-    """How long, how much at once, and what is written when."""
-
-    num_steps: int | None = None  # steps of the whole run; none: as many as time_budget allows
-    time_budget: float | None = None  # seconds; chooses num_steps once, from the speed measured at the start
-    batch_size: int = 256  # B, rows of a step over all devices
-    accumulation: int = 1  # parts that a batch is gone through in, one after the other: less memory, the same step
-    seed: int = 0  # of parameters, dropout, pairs, masks and order
-    log_every: int = 100  # steps
-    checkpoint_every: int = 1000  # steps
-    keep_checkpoints: int = 3  # the latest; older ones are deleted
-    stop_after: int | None = None  # stop in good order after this step, as a preemption would; the same command goes on
-
-    def problems(self) -> list[str]:
-        """Sentences about what cannot work."""
-        found = []
-        if (self.num_steps is None) == (self.time_budget is None):
-            found.append("Give one of train.num_steps and train.time_budget, and set the other to none.")
-        positive = ("num_steps", "time_budget", "batch_size", "accumulation")
-        for name in (*positive, "log_every", "checkpoint_every", "keep_checkpoints"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                found.append(f"train.{name}={value} must be above 0.")
-        if not 0 <= self.seed < 2**31:
-            found.append(f"train.seed={self.seed} must lie between 0 and 2**31.")
-        return found
-
-
-@dataclasses.dataclass
-class EvalConfig:
-    """The fixed held-out set and when it is scored."""
-
-    every: int = 1000  # steps; also after the last one
-    num_targets: int = 20_000  # masked tokens at least
-    mask_rate: float = 0.15  # share of tokens to predict; of its own, so that runs of any data.mask_rate compare
-    seed: int = 0  # of its pairs and masks; the same for runs that are to be compared
-
-    def problems(self) -> list[str]:
-        """Sentences about what cannot work."""
-        return [
-            f"eval.{name}={getattr(self, name)} must be above 0."
-            for name in ("every", "num_targets", "mask_rate")
-            if getattr(self, name) <= 0
-        ]
-
-
-@dataclasses.dataclass
 class Meter:
-    """Speed since it was last read, over time that was spent on training."""
+    """Speed since it was last read, over time that was spent on training.
+
+    Attributes:
+      waited: seconds spent waiting for batches so far.
+      peak: floating-point operations a second that all devices together reach in matrix products.
+    """
 
     waited: Callable[[], float]
+    peak: float
     began: float = dataclasses.field(default_factory=time.perf_counter)
     tokens: int = 0
+    flops: float = 0.0
     waited_before: float = 0.0
+
+    def add(self, work: Work) -> None:
+        self.tokens += work.tokens
+        self.flops += work.flops
 
     def read(self) -> dict[str, float]:
         seconds, waited = time.perf_counter() - self.began, self.waited()
         values = {
             "train/tokens_per_second": self.tokens / seconds,
+            "train/flops_per_second": self.flops / seconds,
+            "train/mfu": self.flops / seconds / self.peak,
             "train/data_wait": (waited - self.waited_before) / seconds,
+            "train/seconds": seconds,
         }
-        self.began, self.tokens, self.waited_before = time.perf_counter(), 0, waited
+        self.began, self.tokens, self.flops, self.waited_before = time.perf_counter(), 0, 0.0, waited
         return values
 
     def pause(self, seconds: float) -> None:
@@ -92,7 +63,7 @@ class Meter:
 def run(
     state: TrainState,
     step_fn: Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]],
-    batches: Iterable[tuple[Any, int]],
+    work: Iterable[Work],
     *,
     start: int,
     num_steps: int,
@@ -102,21 +73,20 @@ def run(
     checkpoints: Checkpoints,
     writer: MetricWriter,
     progress: Progress,
-    waited: Callable[[], float],
+    profile: Profile,
+    meter: Meter,
     facts: Callable[[int], dict[str, float]],
     should_stop: Callable[[], bool],
 ) -> TrainState:
     """Trains from step `start` on; returns early when told to stop, with a checkpoint written.
 
     Args:
-      batches: (batch on the devices, its number of real tokens) for each step from `start` on.
-      waited: seconds spent waiting for `batches` so far.
+      work: of each step from `start` on.
       facts: what else is to be logged after so many steps.
 
     Raises:
       TrainingError: the loss or the gradient is not finite; nothing of that step is saved.
     """
-    meter = Meter(waited)
     pending: tuple[int, dict[str, jax.Array]] | None = None
 
     def log() -> None:
@@ -126,13 +96,18 @@ def run(
             step, metrics = pending
             pending = None
             values = _finite(step, metrics) | meter.read() | facts(step)
+            if step != num_steps and step // config.log_every % config.layer_norms_every:
+                values = {name: value for name, value in values.items() if not name.startswith(f"train/{LAYER_NORM}")}
             writer.write(step, values)
             progress.show(step, values)
 
-    for step, (batch, num_tokens) in enumerate(batches, start + 1):
-        state, metrics = step_fn(state, batch)
+    for step, one in enumerate(work, start + 1):
+        profile.before(step)
+        with jax.profiler.StepTraceAnnotation("train", step_num=step):
+            state, metrics = step_fn(state, one.batch)
+        profile.after(step, metrics)
         log()
-        meter.tokens += num_tokens
+        meter.add(one)
         last = step == num_steps
         stopping = step == config.stop_after or should_stop()
         if last or step % config.log_every == 0:
@@ -144,6 +119,7 @@ def run(
             began = time.perf_counter()
             if last or step % eval_every == 0:
                 values = evaluate(state)
+                values["eval/seconds"] = time.perf_counter() - began
                 writer.write(step, values)
                 progress.note(f"step {step:,}  " + "  ".join(f"{k} {v:.3f}" for k, v in values.items()))
             if last or stopping or step % config.checkpoint_every == 0:
@@ -159,8 +135,10 @@ def _finite(step: int, metrics: dict[str, jax.Array]) -> dict[str, float]:
     """The metrics on the host, under the names they are logged by."""
     values = {f"train/{name}": float(value) for name, value in jax.device_get(metrics).items()}
     if not (math.isfinite(values["train/loss"]) and math.isfinite(values["train/grad_norm"])):
+        layers = [name for name in values if LAYER_NORM in name and not math.isfinite(values[name])]
+        first = f" (not finite in {', '.join(n.removeprefix(f'train/{LAYER_NORM}') for n in layers)})" if layers else ""
         raise TrainingError(
-            f"The loss is {values['train/loss']} and the gradient norm {values['train/grad_norm']} at step {step}:"
-            f" start a new workdir with a lower optimizer.learning_rate."
+            f"The loss is {values['train/loss']} and the gradient norm {values['train/grad_norm']}{first} at step"
+            f" {step}: start a new workdir with a lower optimizer.learning_rate, or see docs/failures.md."
         )
     return values

@@ -15,12 +15,14 @@ from bert_jax.training.state import TrainState
 Rng = tuple[jax.Array, jax.Array]
 # What a task gives: (parameters, batch, rng) to the losses, whose means are added up, and other means to report.
 LossFn = Callable[[Any, Batch, Rng | None], tuple[dict[str, Mean], dict[str, Mean]]]
+LAYER_NORM = "grad_norm/"  # metrics of this beginning are the layers'
 
 
 def make_train_step(
     loss_fn: LossFn,
     optimizer: optax.GradientTransformation,
     schedule: optax.Schedule,
+    layer_of: Callable[[tuple[str, ...]], str],
     parts: int = 1,
     group_rows: int = 1,
 ):
@@ -30,6 +32,7 @@ def make_train_step(
       loss_fn: of the task.
       optimizer: its updates are applied.
       schedule: reported as the learning rate.
+      layer_of: the names on a parameter's path to the layer that its gradient is reported under.
       parts: the batch is gone through in so many parts, one after the other, whose gradients add up: less memory, the
         same step to float32 rounding.
       group_rows: rows that stay together in a part.
@@ -62,10 +65,19 @@ def make_train_step(
             "grad_norm": optax.tree.norm(grads),
             "learning_rate": schedule(state.step),
         }
+        metrics |= {f"{LAYER_NORM}{layer}": norm for layer, norm in layer_norms(grads, layer_of).items()}
         params = optax.apply_updates(state.params, updates)
         return TrainState(state.step + 1, params, opt_state, state.seed), metrics
 
     return train_step
+
+
+def layer_norms(grads: Any, layer_of: Callable[[tuple[str, ...]], str]) -> dict[str, jax.Array]:
+    """The norm of each layer's gradient, float32 [] each, in the order of the tree."""
+    layers: dict[str, list[jax.Array]] = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(grads):
+        layers.setdefault(layer_of(tuple(part.key for part in path)), []).append(leaf)
+    return {layer: optax.tree.norm(leaves) for layer, leaves in layers.items()}
 
 
 def divide(batch: Batch, parts: int, group_rows: int) -> Batch:

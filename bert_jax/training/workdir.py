@@ -2,42 +2,61 @@
 
 workdir/
   config.json      the complete config, the chosen number of steps included
-  run.json         what else decides the result: the corpus' fingerprint, versions
+  run.json         what else decides the result: the corpus' fingerprint; versions; each start of the run
   tokenizer/       the vocabulary
   metrics.jsonl, tensorboard/, checkpoints/
   report.md, report/      written at the end
 """
 
 import dataclasses
+import datetime
 import importlib.metadata
+import pathlib
 import platform
-from collections.abc import Iterable
+import subprocess
+from collections.abc import Callable
 from typing import Any
 
+import jax
 from etils import epath
 
 from bert_jax import configuration, storage
 from bert_jax.errors import ConfigError
+from bert_jax.training import devices
 
 PACKAGES = ("bert_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tokenizers")
 
 
 class Workdir:
-    """Reads and writes the small files of a run.
+    """Reads and writes the small files of a run; process 0 writes for all.
 
     Args:
-      path: made if missing.
-
-    Raises:
-      ConfigError: it cannot be made or written.
+      path: made by `begin` if missing.
     """
 
     def __init__(self, path: epath.PathLike):
         self.path = epath.Path(path).absolute()
+
+    def check_writable(self) -> None:
+        """Tries, and leaves no trace.
+
+        Raises:
+          ConfigError: the folder cannot be made, or not be written.
+        """
+        missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            probe = self.path / ".writable"
+            probe.write_bytes(b"")
+            probe.unlink()
         except OSError as error:
-            raise ConfigError(f"--workdir={path} cannot be made: {error.strerror}.") from None
+            raise ConfigError(
+                f"--workdir={self.path} cannot be written ({error.strerror}): choose another folder."
+            ) from None
+        finally:
+            for folder in missing:
+                if folder.exists():
+                    folder.rmdir()
 
     @property
     def checkpoints(self) -> epath.Path:
@@ -48,43 +67,50 @@ class Workdir:
         file = self.path / "config.json"
         return configuration.from_dict(cls, storage.read_json(file)) if file.exists() else None
 
-    def save_config(self, config: Any) -> None:
-        """Writes `config.json`."""
-        storage.write_json(self.path / "config.json", dataclasses.asdict(config))
+    def latest_step(self) -> int | None:
+        """That of the newest checkpoint, whole or not."""
+        if not self.checkpoints.exists():
+            return None
+        return max((int(p.name) for p in self.checkpoints.iterdir() if p.name.isdigit()), default=None)
 
-    def check_unchanged(self, given: Any, stored: Any, may_change: Iterable[str], chosen: Iterable[str]) -> None:
-        """Refuses another config than the run's.
+    def begin(self, config: Any, facts: dict[str, str], save: Callable[[epath.Path], None]) -> None:
+        """Writes `config.json`, `run.json` and the model's small files; compares `facts` with those of the first start.
 
         Args:
-          given: the config of this start.
-          stored: the config of the first one.
-          may_change: dotted fields that do not decide the result.
-          chosen: dotted fields that were None in the given config, and were filled in.
+          config: complete.
+          facts: such as fingerprints.
+          save: writes the model's small files, such as its tokenizer, into a folder.
 
         Raises:
-          ConfigError: each field that differs, with its old and new value.
+          ConfigError: the data are others.
         """
-        old, new = configuration.fields(stored), configuration.fields(given)
-        changed = [
-            name
-            for name in new
-            if new[name] != old[name] and name not in may_change and not (name in chosen and new[name] is None)
-        ]
-        if changed:
-            rows = "; ".join(f"{name} was {old[name]!r} and is {new[name]!r}" for name in changed)
-            raise ConfigError(f"{self.path} holds a run of another config: {rows}. Choose another --workdir.")
-
-    def check_same_data(self, facts: dict[str, str]) -> None:
-        """Keeps `facts` (such as fingerprints) in `run.json`, or compares them with those kept at the first start.
-
-        Raises:
-          ConfigError: one differs.
-        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        storage.write_json(self.path / "config.json", dataclasses.asdict(config))
         file = self.path / "run.json"
+        starts = storage.read_json(file).get("starts", []) if file.exists() else []
         if file.exists():
             self.compare_data(facts)
         versions = {package: _version(package) for package in PACKAGES} | {"python": platform.python_version()}
-        storage.write_json(file, {"facts": facts, "versions": versions})
+        storage.write_json(file, {"facts": facts, "versions": versions, "starts": starts})
+        save(self.path)
+
+    def add_start(self, step: int, command: str, matrix_peak: float) -> None:
+        """Notes this start in `run.json`: from which step, when, by which command and code, on what."""
+        about = storage.read_json(self.path / "run.json")
+        about["starts"].append(
+            {
+                "step": step,
+                "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                "command": command,
+                "git_commit": _git_commit(),
+                "devices": devices.describe(),
+                "num_devices": jax.device_count(),
+                "num_processes": jax.process_count(),
+                "matrix_peak": matrix_peak,
+                "jax": _version("jax"),
+            }
+        )
+        storage.write_json(self.path / "run.json", about)
 
     def compare_data(self, facts: dict[str, str]) -> None:
         """Compares `facts` with those of the first start; writes nothing.
@@ -111,3 +137,14 @@ def _version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
+
+
+def _git_commit() -> str | None:
+    """The commit that this code is of, and whether it was changed since; None outside of a checkout."""
+    git = ["git", "-C", str(pathlib.Path(__file__).parent)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
+        changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit.stdout.strip() + (" with changes" if changes.stdout.strip() else "")

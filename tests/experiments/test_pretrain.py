@@ -96,7 +96,7 @@ def test_the_report_is_written(straight):
         (["--config.data.corpus=nowhere"], "There is no corpus at nowhere"),
         (["--config=experiments/configs/none.py"], "is not a file"),
         (["--config.train.num_steps=none"], "Give one of train.num_steps and train.time_budget"),
-        (["--workdir=/proc/run"], "cannot be made"),
+        (["--workdir=/proc/run"], "cannot be written"),
     ],
 )
 def test_mistakes_end_in_a_sentence(corpus_path, tmp_path, flags, message):

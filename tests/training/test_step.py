@@ -6,7 +6,7 @@ import pytest
 
 from bert_jax.data.batches import Batches
 from bert_jax.data.config import DataConfig
-from bert_jax.model.bert import BertForPretraining
+from bert_jax.model.bert import BertForPretraining, layer_of
 from bert_jax.model.config import ModelConfig
 from bert_jax.tasks.pretraining import make_loss_fn
 from bert_jax.training.state import TrainState
@@ -26,7 +26,7 @@ def make(corpus, examples):
     loss_fn = make_loss_fn(model, config, corpus.sources)
 
     def step(parts):
-        made = make_train_step(loss_fn, optimizer, lambda _: 0.1, parts, config.group_rows)
+        made = make_train_step(loss_fn, optimizer, lambda _: 0.1, layer_of, parts, config.group_rows)
         return jax.jit(made)(state, batch)
 
     return step, state
@@ -58,3 +58,12 @@ def test_parts_hold_each_row_once_and_groups_whole():
     # A device that has the first half of the rows has the first half of each part but for one group.
     halves = np.asarray(divide({"x": rows}, 3, 2)["x"])
     assert all((part[:4] < 12).all() and (part[4:] >= 12).all() for part in halves)
+
+
+def test_norms_of_layers_add_up_to_that_of_all(corpus):
+    step, _ = make(corpus, "bert")
+    _, metrics = step(1)
+    layers = {name: value for name, value in metrics.items() if name.startswith("grad_norm/")}
+    assert set(layers) == {f"grad_norm/{name}" for name in ("embeddings", "layer_0", "layer_1", "pooler", "mlm", "nsp")}
+    total = np.sqrt(sum(float(value) ** 2 for value in layers.values()))
+    np.testing.assert_allclose(total, metrics["grad_norm"], rtol=1e-5)

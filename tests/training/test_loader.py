@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from bert_jax.data.loader import Loader
+from bert_jax.training.loader import Loader
 
 
 def test_gives_every_step_in_order():
