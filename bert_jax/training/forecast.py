@@ -56,7 +56,7 @@ def gigabytes(count: float) -> str:
 
 
 def operations(count: float) -> str:
-    """`1.2e+15 floating-point operations` in words that stay short."""
+    """`1.23e+15 floating-point operations`."""
     return f"{count:.2e} floating-point operations"
 
 
@@ -81,7 +81,7 @@ def describe_work(flops: float, peak: float) -> list[str]:
     quick, slow = (duration(flops / peak / share) for share in USUAL_MFU)
     return [
         f"work         {operations(flops)} over real tokens",
-        f"time         {quick} to {slow} at {USUAL_MFU[0]:.0%} to {USUAL_MFU[1]:.0%} of the matrix peak,"
+        f"time         {quick} to {slow} at {100 * USUAL_MFU[0]:.0f} to {100 * USUAL_MFU[1]:.0f} % of the matrix peak,"
         f" {peak / 1e12:.3g} TFLOP/s in all (measured); evaluations come on top",
     ]
 

@@ -152,7 +152,7 @@ def test_another_config_or_corpus_is_refused(straight, corpus_path, jsonl_files,
 
 def test_a_time_budget_chooses_the_steps_once(config, tmp_path, monkeypatch):
     monkeypatch.setattr(budget, "MEASURED_SECONDS", 0.5)
-    config.train.num_steps, config.train.time_budget = None, 20.0
+    config.train.num_steps, config.train.time_budget = None, 90.0
     config.train.stop_after = 3
     pretrain(config, tmp_path / "run")
     chosen = json.loads((tmp_path / "run" / "config.json").read_text())["train"]["num_steps"]
@@ -329,3 +329,79 @@ def test_a_warm_up_longer_than_the_run_is_refused(config):
         check_config(config)
     config.optimizer.warmup_steps -= 1
     check_config(config)
+
+
+def test_a_dry_run_tells_everything_and_writes_nothing(config, tmp_path, capsys):
+    config.data.sequence_length = 32
+    config.data.phases = "5: sequence_length=64 batch_size=4"
+    assert pretrain(config, tmp_path / "run", Options(dry_run=True)) == {}
+    assert not (tmp_path / "run").exists()
+    told = capsys.readouterr().out
+    for part in (
+        "model        vocab_size=300",
+        "learning_rate=0.001",
+        "starting, 12 steps in all",
+        "parameters   ",
+        " a device: parameters ",
+        "devices      ",
+        "from step 1",
+        "from step 6",
+        "passes over each source: documents",
+        "floating-point operations",
+        "of the matrix peak",
+        f"results      {tmp_path}/run",
+    ):
+        assert part in told, part
+
+
+def test_a_dry_run_of_a_run_under_way_tells_where_it_stands(config, tmp_path, capsys):
+    config.train.stop_after = 4
+    pretrain(config, tmp_path / "run")
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*")}
+    pretrain(config, tmp_path / "run", Options(dry_run=True))
+    assert "going on after step 4, 12 steps in all" in capsys.readouterr().out
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*")} == before
+
+
+def test_a_probe_is_asked_at_each_evaluation(config, tmp_path):
+    def norm_of_words(run, params):
+        return {"word_norm": float(np.linalg.norm(params["bert"]["embeddings"]["word"])), "layers": 2.0}
+
+    pretrain(config, tmp_path / "run", probe=norm_of_words)
+    rows = [row for row in read_metrics(tmp_path / "run") if "eval/word_norm" in row]
+    assert [row["step"] for row in rows] == [6, 12]
+    assert rows[0]["eval/word_norm"] != rows[1]["eval/word_norm"]
+
+
+def test_norms_of_layers_are_logged_at_intervals(config, tmp_path):
+    config.train.layer_norms_every, config.train.log_every = 2, 2
+    pretrain(config, tmp_path / "run")
+    rows = [row for row in read_metrics(tmp_path / "run") if "train/loss" in row]
+    assert [row["step"] for row in rows] == [2, 4, 6, 8, 10, 12]
+    assert [row["step"] for row in rows if "train/grad_norm/layer_1" in row] == [4, 8, 12]
+
+
+def test_a_time_budget_goes_through_phases(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(budget, "MEASURED_SECONDS", 0.2)
+    config.data.sequence_length, config.data.phases = 32, "40: sequence_length=64"
+    config.train.num_steps, config.train.time_budget, config.train.stop_after = None, 90.0, 1
+    pretrain(config, tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["train"]["num_steps"] > 40
+
+
+def test_a_time_budget_too_short_for_the_warm_up_is_refused(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(budget, "MEASURED_SECONDS", 0.2)
+    config.optimizer.warmup_steps = 10**6
+    config.train.num_steps, config.train.time_budget = None, 10.0
+    with pytest.raises(ConfigError, match=r"not more than optimizer\.warmup_steps"):
+        pretrain(config, tmp_path / "run")
+
+
+def test_each_start_is_noted(config, tmp_path):
+    config.train.stop_after = 4
+    pretrain(config, tmp_path / "run", Options(command="first"))
+    config.train.stop_after = None
+    pretrain(config, tmp_path / "run", Options(command="second"))
+    starts = json.loads((tmp_path / "run" / "run.json").read_text())["starts"]
+    assert [(start["step"], start["command"]) for start in starts] == [(0, "first"), (4, "second")]
+    assert all(start["matrix_peak"] > 0 and start["num_devices"] == jax.device_count() for start in starts)
