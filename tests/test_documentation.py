@@ -1,0 +1,115 @@
+"""Every command of the README and of docs/ is run: here, shrunk, or where ELSEWHERE says."""
+
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import corpus_folder, make_documents
+
+PAGES = [pathlib.Path("README.md"), *sorted(pathlib.Path("docs").glob("*.md"))]
+# Commands that begin so are run, or tried as far as this machine can, by the files named.
+ELSEWHERE = {
+    "bash launch/local.sh": "tests/launch/test_scripts.py",
+    "bash launch/test.sh": ".ci/run",
+    "bash launch/setup.sh": ".ci/run",
+    "source .venv/bin/activate": ".ci/run",
+    "python -m tests.interop.peer": "tests/interop/test_parity.py",
+    "python -m pytest": ".ci/run",
+    "pip install torch transformers": ".ci/run",
+}
+SCRIPTS = {
+    "experiments.prepare_corpus": ["--vocab_size=300", "--num_workers=1"],
+    "experiments.pretrain": [
+        "--config.model.num_layers=1",
+        "--config.model.hidden_size=32",
+        "--config.model.num_heads=2",
+        "--config.train.batch_size=8",
+        "--config.train.stop_after=1",
+        "--config.eval.num_targets=100",
+    ],
+    "experiments.show_batch": [],
+}
+FENCE = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def commands(page: pathlib.Path) -> list[str]:
+    """The commands in the page's shell blocks, one a line, without comments."""
+    found = []
+    for block in FENCE.findall(page.read_text()):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            found += [part.strip() for part in shlex.join(words).split("'&&'") if part.strip()]
+    return found
+
+
+def script(command: str) -> str | None:
+    """The module that the command runs here, if it does."""
+    words = shlex.split(command)
+    return words[2] if words[:2] == ["python", "-m"] and words[2] in SCRIPTS else None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_is_run_somewhere(page):
+    for command in commands(page):
+        places = [place for start, place in ELSEWHERE.items() if command.startswith(start)]
+        assert script(command) or places, f"nothing runs: {command}"
+        for place in places:
+            assert pathlib.Path(place).is_file()
+
+
+@pytest.fixture(scope="module")
+def folder(corpus, tmp_path_factory):
+    """A working tree as the documentation supposes it: text, a corpus, and two runs under way."""
+    folder = tmp_path_factory.mktemp("documentation")
+    for name in ("experiments", "bert_jax"):
+        (folder / name).symlink_to(pathlib.Path(name).absolute())
+    (folder / "articles").mkdir()
+    rows = "".join(f'{{"id": "{i}", "text": "{text}"}}\n' for i, text in enumerate(_texts(60)))
+    (folder / "articles" / "part0.jsonl").write_text(rows)
+    (folder / "corpora").mkdir()
+    shutil.copytree(corpus_folder(tmp_path_factory), folder / "corpora" / "articles")
+    for run in ("articles", "a", "b"):
+        config = (
+            "--config=experiments/configs/mini.py --config.data.corpus=corpora/articles --config.train.num_steps=300"
+        )
+        run_script(folder, f"python -m experiments.pretrain {config} --workdir=runs/{run}")
+    return folder
+
+
+def _texts(count):
+    return (text.replace("\n", " ") for text in make_documents(count, seed=7))
+
+
+def run_script(folder, command):
+    """Runs a command in the folder, shrunk."""
+    words = shlex.split(command)
+    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(folder / "compiled")}
+    environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    done = subprocess.run(
+        [sys.executable, *words[1:], *SCRIPTS[words[2]]], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done
+
+
+@pytest.mark.parametrize(
+    ("page", "command"),
+    [pytest.param(page, command, id=page.name) for page in PAGES for command in commands(page) if script(command)],
+)
+def test_the_command_runs(folder, page, command):
+    if script(command) == "experiments.prepare_corpus" and "--output=corpora/articles" in command:
+        command = command.replace("--output=corpora/articles", f"--output=corpora/{page.stem}")
+    run_script(folder, command)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page):
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
