@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, ScalarFormatter
 
 from bert_jax.reporting.run_record import X_AXES, RunRecord
+from bert_jax.reporting.smoothing import reach, smoothed, usual_range
 
 # Okabe & Ito 2008, told apart by colour-blind readers too; yellow is left out, which fades on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -18,8 +19,6 @@ GREY = "#666666"
 COLUMNS, WIDTH, HEIGHT = 2, 5.5, 3.3  # inches a panel
 SMALLEST_TO_SMOOTH = 20  # values
 FEW = 20  # values that are marked
-SPIKE_REACH = 3  # values to each side
-SPIKE = 6  # standard deviations from the values around
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +131,7 @@ def _draw(axis: Axes, panel: Panel, x_axis: str) -> tuple[set[int], bool]:
         x, y = points
         style = {"color": line.color, "linestyle": line.dash, "label": line.label}
         if line.noisy and len(y) >= SMALLEST_TO_SMOOTH:
-            half = smoothing(len(y))
+            half = reach(len(y))
             if line.raw:
                 axis.plot(x, y, color=line.color, alpha=0.45, linewidth=0.6)
             strong = smoothed(y, half)
@@ -202,50 +201,6 @@ def _decimals() -> ScalarFormatter:
     formatter = ScalarFormatter(useOffset=False)
     formatter.set_scientific(False)
     return formatter
-
-
-def smoothing(count: int) -> int:
-    """How many of `count` values to each side a value is smoothed with."""
-    return min(max(count // 25, 2), 50)
-
-
-def smoothed(values: np.ndarray, half: int) -> np.ndarray:
-    """The mean of the middle half of the values around each, as few outliers do not move it: [n] for [n].
-
-    Args:
-      values: [n]. half: to each side; fewer at the ends.
-    """
-    windows, counts = _windows(values, half)
-    low, high = counts // 4, counts - counts // 4
-    sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(np.nan_to_num(windows), axis=1)], axis=1)
-    rows = np.arange(len(values))
-    return (sums[rows, high] - sums[rows, low]) / (high - low)
-
-
-def usual_range(values: np.ndarray, log: bool = False) -> tuple[float, float]:
-    """The range of values [n]; without single spikes, where these would take up more than half of it.
-
-    A spike stands far out from the values around it. The first and last values never count as spikes.
-    """
-    values = np.log(values) if log else values
-    # Around each as many to the left as to the right, so that a slope is its own median.
-    middle = values.copy()
-    for reach in range(1, SPIKE_REACH + 1):
-        if len(values) > 2 * reach:
-            windows = np.lib.stride_tricks.sliding_window_view(values, 2 * reach + 1)
-            middle[reach:-reach] = np.median(windows, axis=1)
-    noise = SPIKE * 1.48 * np.median(np.abs(values - middle))
-    low, high = max(values.min(), middle.min() - noise), min(values.max(), middle.max() + noise)
-    if values.max() - values.min() <= 2 * (high - low):
-        low, high = values.min(), values.max()
-    return (float(np.exp(low)), float(np.exp(high))) if log else (float(low), float(high))
-
-
-def _windows(values: np.ndarray, half: int) -> tuple[np.ndarray, np.ndarray]:
-    """The sorted neighbours of each value [n, 2 half + 1], NaN last where there are fewer; and their number [n]."""
-    padded = np.pad(values.astype(np.float64), half, constant_values=np.nan)
-    windows = np.sort(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1), axis=1)
-    return windows, (~np.isnan(windows)).sum(axis=1)
 
 
 def _with_margin(low: float, high: float, panel: Panel) -> tuple[float, float]:
