@@ -8,7 +8,7 @@ from etils import epath
 
 from bert_jax import configuration, storage
 from bert_jax.errors import ConfigError
-from bert_jax.reporting import markdown
+from bert_jax.reporting.markdown import table
 from bert_jax.reporting.panel import COLORS, DASHES, GREY, Line, Panel, draw_panels
 from bert_jax.reporting.run_record import TOKENS, X_AXES, RunRecord, read_run, short_names
 from bert_jax.reporting.scores import Score, baseline_words, scores_of
@@ -47,7 +47,7 @@ def write_comparison(workdirs: Sequence[epath.PathLike], output: epath.PathLike,
     lines = [f"# {', '.join(names)}\n", f"![curves]({PICTURE})\n"]
     if missing:
         lines.append(f"Not in the picture, without a record of {X_AXES[x_axis]}: {', '.join(missing)}.\n")
-    text = "\n".join([*lines, *table(runs, names)])
+    text = "\n".join([*lines, *comparison_table(runs, names)])
     storage.write_bytes(output / TABLE, text.encode())
     return text
 
@@ -111,7 +111,7 @@ def _by_title(runs: Sequence[RunRecord]) -> dict[str, dict[int, Score]]:
     return found
 
 
-def table(runs: Sequence[RunRecord], names: Sequence[str]) -> list[str]:
+def comparison_table(runs: Sequence[RunRecord], names: Sequence[str]) -> list[str]:
     """Lines of a Markdown table: scores, gains, cost and differing settings, a column a run."""
 
     def row(title: str, cells: Sequence[str]) -> list[list[str]]:
@@ -142,7 +142,7 @@ def table(runs: Sequence[RunRecord], names: Sequence[str]) -> list[str]:
         values = [_setting(run, field) for run in runs]
         if len(set(values)) > 1:
             rows += row(f"`{field}`", values)
-    return [*markdown.table(["", *names], rows, numbers=True), *_remarks(runs)]
+    return [*table(["", *names], rows, numbers=True), *_remarks(runs)]
 
 
 def _remarks(runs: Sequence[RunRecord]) -> list[str]:

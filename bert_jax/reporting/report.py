@@ -10,10 +10,9 @@ from bert_jax import configuration, storage
 from bert_jax.data.corpus import Corpus, open_corpus
 from bert_jax.errors import BertJaxError, ConfigError
 from bert_jax.pretrained import Pretrained, load
-from bert_jax.reporting import markdown
 from bert_jax.reporting.curves import draw_curves
 from bert_jax.reporting.filled_masks import FilledMask, fill_held_out_masks
-from bert_jax.reporting.markdown import code, plain
+from bert_jax.reporting.markdown import code, plain, table
 from bert_jax.reporting.run_record import RunRecord, read_run
 from bert_jax.reporting.scores import baseline_words, scores_of
 from bert_jax.tasks.pretraining import PretrainingConfig
@@ -110,7 +109,7 @@ def _corpus(run: RunRecord, corpus: Corpus | None) -> list[str]:
         _, passes = run.series(f"data/epochs/{source['name']}")
         rows.append([source["name"], *counts, f"{passes[-1]:.2f}" if len(passes) else "", f"`{source['spec']}`"])
     about = f"fingerprint `{corpus.fingerprint}`, vocabulary of {corpus.tokenizer.vocab_size:,}"
-    return ["## Corpus\n", f"`{run.config['data.corpus']}`, {about}.\n", *markdown.table(head, rows, numbers=True)]
+    return ["## Corpus\n", f"`{run.config['data.corpus']}`, {about}.\n", *table(head, rows, numbers=True)]
 
 
 def _phases(run: RunRecord) -> list[str]:
@@ -130,7 +129,7 @@ def _scores(run: RunRecord) -> list[str]:
             against = "" if baseline is None else f"{baseline:.3f} ({baseline_words(score)})"
             better = "" if gain is None else f"{gain:.3f}"
             rows.append([score.title, f"{value:.3f}", against, better])
-    lines = markdown.table(["", "model", "baseline", "better by"], rows, numbers=True)
+    lines = table(["", "model", "baseline", "better by"], rows, numbers=True)
     return ["## Held-out scores\n", f"After step {run.last_evaluation['step']:,}.\n", *lines]
 
 
@@ -176,7 +175,7 @@ def _cost(run: RunRecord) -> list[str]:
     if not rows:
         return []
     lost = "What was trained after the last checkpoint before a kill, and trained again, counts once.\n"
-    return ["## Speed and cost\n", *markdown.table(["", ""], rows), *([lost] if run.restarts else [])]
+    return ["## Speed and cost\n", *table(["", ""], rows), *([lost] if run.restarts else [])]
 
 
 def _restarts(run: RunRecord) -> str:
@@ -212,9 +211,9 @@ def _settings(config: dict[str, Any]) -> list[str]:
     return [
         "## Settings\n",
         "What differs from the defaults:\n",
-        *markdown.table(["field", "value", "default"], rows),
+        *table(["field", "value", "default"], rows),
         f"<details>\n<summary>All {len(everything)} fields</summary>\n",
-        *markdown.table(["field", "value"], everything),
+        *table(["field", "value"], everything),
         "</details>\n",
     ]
 
