@@ -50,6 +50,12 @@ def test_any_number_of_points_is_drawn(tmp_path, count):
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 
+def test_gradients_of_zero_have_no_place_on_a_scale_of_powers(tmp_path, titles):
+    rows = [train_row(step, grad_norm=0.0) for step in (1, 2, 3)]
+    curves.draw_curves(read_run(write_run(tmp_path / "run", rows=rows)), tmp_path / "a.png")
+    assert "Gradient norm" not in titles
+
+
 def test_a_spike_leaves_the_frame_and_is_marked(tmp_path):
     losses = np.linspace(9, 3, 100)
     losses[50] = 500
