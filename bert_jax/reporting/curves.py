@@ -1,96 +1,83 @@
-"""The curves of a run as one picture."""
+"""The curves of one run as one picture."""
 
-import matplotlib
-import numpy as np
 from etils import epath
 
-matplotlib.use("Agg")  # a picture is written, never shown: no screen is needed
-from matplotlib import pyplot
+from bert_jax.reporting.panel import COLORS, DASHES, GREY, Line, Panel, draw_panels
+from bert_jax.reporting.run_record import RunRecord
+from bert_jax.reporting.scores import Score, baseline_words, scores_of
 
-BY_SOURCE = "eval/mlm_loss/"
-TRAIN, HELD_OUT, BASELINE = "#9bb8d3", "#1f4e79", "#b5651d"
+TRAIN, HELD_OUT, LEVEL = COLORS[5], COLORS[0], COLORS[1]
+BY_SOURCE, BY_LAYER = "eval/mlm_loss/", "train/grad_norm/"
+MOST_SOURCES = 8
+# From dark to light with depth; the colour map viridis without its yellow.
+DEPTHS = ("#440154", "#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d")
 
 
-def draw_curves(rows: list[dict[str, float]], file: epath.PathLike) -> None:
-    """Draws what a run has logged: losses, losses by source, next-sentence accuracy, speed, rate and gradient norm.
+def draw_curves(run: RunRecord, file: epath.PathLike) -> None:
+    """Draws what a run has logged: scores, losses by source, rate, gradient norm, throughput, MFU.
 
     Args:
-      rows: from `training.metrics.read_metrics`.
+      run: as it stands; what it did not log is left out.
       file: the PNG to write.
     """
-    names = {name for row in rows for name in row}
-    sources = [name for row in rows for name in row if name.startswith(BY_SOURCE)]
-    panels = [_draw_losses]
-    panels += [_draw_sources] if sources else []
-    panels += [_draw_pairs] if names & {"eval/nsp_majority", "eval/nsp_chance"} else []
-    panels += [_draw_speed, _draw_rate]
-    lines = -(-len(panels) // 2)
-    figure, axes = pyplot.subplots(lines, 2, figsize=(11, 3.5 * lines), layout="constrained", squeeze=False)
-    for axis in axes.ravel()[len(panels) :]:
-        axis.set_visible(False)
-    for axis, draw in zip(axes.ravel(), panels, strict=False):
-        draw(axis, rows)
-        axis.set(xlabel="step")
-        axis.grid(alpha=0.25)
-        axis.spines[["top", "right"]].set_visible(False)
-    with epath.Path(file).open("wb") as handle:
-        figure.savefig(handle, format="png", dpi=110)
-    pyplot.close(figure)
+    panels = [_score(run, score) for score in scores_of(run) if "/" not in score.name]
+    panels += [
+        _sources(run),
+        Panel("Learning rate", [Line(run, "train/learning_rate")], from_zero=True),
+        _gradient(run),
+        _layers(run),
+        Panel("Throughput, real tokens a second", [_measured(run, "train/tokens_per_second")], from_zero=True),
+        Panel("MFU, % of the measured matrix peak", [_measured(run, "train/mfu")], from_zero=True, scale=100),
+    ]
+    marks = [(start.get("step", 0), ":") for start in run.restarts]
+    marks += [(step, "--") for step in dict.fromkeys(step for step, _ in run.phases) if step <= run.step]
+    words = {":": "dotted: a restart", "--": "dashed: a new phase"}
+    note = "; ".join(words[dash] for dash in dict.fromkeys(dash for _, dash in marks))
+    draw_panels(panels, file, marks=marks, note=f"Vertical lines, {note}." if note else "")
 
 
-def _draw_losses(axis, rows):
-    _line(axis, rows, "train/mlm_loss", "training", color=TRAIN, smooth=True)
-    _line(axis, rows, "eval/mlm_loss", "held out", color=HELD_OUT, marker="o")
-    _level(axis, rows, "eval/unigram_mlm_loss", "word frequencies")
-    axis.set(title="Masked language model", ylabel="loss (nats)")
-    axis.legend(frameon=False)
+def _score(run: RunRecord, score: Score) -> Panel:
+    lines = [
+        Line(run, f"train/{score.name}", "training", TRAIN, noisy=True, raw=True),
+        Line(run, f"eval/{score.name}", "held out", HELD_OUT),
+    ]
+    baseline = score.baseline_value(run)
+    levels = [(baseline, baseline_words(score), LEVEL)] if baseline is not None else []
+    return Panel(score.title[0].upper() + score.title[1:], lines, levels)
 
 
-def _draw_sources(axis, rows):
-    names = dict.fromkeys(name for row in rows for name in row if name.startswith(BY_SOURCE))
-    for i, name in enumerate(names):
-        _line(axis, rows, name, name.removeprefix(BY_SOURCE), color=pyplot.get_cmap("tab20")(i % 20), marker="o")
-    axis.set(title="Masked language model by source, held out", ylabel="loss (nats)")
-    axis.legend(frameon=False, fontsize=8, ncols=2)
+def _sources(run: RunRecord) -> Panel:
+    names = [name for name in run.names if name.startswith(BY_SOURCE)]
+    shown = sorted(names, key=lambda name: -run.last_evaluation.get(name, 0.0))[:MOST_SOURCES]
+    lines = [
+        Line(run, name, name.removeprefix(BY_SOURCE), COLORS[i % len(COLORS)], DASHES[i // len(COLORS)])
+        for i, name in enumerate(shown)
+    ]
+    some = f" ({len(shown)} highest of {len(names)})" if len(shown) < len(names) else ""
+    return Panel(f"Held-out loss by source, in nats{some}", lines)
 
 
-def _draw_pairs(axis, rows):
-    _line(axis, rows, "train/nsp_accuracy", "training", color=TRAIN, smooth=True)
-    _line(axis, rows, "eval/nsp_accuracy", "held out", color=HELD_OUT, marker="o")
-    _level(axis, rows, "eval/nsp_majority", "majority")
-    _level(axis, rows, "eval/nsp_chance", "chance")
-    axis.set(title="Next sentence", ylabel="accuracy")
-    axis.legend(frameon=False)
+def _gradient(run: RunRecord) -> Panel:
+    clip = run.config.get("optimizer.clip_norm")
+    levels = [(clip, "clipped to", LEVEL)] if clip else []
+    return Panel("Gradient norm", [_measured(run, "train/grad_norm")], levels, log=True)
 
 
-def _draw_speed(axis, rows):
-    _line(axis, rows, "train/tokens_per_second", "real tokens a second", color=HELD_OUT)
-    axis.set(title="Speed", ylabel="tokens a second", ylim=(0, None))
+def _layers(run: RunRecord) -> Panel:
+    names = [name.removeprefix(BY_LAYER) for name in run.names if name.startswith(BY_LAYER)]
+    layers = sorted((n for n in names if n.startswith("layer_")), key=lambda n: int(n.rpartition("_")[2]))
+    # A legend of all layers would be longer than the panel is high.
+    named = {layers[0], layers[len(layers) // 2], layers[-1]} if layers else set()
+    lines = []
+    for i, name in enumerate(layers):
+        color = DEPTHS[round(i * (len(DEPTHS) - 1) / max(len(layers) - 1, 1))]
+        label = name.replace("_", " ") if name in named else None
+        lines.append(Line(run, BY_LAYER + name, label, color, noisy=True))
+    for i, name in enumerate(name for name in names if name not in layers):
+        color = (COLORS[1], COLORS[4], COLORS[3], GREY)[i % 4]
+        lines.append(Line(run, BY_LAYER + name, name.replace("_", " "), color, DASHES[1 + i % 3], noisy=True))
+    return Panel("Gradient norm by layer", lines, log=True)
 
 
-def _draw_rate(axis, rows):
-    _line(axis, rows, "train/learning_rate", "learning rate", color=HELD_OUT)
-    axis.set(title="Learning rate and gradient norm", ylabel="learning rate")
-    norms = axis.twinx()
-    _line(norms, rows, "train/grad_norm", "gradient norm", color=TRAIN, smooth=True)
-    norms.set(ylabel="gradient norm")
-    norms.spines["top"].set_visible(False)
-
-
-def _line(axis, rows, key, label, color, smooth=False, **style):
-    points = [(row["step"], row[key]) for row in rows if key in row]
-    if not points:
-        return
-    steps, values = map(np.array, zip(*points, strict=True))
-    if smooth and len(values) > 20:
-        axis.plot(steps, values, color=color, alpha=0.35, linewidth=0.8)
-        width = max(3, len(values) // 25)
-        kernel = np.ones(width) / width
-        steps, values = steps[width - 1 :], np.convolve(values, kernel, mode="valid")
-    axis.plot(steps, values, color=color, label=label, markersize=3, **style)
-
-
-def _level(axis, rows, key, label):
-    values = [row[key] for row in rows if key in row]
-    if values:
-        axis.axhline(values[-1], color=BASELINE, linestyle="--", linewidth=1, label=label)
+def _measured(run: RunRecord, name: str) -> Line:
+    return Line(run, name, noisy=True, raw=True)

@@ -1,177 +1,230 @@
-"""`report.md`: what was trained on what, how well, and what the model says."""
+"""`report.md`: what was trained on what, how well, what the model says, what it cost, and how to do it again."""
 
-import dataclasses
-import statistics
+from collections.abc import Callable
+from typing import Any
 
 import jax
-import numpy as np
 from etils import epath
 
 from bert_jax import configuration, storage
 from bert_jax.data.corpus import Corpus, open_corpus
-from bert_jax.errors import BertJaxError
+from bert_jax.errors import BertJaxError, ConfigError
 from bert_jax.pretrained import Pretrained, load
 from bert_jax.reporting.curves import draw_curves
-from bert_jax.tokenization import Tokenizer
+from bert_jax.reporting.filled_masks import FilledMask, fill_held_out_masks
+from bert_jax.reporting.markdown import code, plain, table
+from bert_jax.reporting.run_record import RunRecord, read_run
+from bert_jax.reporting.scores import baseline_words, scores_of
+from bert_jax.tasks.pretraining import PretrainingConfig
 from bert_jax.tokenization.tokenizer import MASK
-from bert_jax.training.metrics import read_metrics
+from bert_jax.training.progress import duration
 
-SENTENCES = 8
-BY_SOURCE = "eval/unigram_mlm_loss/"
-SHORTEST, LONGEST = 10, 40  # tokens
-
-
-@dataclasses.dataclass(frozen=True)
-class FilledMask:
-    """A held-out sentence with one word hidden, that word, and the model's guesses (word, probability)."""
-
-    text: str
-    answer: str
-    guesses: list[tuple[str, float]]
+SECOND = {
+    "bert": "next-sentence prediction",
+    "balanced": "next-sentence prediction on pairs whose label was drawn",
+    "sentence_order": "sentence-order prediction",
+    "candidates": "next-sentence prediction among the {group} candidates of a group",
+}
+MASKED = {"token": "tokens", "whole_word": "tokens, as whole words,", "span": "tokens, as spans of words,"}
 
 
 def write_report(workdir: epath.PathLike) -> str:
-    """Writes `report.md` and `report/curves.png` into a finished run's folder; returns the text.
+    """Writes `report.md` and `report/curves.png` into a run's folder; returns the text.
+
+    What the run did not record, or what is gone since (its corpus, its checkpoints), is left out.
 
     Raises:
-      BertJaxError: the run has no evaluation yet.
+      ConfigError: no run there.
     """
-    workdir = epath.Path(workdir)
-    rows = read_metrics(workdir)
-    scores = next((row for row in reversed(rows) if "eval/mlm_loss" in row), None)
-    if scores is None:
-        raise BertJaxError(f"{workdir} has no evaluation yet: train it further first.")
-    model = load(workdir)
-    # The folder may have moved since the checkpoint was written; config.json has its last place.
-    corpus = open_corpus(storage.read_json(workdir / "config.json")["data"]["corpus"])
-    (workdir / "report").mkdir(exist_ok=True)
-    draw_curves(rows, workdir / "report" / "curves.png")
+    run = read_run(workdir)
+    gone: list[str] = []
+    model = _unless_gone(lambda: load(run.path), gone)
+    corpus = _unless_gone(lambda: _corpus_of(run), gone)
+    filled = _unless_gone(lambda: fill_held_out_masks(model, corpus), gone) if model and corpus else None
+    (run.path / "report").mkdir(exist_ok=True)
+    draw_curves(run, run.path / "report" / "curves.png")
     text = "\n".join(
         [
-            *_summary(model, corpus, workdir),
-            *_scores(scores),
+            *_summary(run, model),
+            *_corpus(run, corpus),
+            *_phases(run),
+            *_scores(run),
+            "## Curves\n",
             "![curves](report/curves.png)\n",
-            *_speed(rows),
-            *_filled_masks(fill_held_out_masks(model, corpus)),
-            *_settings(model, workdir),
+            *_filled_masks(filled or [], gone),
+            *_cost(run),
+            *_origin(run),
+            *_settings(run.config),
         ]
     )
-    storage.write_bytes(workdir / "report.md", text.encode())
+    storage.write_bytes(run.path / "report.md", text.encode())
     return text
 
 
-def fill_held_out_masks(model: Pretrained, corpus: Corpus, count: int = SENTENCES) -> list[FilledMask]:
-    """Hides one whole word in each of `count` sentences, spread over the held-out documents, and asks the model."""
-    split, tokenizer = corpus.validation, corpus.tokenizer
-    filled = []
-    num_sentences = len(split.sentence_starts) - 1
-    longest = min(LONGEST, model.config.model.max_positions - 2)
-    for start in range(0, num_sentences, max(1, num_sentences // (4 * count))):
-        ids = np.asarray(split.token_ids[split.sentence_starts[start] : split.sentence_starts[start + 1]]).tolist()
-        if not SHORTEST <= len(ids) <= longest or tokenizer.unk_id in ids:
-            continue
-        words = _whole_words(ids, tokenizer)
-        if len(words) < len(ids) // 2:
-            continue
-        place = words[start % len(words)]
-        hidden = f"{tokenizer.decode(ids[:place])} {MASK} {tokenizer.decode(ids[place + 1 :])}"
-        guesses = model.fill_mask(hidden)[0]
-        answer = tokenizer.decode([ids[place]]).strip()
-        filled.append(FilledMask(hidden, answer, [(g.word, g.probability) for g in guesses]))
-        if len(filled) == count:
-            break
-    return filled
+def _unless_gone(read: Callable[[], Any], gone: list[str]) -> Any:
+    """What `read` returns; None where it cannot, and then why is added to `gone`."""
+    try:
+        return read()
+    except BertJaxError as error:
+        gone.append(str(error))
+        return None
 
 
-def _whole_words(ids: list[int], tokenizer: Tokenizer) -> list[int]:
-    """Places of words that are one piece, and more than a letter or two where words have letters."""
-    begins = tokenizer.word_starts[ids]
-    ends = np.append(begins[1:], True)
-    texts = [tokenizer.decode([i]).strip() for i in ids]
-    return [
-        place
-        for place, text in enumerate(texts)
-        if begins[place] and ends[place] and text.isalpha() and (len(text) > 2 or not text.isascii())
+def _corpus_of(run: RunRecord) -> Corpus:
+    """The corpus as it was; `config.json` has its last place."""
+    corpus = open_corpus(run.config.get("data.corpus", ""))
+    if corpus.fingerprint not in run.facts.get("corpus", corpus.fingerprint).split():
+        raise ConfigError(f"The corpus at {run.config['data.corpus']} is another one than this run was trained on.")
+    return corpus
+
+
+def _summary(run: RunRecord, model: Pretrained | None) -> list[str]:
+    config = run.config
+    size = sum(array.size for array in jax.tree.leaves(model.params)) if model else None
+    second = SECOND.get(config.get("data.examples"), "").format(group=config.get("data.nsp_group_size"))
+    steps = f"{run.step:,} steps"
+    if run.num_steps and run.step < run.num_steps:
+        steps = f"{run.step:,} of {run.num_steps:,} steps (unfinished)"
+    parts = [
+        f"A BERT of {config.get('model.num_layers')} layers, width {config.get('model.hidden_size')}"
+        f" and {config.get('model.num_heads')} heads",
+        *([f"with {size:,} parameters"] if size else []),
+        f"trained for {steps} of {config.get('train.batch_size')} rows × {config.get('data.sequence_length')} tokens",
+        *([f"{_count(run.tokens)} real tokens in all"] if run.tokens else []),
     ]
+    objective = "by masked language model" + (f" and {second}." if second else " alone.")
+    rate, kind = config.get("data.mask_rate"), MASKED.get(config.get("data.masking"))
+    masked = f" {100 * rate:g} % of the {kind} are predicted." if rate and kind else ""
+    return [f"# {run.path.name}\n", f"{', '.join(parts)}, {objective}{masked}\n"]
 
 
-def _summary(model: Pretrained, corpus: Corpus, workdir) -> list[str]:
-    config = model.config
-    size = sum(array.size for array in jax.tree.leaves(model.params))
-    return [
-        f"# {workdir.name}\n",
-        f"A BERT of {config.model.num_layers} layers, width {config.model.hidden_size},"
-        f" {config.model.num_heads} heads and {size:,} parameters, trained for {model.step:,} steps of"
-        f" {config.train.batch_size} rows × {config.data.sequence_length} tokens by masked language model and"
-        f" next-sentence prediction.\n",
-        f"Corpus: {', '.join(corpus.sources)}:"
-        f" {corpus.train.num_documents:,} training documents with {corpus.train.num_tokens:,} tokens,"
-        f" {corpus.validation.num_documents:,} held-out ones with {corpus.validation.num_tokens:,};"
-        f" vocabulary of {corpus.tokenizer.vocab_size:,}.\n",
-    ]
+def _corpus(run: RunRecord, corpus: Corpus | None) -> list[str]:
+    """Its sources; without the corpus, where it was."""
+    if corpus is None:
+        return [f"Corpus: `{run.config.get('data.corpus')}`.\n"]
+    head = ["source", "training documents", "tokens", "held-out documents", "tokens", "passes in training", "from"]
+    rows = []
+    for source in corpus.manifest["sources"]:
+        counts = [f"{source['splits'][s][k]:,}" for s in ("train", "validation") for k in ("documents", "tokens")]
+        _, passes = run.series(f"data/epochs/{source['name']}")
+        rows.append([source["name"], *counts, f"{passes[-1]:.2f}" if len(passes) else "", f"`{source['spec']}`"])
+    about = f"fingerprint `{corpus.fingerprint}`, vocabulary of {corpus.tokenizer.vocab_size:,}"
+    return ["## Corpus\n", f"`{run.config['data.corpus']}`, {about}.\n", *table(head, rows, numbers=True)]
 
 
-def _scores(scores: dict[str, float]) -> list[str]:
-    gain = scores["eval/unigram_mlm_loss"] - scores["eval/mlm_loss"]
-    lines = [
-        "## Held-out scores\n",
-        "| | model | baseline | better by |",
-        "|---|---|---|---|",
-        f"| masked language model, loss in nats | {scores['eval/mlm_loss']:.3f} |"
-        f" {scores['eval/unigram_mlm_loss']:.3f} (word frequencies) | {gain:.3f} |",
-        f"| masked language model, accuracy | {scores['eval/mlm_accuracy']:.3f} | | |",
-    ]
-    if "eval/nsp_majority" in scores:
-        above = scores["eval/nsp_accuracy"] - scores["eval/nsp_majority"]
-        lines.append(
-            f"| next sentence, accuracy | {scores['eval/nsp_accuracy']:.3f} |"
-            f" {scores['eval/nsp_majority']:.3f} (majority) | {above:.3f} |"
-        )
-    if "eval/nsp_chance" in scores:
-        accuracy, chance = scores["eval/nsp_accuracy"], scores["eval/nsp_chance"]
-        lines.append(
-            f"| next sentence among {round(1 / chance)}, accuracy | {accuracy:.3f} | {chance:.3f} (chance) |"
-            f" {accuracy - chance:.3f} |"
-        )
-    for name in (key.removeprefix(BY_SOURCE) for key in scores if key.startswith(BY_SOURCE)):
-        loss, baseline = scores[f"eval/mlm_loss/{name}"], scores[BY_SOURCE + name]
-        lines.append(
-            f"| masked language model on {name}, loss in nats | {loss:.3f} | {baseline:.3f} (word frequencies) |"
-            f" {baseline - loss:.3f} |"
-        )
-    return [*lines, ""]
-
-
-def _speed(rows) -> list[str]:
-    speeds = [row["train/tokens_per_second"] for row in rows if "train/tokens_per_second" in row]
-    waits = [row["train/data_wait"] for row in rows if "train/data_wait" in row]
-    if not speeds:
+def _phases(run: RunRecord) -> list[str]:
+    if not run.phases:
         return []
-    return [
-        f"Speed: {statistics.median(speeds):,.0f} real tokens a second (median);"
-        f" {100 * statistics.median(waits):.1f} % of the time spent waiting for data.\n"
+    lines = [f"- from step {step + 1:,}: {changes}" for step, changes in run.phases]
+    return ["Phases; each keeps what it does not name from the one before:\n", *lines, ""]
+
+
+def _scores(run: RunRecord) -> list[str]:
+    if not run.last_evaluation:
+        return ["## Held-out scores\n", "None yet: the run was not evaluated so far.\n"]
+    rows = []
+    for score in scores_of(run):
+        value, baseline, gain = score.value(run), score.baseline_value(run), score.gain(run)
+        if value is not None:
+            against = "" if baseline is None else f"{baseline:.3f} ({baseline_words(score)})"
+            better = "" if gain is None else f"{gain:.3f}"
+            rows.append([score.title, f"{value:.3f}", against, better])
+    lines = table(["", "model", "baseline", "better by"], rows, numbers=True)
+    return ["## Held-out scores\n", f"After step {run.last_evaluation['step']:,}.\n", *lines]
+
+
+def _filled_masks(filled: list[FilledMask], gone: list[str]) -> list[str]:
+    if not filled:
+        return ["## Filled masks\n", f"None. {' '.join(gone) or 'No held-out sentence is of a fitting length.'}\n"]
+    right = sum(row.guesses[0][0] == row.answer for row in filled)
+    lines = [
+        "## Filled masks\n",
+        f"Held-out sentences with one word hidden, and the model's five guesses; the right word is bold. It is the"
+        f" first guess in {right} of {len(filled)}.\n",
     ]
-
-
-def _filled_masks(filled: list[FilledMask]) -> list[str]:
-    lines = ["## Filled masks\n", "Held-out sentences with one word hidden; the right word is bold.\n"]
     for row in filled:
         guesses = ", ".join(
-            f"{f'**{word}**' if word == row.answer else word} {100 * share:.0f} %" for word, share in row.guesses
+            f"{f'**{code(word)}**' if word == row.answer else code(word)} {100 * share:.0f} %"
+            for word, share in row.guesses
         )
-        lines += [f"- {row.text.replace(MASK, f'`{MASK}`')}  ", f"  *{row.answer}*: {guesses}"]
+        lines += [
+            f"- {f'`{MASK}`'.join(map(plain, row.text.split(MASK)))}  ",
+            f"  *{plain(row.answer)}*: {guesses}",
+        ]
     return [*lines, ""]
 
 
-def _settings(model: Pretrained, workdir) -> list[str]:
-    versions = storage.read_json(workdir / "run.json")["versions"]
-    fields = configuration.fields(model.config)
+def _cost(run: RunRecord) -> list[str]:
+    """Speed, time and cost: what was measured."""
+    speed, mfu, wait = (run.median(f"train/{name}") for name in ("tokens_per_second", "mfu", "data_wait"))
+    latest = run.starts[-1] if run.starts else {}
+    peak = latest.get("matrix_peak")
+    measured = {
+        "speed": speed is not None and f"{speed:,.0f} real tokens a second (median)",
+        "MFU": mfu is not None
+        and f"{100 * mfu:.1f} % of the measured matrix peak{f', {_count(peak)} FLOP/s' if peak else ''} (median)",
+        "waiting for data": wait is not None and f"{100 * wait:.1f} % of the time (median)",
+        "devices": latest.get("devices"),
+        "training": run.seconds is not None and duration(run.seconds),
+        "evaluation": run.evaluation_seconds is not None and duration(run.evaluation_seconds),
+        "operations": run.flops is not None and f"{run.flops:.3g} FLOPs, real tokens only",
+        "device hours": run.device_hours is not None and f"{run.device_hours:,.3g}, of training",
+        "restarts": bool(run.starts) and (_restarts(run) or "none"),
+    }
+    rows = [[name, value] for name, value in measured.items() if value]
+    if not rows:
+        return []
+    lost = "What was trained after the last checkpoint before a kill, and trained again, counts once.\n"
+    return ["## Speed and cost\n", *table(["", ""], rows), *([lost] if run.restarts else [])]
+
+
+def _restarts(run: RunRecord) -> str:
+    steps = [f"{start['step']:,}" for start in run.restarts if "step" in start]
+    return f"{len(run.restarts)}, after step {', '.join(steps)}" if steps else ""
+
+
+def _origin(run: RunRecord) -> list[str]:
+    """Commands, commits and versions: a start is told again where it differs from the one before."""
+    lines, told = [], None
+    for start in run.starts:
+        says = [start.get(name) for name in ("command", "git_commit", "devices")]
+        if says == told or not start.get("command"):
+            continue
+        told = says
+        facts = [start.get("time"), f"commit {commit}" if (commit := start.get("git_commit")) else None]
+        facts += [start.get("devices"), f"jax {version}" if (version := start.get("jax")) else None]
+        when = f"Went on after step {start['step']:,}" if start.get("step") else "Begun"
+        lines += [
+            f"{when}: {', '.join(map(str, filter(None, facts)))}.\n",
+            f"```\n{start['command']}\n```\n",
+        ]
+    if run.versions:
+        lines.append("Versions: " + ", ".join(f"{name} {version}" for name, version in run.versions.items()) + ".\n")
+    return ["## How it was made\n", *lines] if lines else []
+
+
+def _settings(config: dict[str, Any]) -> list[str]:
+    defaults = configuration.fields(PretrainingConfig())
+    own = {name: value for name, value in config.items() if name not in defaults or value != defaults[name]}
+    rows = [[f"`{name}`", _value(value), _value(defaults.get(name, ""))] for name, value in own.items()]
+    everything = [[f"`{name}`", _value(value)] for name, value in config.items()]
     return [
         "## Settings\n",
-        "| field | value |",
-        "|---|---|",
-        *(f"| `{name}` | {'none' if value is None else value} |" for name, value in fields.items()),
-        "",
-        "Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".",
-        "",
+        "What differs from the defaults:\n",
+        *table(["field", "value", "default"], rows),
+        f"<details>\n<summary>All {len(everything)} fields</summary>\n",
+        *table(["field", "value"], everything),
+        "</details>\n",
     ]
+
+
+def _value(value: Any) -> str:
+    return configuration.NONE if value is None else str(value)
+
+
+def _count(number: float) -> str:
+    """`12.3 million`."""
+    for size, word in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
+        if number >= size:
+            return f"{number / size:,.3g} {word}"
+    return f"{number:,.0f}"
