@@ -51,7 +51,7 @@ class Pretrained:
         masked = [i for i, token in enumerate(ids) if token == self.tokenizer.mask_id]
         if not masked:
             raise TokenizerError("There is no [MASK] in the text: put one where a word is missing.")
-        if len(ids) > self.config.model.max_positions:
+        if self.config.model.positions == "learned" and len(ids) > self.config.model.max_positions:
             raise TokenizerError(
                 f"The text has {len(ids)} tokens, the model takes {self.config.model.max_positions}: shorten it."
             )

@@ -18,4 +18,4 @@ fi
 left=$((minutes * 60 - SECONDS - 240))
 .venv/bin/python -m experiments.pretrain --config=experiments/configs/quickstart.py --workdir="$workdir" \
   --config.data.corpus="$corpus" --config.train.time_budget=$((left > 60 ? left : 60)) "$@"
-sed -n '/^## Held-out scores/,/^## Settings/p' "$workdir/report.md" | grep -v -e '^## Settings' -e '^!\[' || true
+sed -n '/^## Held-out scores/,/^## Speed/p' "$workdir/report.md" | grep -v -e '^## Speed' -e '^## Curves' -e '^!\[' || true

@@ -1,5 +1,6 @@
 """Every command of the README and of docs/ is run: here, shrunk, or where ELSEWHERE says."""
 
+import gzip
 import os
 import pathlib
 import re
@@ -8,7 +9,9 @@ import shutil
 import subprocess
 import sys
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from tests.conftest import corpus_folder, make_documents
 
@@ -34,7 +37,10 @@ SCRIPTS = {
         "--config.eval.num_targets=100",
     ],
     "experiments.show_batch": [],
+    "-c": [],
+    "experiments.compare_runs": [],
 }
+PRETRAIN = "python -m experiments.pretrain --config.data.corpus=corpora/articles --config.train.num_steps=300"
 FENCE = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -49,9 +55,10 @@ def commands(page: pathlib.Path) -> list[str]:
 
 
 def script(command: str) -> str | None:
-    """The module that the command runs here, if it does."""
-    words = shlex.split(command)
-    return words[2] if words[:2] == ["python", "-m"] and words[2] in SCRIPTS else None
+    """The module, or `-c`, that is run here; None for other commands."""
+    words = [*shlex.split(command), "", ""]
+    name = words[2] if words[1] == "-m" else words[1]
+    return name if words[0] == "python" and name in SCRIPTS else None
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -72,6 +79,11 @@ def folder(corpus, tmp_path_factory):
     (folder / "articles").mkdir()
     rows = "".join(f'{{"id": "{i}", "text": "{text}"}}\n' for i, text in enumerate(_texts(60)))
     (folder / "articles" / "part0.jsonl").write_text(rows)
+    for name, field in (("articles/part0.jsonl.gz", "text"), ("data/de/part0.jsonl.gz", "body")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(gzip.compress(rows.replace('"text"', f'"{field}"').encode()))
+    (folder / "data" / "en").mkdir()
+    parquet.write_table(pyarrow.table({"text": list(_texts(40))}), folder / "data" / "en" / "part0.parquet")
     (folder / "corpora").mkdir()
     shutil.copytree(corpus_folder(tmp_path_factory), folder / "corpora" / "articles")
     for run in ("articles", "a", "b"):
@@ -92,7 +104,11 @@ def run_script(folder, command):
     environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(folder / "compiled")}
     environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     done = subprocess.run(
-        [sys.executable, *words[1:], *SCRIPTS[words[2]]], cwd=folder, env=environment, capture_output=True, text=True
+        [sys.executable, *words[1:], *SCRIPTS[script(command)]],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done
@@ -102,9 +118,11 @@ def run_script(folder, command):
     ("page", "command"),
     [pytest.param(page, command, id=page.name) for page in PAGES for command in commands(page) if script(command)],
 )
-def test_the_command_runs(folder, page, command):
-    if script(command) == "experiments.prepare_corpus" and "--output=corpora/articles" in command:
-        command = command.replace("--output=corpora/articles", f"--output=corpora/{page.stem}")
+def test_the_command_runs(folder, tmp_path, page, command):
+    """Into new folders, since those of the documentation are there already."""
+    for flag, made_by in (("--output=", "experiments.prepare_corpus"), ("--workdir=", "experiments.pretrain")):
+        if script(command) == made_by:
+            command = command.replace(flag, f"{flag}{tmp_path}/")
     run_script(folder, command)
 
 
