@@ -29,6 +29,9 @@ setup(
     ],
     extras_require={
         "test": ["pytest", "pytest-xdist", "ruff"],
+        # accelerators: CUDA 13 needs driver 580 or newer
+        "cuda": ["jax[cuda13]"],
+        "tpu": ["jax[tpu]"],
         # corpora and workdirs in buckets
         "gcs": ["gcsfs"],
         # an independent implementation to compare with
