@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from bert_jax.model.config import ModelConfig
 from bert_jax.model.dropout import AttentionDropout, Dropout
 from bert_jax.model.layers import Dense, LayerNorm, activation
+from bert_jax.model.products import product
 
 
 def attention_mask(sequence_ids: jax.Array) -> jax.Array:
@@ -30,14 +31,14 @@ class SelfAttention(nn.Module):
         # One product for queries, keys and values. Heads come first, so that cutting them over devices cuts this too.
         shape = (config.num_heads, 3, config.head_size)
         projected = Dense(config, shape, ("embed",), ("heads", "qkv", "head"), name="query_key_value")(x)
-        query, key, value = projected[..., 0, :], projected[..., 1, :], projected[..., 2, :]
-        scores = jnp.einsum("bqhd,bkhd->bhqk", query * config.head_size**-0.5, key).astype(jnp.float32)
+        query, key, value = (projected[..., part, :].swapaxes(-2, -3) for part in range(3))  # [B, heads, S, head]
+        scores = product(query * config.head_size**-0.5, key.mT).astype(jnp.float32)
         probabilities = jax.nn.softmax(jnp.where(mask, scores, jnp.finfo(jnp.float32).min), axis=-1)
         self.sow("intermediates", "attention_map", probabilities)  # kept only if asked for: `model/intermediates.py`
         probabilities = AttentionDropout(config.attention_dropout, name="dropout")(
             probabilities.astype(config.dtype), keys
         )
-        context = jnp.einsum("bhqk,bkhd->bqhd", probabilities, value)
+        context = product(probabilities, value).swapaxes(-2, -3)
         return Dense(config, (config.hidden_size,), ("heads", "head"), ("embed",), name="output")(context)
 
 

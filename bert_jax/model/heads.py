@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from bert_jax.model.config import ModelConfig
 from bert_jax.model.dropout import Dropout
 from bert_jax.model.layers import Dense, LayerNorm, activation, zeros
+from bert_jax.model.products import product
 
 
 class MaskedLanguageModelHead(nn.Module):
@@ -22,7 +23,7 @@ class MaskedLanguageModelHead(nn.Module):
         x = activation(config, Dense(config, (config.hidden_size,), ("embed",), ("embed_out",), name="transform")(x))
         x = LayerNorm(config, name="norm")(x)
         bias = self.param("bias", zeros(("vocab",)), (config.vocab_size,))
-        flat = x.reshape(-1, config.hidden_size) @ word_table.astype(config.dtype).T
+        flat = product(x.reshape(-1, config.hidden_size), word_table.astype(config.dtype).T)
         return flat.astype(jnp.float32).reshape(*x.shape[:-1], -1) + bias
 
 
