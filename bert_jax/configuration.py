@@ -140,7 +140,7 @@ def replace(config: Any, dotted: str, value: Any) -> None:
 
 
 def check_types(config: Any) -> None:
-    """Compares what a config holds with what its dataclasses declare; whole numbers become floats where these are meant.
+    """Compares what a config holds with what its dataclasses declare; whole numbers become the floats that are meant.
 
     Raises:
       ConfigError: all attributes that are no fields, and all values of another type, a sentence each.

@@ -44,7 +44,8 @@ def load(spec: str, cls: type[Config]) -> Config:
     config = _run(file, *_with_variant(file, module, variant))
     if not isinstance(config, cls):
         raise ConfigError(
-            f"--config={file}: get_config() returns {type(config).__name__}, not {cls.__name__}: see {EXAMPLES}/base.py."
+            f"--config={file}: get_config() returns {type(config).__name__}, not {cls.__name__}:"
+            f" see {EXAMPLES}/base.py."
         )
     try:
         configuration.check_types(config)
@@ -140,7 +141,9 @@ def run(main: Callable[[Config], Any], cls: type[Config]) -> None:
         names = configuration.fields(config) if config else {}
         meanings = configuration.meanings(cls)
         for name, value in names.items():
-            flags.DEFINE(_FieldParser(config, name), f"config.{name}", value, meanings[name], serializer=_FieldSerializer())
+            flags.DEFINE(
+                _FieldParser(config, name), f"config.{name}", value, meanings[name], serializer=_FieldSerializer()
+            )
         rest = sentences.parse_flags(argv)
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)  # libraries are chatty at INFO; progress is printed anyway

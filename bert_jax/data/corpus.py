@@ -106,7 +106,7 @@ def open_corpus(directory: epath.PathLike) -> Corpus:
     """Opens a corpus for training, rebuilding its index where that is missing.
 
     What is read is verified: the hashes of the vocabulary and of the index and, where that is rebuilt, of the shards.
-    Otherwise shards are compared by size alone; `verify_shards` reads them.
+    Otherwise shards, which training does not read, are compared by size alone.
 
     Raises:
       CorpusError: missing, half built, of another format version, or damaged.
@@ -122,7 +122,7 @@ def open_corpus(directory: epath.PathLike) -> Corpus:
     if not remote.is_remote(directory):
         _compare_sizes(directory, manifest)
         if not (directory / "index").exists():
-            verify_shards(directory, manifest)
+            _verify_shards(directory, manifest)
             index.rebuild(directory, manifest["splits"], tokenizer.vocab_size)
     else:
         directory = remote.local_index(directory, manifest, index.ARRAYS)
@@ -176,12 +176,7 @@ def _compare_sizes(directory: epath.Path, manifest: dict) -> None:
             raise _damaged(file)
 
 
-def verify_shards(directory: epath.Path, manifest: dict) -> None:
-    """Reads all shards.
-
-    Raises:
-      CorpusError: one is not what was written.
-    """
+def _verify_shards(directory: epath.Path, manifest: dict) -> None:
     for file, shard in _shards(directory, manifest):
         if not file.exists() or storage.sha256(file) != shard["sha256"]:
             raise _damaged(file)

@@ -48,6 +48,9 @@ def train(task: Task, config: RunConfig, workdir: Workdir, options: Options) -> 
 
     Returns:
       The last step's evaluation; empty where the run was stopped before it.
+
+    Raises:
+      ConfigError: the workdir was started on other data.
     """
     workdir.compare_data(task.facts)
     with jax.set_mesh(task.mesh), sharding.rules():

@@ -71,13 +71,15 @@ class Workdir:
         file = self.path / "config.json"
         if not file.exists():
             if self.latest_step() is not None:
-                raise ConfigError(f"{self.path} has checkpoints but no config.json: restore it, from one's folder about/.")
+                raise ConfigError(
+                    f"{self.path} has checkpoints but no config.json: restore it, from one's folder about/."
+                )
             return None
         try:
             return configuration.from_dict(cls, storage.read_json(file))
         except BertJaxError as error:
             raise ConfigError(
-                f"{file} is no config of this version: {error} Each checkpoint's folder about/ holds a copy of the file."
+                f"{file} is no config of this version: {error} The folder about/ of each checkpoint holds a copy."
             ) from None
 
     def latest_step(self) -> int | None:
