@@ -1,13 +1,15 @@
 """Nested dataclass configs as dotted fields and as JSON. Each section is defined beside what it configures."""
 
 import dataclasses
-import difflib
-import textwrap
+import inspect
+import io
+import shlex
+import tokenize
 import types
 import typing
 from typing import Any
 
-from bert_jax.errors import ConfigError
+from bert_jax.errors import ConfigError, did_you_mean
 
 
 def fields(config: Any, prefix: str = "") -> dict[str, Any]:
@@ -22,19 +24,53 @@ def fields(config: Any, prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
+def meanings(cls: type, prefix: str = "") -> dict[str, str]:
+    """What the comments in the source say about each leaf field, as {"section.name": comment}.
+
+    A field's comment is on its line, or in the lines right above it, or both.
+    """
+    found = {}
+    for base in reversed(cls.__mro__):
+        if dataclasses.is_dataclass(base):
+            found |= {name: text for name, text in _comments(base).items() if name in base.__annotations__}
+    leaves = {}
+    for name, annotation in typing.get_type_hints(cls).items():
+        if dataclasses.is_dataclass(annotation):
+            leaves |= meanings(annotation, f"{prefix}{name}.")
+        else:
+            leaves[prefix + name] = found.get(name, "")
+    return leaves
+
+
+def _comments(cls: type) -> dict[str, str]:
+    """The comments of each line that begins with a name and a colon, as {name: comment}."""
+    found: dict[str, str] = {}
+    above: list[str] = []
+    line: list[tokenize.TokenInfo] = []
+    for token in tokenize.generate_tokens(io.StringIO(inspect.getsource(cls)).readline):
+        if token.type == tokenize.COMMENT:
+            above.append(token.string.lstrip("# "))
+        elif token.type == tokenize.NEWLINE:
+            if [part.string for part in line[1:2]] == [":"]:
+                found[line[0].string] = " ".join(above)
+            above, line = [], []
+        elif token.type not in (tokenize.NL, tokenize.INDENT, tokenize.DEDENT):
+            line.append(token)
+    return found
+
+
 def lines(config: Any, width: int = 116) -> list[str]:
-    """The complete config for a person: a line or more for each section, `name=value` as a flag would have it."""
+    """The complete config for a person: a line or more for each section, `name=value` as a shell would take it."""
     shown = []
     for section in dataclasses.fields(config):
-        parts = [f"{name}={as_text(value)}" for name, value in fields(getattr(config, section.name)).items()]
-        shown += textwrap.wrap(
-            " ".join(parts),
-            width,
-            initial_indent=f"  {section.name:<13}",
-            subsequent_indent=" " * 15,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        line = f"  {section.name:<12}"
+        for name, value in fields(getattr(config, section.name)).items():
+            part = f" {name}={shlex.quote(as_text(value))}"
+            if len(line + part) > width:
+                shown.append(line)
+                line = " " * 14
+            line += part
+        shown.append(line)
     return shown
 
 
@@ -78,8 +114,7 @@ def parse(config: Any, dotted: str, text: str) -> Any:
 
 def _check_known(config: Any, dotted: str) -> None:
     if dotted not in fields(config):
-        near = difflib.get_close_matches(dotted, fields(config), n=1)
-        raise ConfigError(f"There is no config field {dotted!r}" + (f": did you mean {near[0]}?" if near else "."))
+        raise ConfigError(f"There is no config field {dotted!r}.{did_you_mean(dotted, fields(config))}")
 
 
 def replace(config: Any, dotted: str, value: Any) -> None:
@@ -102,6 +137,38 @@ def replace(config: Any, dotted: str, value: Any) -> None:
     for section in sections:
         config = getattr(config, section)
     setattr(config, name, accepted)
+
+
+def check_types(config: Any) -> None:
+    """Compares what a config holds with what its dataclasses declare; whole numbers become the floats that are meant.
+
+    Raises:
+      ConfigError: all attributes that are no fields, and all values of another type, a sentence each.
+    """
+    if problems := _type_problems(config, ""):
+        raise ConfigError("\n".join(problems))
+
+
+def _type_problems(section: Any, prefix: str) -> list[str]:
+    types_of = typing.get_type_hints(type(section))
+    names = [field.name for field in dataclasses.fields(section)]
+    found = [
+        f"There is no config field {prefix + name!r}.{did_you_mean(name, names)}"
+        for name in vars(section)
+        if name not in names
+    ]
+    for name in names:
+        value = getattr(section, name)
+        if not dataclasses.is_dataclass(types_of[name]):
+            try:
+                replace(section, name, value)
+            except ConfigError as error:
+                found.append(prefix + str(error))
+        elif isinstance(value, types_of[name]):
+            found += _type_problems(value, f"{prefix}{name}.")
+        else:
+            found.append(f"{prefix}{name}={value!r} must be a {types_of[name].__name__}.")
+    return found
 
 
 STAGES_FORM = "STEP: field=value field=value; STEP: …"
@@ -139,13 +206,22 @@ def stages(config: Any, text: str, where: str, fixed: tuple[str, ...]) -> list[t
                     f"{where} has {change!r}: a stage takes field=value, without spaces in the value, and not"
                     f" {' or '.join(fixed)}."
                 )
-            replace(changed, name, parse(changed, name, value))
+            try:
+                replace(changed, name, parse(changed, name, value))
+            except ConfigError as error:
+                raise ConfigError(f"{where}, step {start}: {error}") from None
         result.append((start, changed))
     return result
 
 
 def from_dict(cls: type, values: dict[str, Any]) -> Any:
-    """The config that `dataclasses.asdict` was made from; unknown fields are refused."""
+    """The config that `dataclasses.asdict` was made from; one that is not named has its default.
+
+    Raises:
+      ConfigError: unknown fields, or values of another type.
+    """
+    if not isinstance(values, dict):
+        raise ConfigError("It holds no fields.")
     config = cls()
     for dotted, value in _flatten(values).items():
         replace(config, dotted, value)

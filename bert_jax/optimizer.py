@@ -7,6 +7,7 @@ import jax
 import optax
 
 from bert_jax.bert_adam import scale_by_bert_adam
+from bert_jax.errors import choice_problem
 from bert_jax.lamb import scale_by_trust_ratios
 from bert_jax.schedules import ScheduleConfig, make_schedule
 
@@ -33,8 +34,7 @@ class OptimizerConfig(ScheduleConfig):
     def problems(self) -> list[str]:
         """Sentences about what cannot work."""
         found = super().problems()
-        if self.name not in OPTIMIZERS:
-            found.append(f"optimizer.name={self.name!r} is not one of {', '.join(OPTIMIZERS)}.")
+        found += choice_problem("optimizer.name", self.name, OPTIMIZERS)
         for name in ("b1", "b2"):
             if not 0 <= getattr(self, name) < 1:
                 found.append(f"optimizer.{name}={getattr(self, name)} must be at least 0 and below 1.")

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from bert_jax import configuration
-from bert_jax.errors import ConfigError
+from bert_jax.errors import ConfigError, choice_problem
 
 SCHEDULES = ("linear", "polynomial", "cosine", "wsd")
 DECAY_FROM = ("warmup", "start")
@@ -54,8 +54,7 @@ def _problems(config: ScheduleConfig) -> list[str]:
     """What cannot work in one phase."""
     found = []
     for name, choices in (("schedule", SCHEDULES), ("decay_from", DECAY_FROM)):
-        if getattr(config, name) not in choices:
-            found.append(f"optimizer.{name}={getattr(config, name)!r} is not one of {', '.join(choices)}.")
+        found += choice_problem(f"optimizer.{name}", getattr(config, name), choices)
     for name in ("learning_rate", "power"):
         if not 0 < getattr(config, name) < math.inf:
             found.append(f"optimizer.{name}={getattr(config, name)} must be above 0, and finite.")

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from etils import epath
 
+from bert_jax.errors import DamagedFileError
+
 _known_hashes: dict[tuple[str, int, int], str] = {}
 
 
@@ -34,8 +36,15 @@ def write_json(path: epath.PathLike, value: Any) -> None:
 
 
 def read_json(path: epath.PathLike) -> Any:
-    """Reads one JSON file."""
-    return json.loads(epath.Path(path).read_text())
+    """Reads one JSON file.
+
+    Raises:
+      DamagedFileError: it is not JSON.
+    """
+    try:
+        return json.loads(epath.Path(path).read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise DamagedFileError(f"{path} is damaged, it is not JSON ({error}): restore it.") from None
 
 
 def sha256(path: epath.PathLike) -> str:

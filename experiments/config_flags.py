@@ -7,37 +7,104 @@ The file's `get_config()` (or `get_config(variant)`) returns a dataclass of data
 import importlib.util
 import inspect
 import pathlib
+import traceback
+import types
+import typing
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
-from absl import app, flags, logging
+from absl import flags, logging
 
 from bert_jax import configuration
-from bert_jax.errors import ConfigError
-from experiments.sentences import errors_as_sentences
+from bert_jax.errors import BertJaxError, ConfigError, did_you_mean
+from experiments import sentences
+
+EXAMPLES = "experiments/configs"
+Config = TypeVar("Config")
 
 
-def load(spec: str) -> Any:
+def load(spec: str, cls: type[Config]) -> Config:
     """Runs a config file.
 
     Args:
       spec: `FILE.py`, or `FILE.py:variant`.
+      cls: what the file is to make.
 
     Raises:
-      ConfigError: no such file, or one that makes no config.
+      ConfigError: no such file, an error in it, no such variant, or a file that makes no such config.
     """
     file, _, variant = spec.partition(":")
     if not pathlib.Path(file).is_file():
-        raise ConfigError(f"--config={file} is not a file: choose one of experiments/configs/*.py.")
+        raise ConfigError(f"--config={file} is not a file.{_near_files(pathlib.Path(file))}")
+    if not file.endswith(".py"):
+        raise ConfigError(f"--config={file} is not a Python file: give one that ends in .py and defines get_config().")
     module_spec = importlib.util.spec_from_file_location(pathlib.Path(file).stem, file)
     module = importlib.util.module_from_spec(module_spec)
-    module_spec.loader.exec_module(module)
-    if not hasattr(module, "get_config"):
-        raise ConfigError(f"--config={file} defines no get_config().")
-    takes_variant = bool(inspect.signature(module.get_config).parameters)
-    if variant and not takes_variant:
-        raise ConfigError(f"--config={file} has no variants: leave out {':' + variant!r}.")
-    return module.get_config(variant) if variant else module.get_config()
+    _run(file, lambda: module_spec.loader.exec_module(module))
+    config = _run(file, *_with_variant(file, module, variant))
+    if not isinstance(config, cls):
+        raise ConfigError(
+            f"--config={file}: get_config() returns {type(config).__name__}, not {cls.__name__}:"
+            f" see {EXAMPLES}/base.py."
+        )
+    try:
+        configuration.check_types(config)
+    except ConfigError as error:
+        raise ConfigError("\n".join(f"--config={file}: {line}" for line in str(error).split("\n"))) from None
+    return config
+
+
+def _near_files(missing: pathlib.Path) -> str:
+    """What may have been meant: a file of the same folder or, where there is none, of this project's."""
+    folder = missing.parent if any(missing.parent.glob("*.py")) else pathlib.Path(EXAMPLES)
+    names = sorted(path.name for path in folder.glob("*.py"))
+    near = did_you_mean(missing.with_suffix(".py").name, names)
+    return near.replace("mean ", f"mean {folder}/") if near else f" In {folder} there are {', '.join(names)}."
+
+
+def _with_variant(file: str, module: types.ModuleType, variant: str) -> tuple[Callable, ...]:
+    """`get_config` and what to call it with.
+
+    A parameter annotated as `Literal["a", "b"]` says which variants there are.
+    """
+    get_config = getattr(module, "get_config", None)
+    if not callable(get_config):
+        raise ConfigError(f"--config={file} defines no get_config(): see {EXAMPLES}/base.py.")
+    parameters = list(inspect.signature(get_config).parameters.values())
+    if len(parameters) > 1:
+        raise ConfigError(f"--config={file}: get_config takes a variant at most, not {len(parameters)} parameters.")
+    if not parameters:
+        if variant:
+            raise ConfigError(f"--config={file} has no variants: leave out ':{variant}'.")
+        return (get_config,)
+    choices = typing.get_args(typing.get_type_hints(get_config).get(parameters[0].name))
+    listed = f": one of {', '.join(map(str, choices))}" if choices else ""
+    if not variant:
+        if parameters[0].default is parameters[0].empty:
+            raise ConfigError(f"--config={file} needs a variant, as in {file}:NAME{listed}.")
+        return (get_config,)
+    if choices and variant not in choices:
+        raise ConfigError(f"--config={file} has no variant {variant!r}{listed}.{did_you_mean(variant, choices)}")
+    return get_config, variant
+
+
+def _run(file: str, function: Callable, *arguments: Any) -> Any:
+    """Calls what a config file defines; its errors are its writer's, not ours."""
+    try:
+        return function(*arguments)
+    except BertJaxError:
+        raise
+    except Exception as error:
+        if isinstance(error, SyntaxError):
+            place = f"{error.filename}, line {error.lineno}"
+            reason = error.msg
+        else:
+            frames = traceback.extract_tb(error.__traceback__)
+            own = [frame for frame in frames if pathlib.Path(frame.filename).resolve() == pathlib.Path(file).resolve()]
+            place = f"{file}, line {own[-1].lineno}" if own else file
+            reason = str(error)
+        given = f" with the variant {arguments[0]!r}" if arguments else ""
+        raise ConfigError(f"{place}{given}: {type(error).__name__}: {reason}. Mend the config file.") from error
 
 
 class _FieldParser(flags.ArgumentParser):
@@ -57,29 +124,38 @@ class _FieldParser(flags.ArgumentParser):
             raise ValueError(f"{argument!r} is not {self.syntactic_help}") from None
 
 
-def run(main: Callable[[Any], Any]) -> None:
-    """Runs `main(config)` as an absl app with a `--config` flag and a flag for each of its fields."""
+class _FieldSerializer(flags.ArgumentSerializer):
+    """A value as a flag takes it: the default that --helpfull shows."""
+
+    def serialize(self, value):
+        return configuration.as_text(value)
+
+
+def run(main: Callable[[Config], Any], cls: type[Config]) -> None:
+    """Runs `main(config)` as an absl app with a `--config` flag and a flag for each field of the config, a `cls`."""
     flags.DEFINE_string("config", None, "Config file, with :variant where it has some.")
 
     def parse(argv: list[str]) -> list[str]:
         spec = _config_argument(argv)
-        config = load(spec) if spec else None
+        config = load(spec, cls) if spec else None
         names = configuration.fields(config) if config else {}
+        meanings = configuration.meanings(cls)
         for name, value in names.items():
-            serializer = flags.ArgumentSerializer()
-            flags.DEFINE(_FieldParser(config, name), f"config.{name}", value, "a config field", serializer=serializer)
-        rest = app.parse_flags_with_usage(argv)
+            flags.DEFINE(
+                _FieldParser(config, name), f"config.{name}", value, meanings[name], serializer=_FieldSerializer()
+            )
+        rest = sentences.parse_flags(argv)
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)  # libraries are chatty at INFO; progress is printed anyway
         if config is None:
-            raise ConfigError("Give --config: one of experiments/configs/*.py.")
+            raise ConfigError(f"--config is missing: give one of {EXAMPLES}/*.py.")
         for name in names:
             configuration.replace(config, name, flags.FLAGS[f"config.{name}"].value)
         parsed.append(config)
         return rest
 
-    parsed: list[Any] = []
-    app.run(errors_as_sentences(lambda _: main(parsed[0])), flags_parser=errors_as_sentences(parse))
+    parsed: list[Config] = []
+    sentences.run(lambda _: main(parsed[0]), parse)
 
 
 def _config_argument(argv: list[str]) -> str | None:

@@ -9,7 +9,7 @@ python -m experiments.prepare_corpus --source=tfds:wikipedia/20230601.simple --t
 docs/corpora.md tells more.
 """
 
-from absl import app, flags
+from absl import flags
 
 from bert_jax.data import job
 from bert_jax.data.job import Options
@@ -70,4 +70,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    app.run(sentences.errors_as_sentences(main))
+    sentences.run(main)

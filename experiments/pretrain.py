@@ -42,4 +42,4 @@ def main(config: PretrainingConfig) -> None:
 
 
 if __name__ == "__main__":
-    config_flags.run(main)
+    config_flags.run(main, PretrainingConfig)

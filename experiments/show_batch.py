@@ -3,11 +3,11 @@
 python -m experiments.show_batch --workdir=runs/mini --step=120 --rows=4
 """
 
-from absl import app, flags
+from absl import flags
 
 from bert_jax.errors import ConfigError
 from bert_jax.reporting.batch_text import batch_text
-from bert_jax.tasks.pretraining import open_batches
+from bert_jax.tasks.pretraining import open_batches, run_config
 from experiments import sentences
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
@@ -17,6 +17,9 @@ _CORPUS = flags.DEFINE_string("corpus", None, "Where the corpus is now, if it ha
 
 
 def main(_):
+    steps = run_config(_WORKDIR.value).train.num_steps
+    if _STEP.value > steps:
+        raise ConfigError(f"--step={_STEP.value} is behind the run's end: it has {steps} steps.")
     batches = open_batches(_WORKDIR.value, _CORPUS.value)
     size = batches.batch_size(_STEP.value - 1)
     first, colon, end = _ROWS.value.rpartition(":")
@@ -30,4 +33,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    app.run(sentences.errors_as_sentences(main))
+    sentences.run(main)

@@ -1,10 +1,11 @@
 """How examples are made from a corpus: the config of `batches.py`, and the shares of the corpus' sources."""
 
 import dataclasses
+import math
 
 import numpy as np
 
-from bert_jax.errors import ConfigError
+from bert_jax.errors import ConfigError, choice_problem, did_you_mean
 
 EXAMPLES = ("bert", "balanced", "sentence_order", "full_sentences", "candidates")
 MASKING = ("token", "whole_word", "span")
@@ -17,7 +18,7 @@ class DataConfig:
     corpus: str = ""  # folder made by experiments.prepare_corpus
     sequence_length: int = 128  # S, tokens of a row
     # bert: pairs as released; balanced: the same, but pairs whose label was forced do not count in the NSP loss;
-    # sentence_order: neighbouring segments, swapped or not (ALBERT); full_sentences: one segment, no pairs (RoBERTa)
+    # sentence_order: neighbouring segments, swapped or not (ALBERT); full_sentences: one segment, no pairs (RoBERTa);
     # candidates: a segment and its next as two sequences of a row, to be told from the next ones of other rows
     examples: str = "bert"
     nsp_temperature: float = 1.0  # candidates: what their scores, inner products of pooled vectors, are divided by
@@ -65,8 +66,7 @@ class DataConfig:
         if not 8 <= self.sequence_length <= 1 << 16:  # room for a pair; positions of 16 bits in `masking.py`
             found.append(f"data.sequence_length={self.sequence_length} must lie between 8 and {1 << 16}.")
         for name, choices in (("examples", EXAMPLES), ("masking", MASKING)):
-            if (value := getattr(self, name)) not in choices:
-                found.append(f"data.{name}={value!r} is not one of {', '.join(choices)}.")
+            found += choice_problem(f"data.{name}", getattr(self, name), choices)
         if not 0 < self.mask_rate < 1:
             found.append(f"data.mask_rate={self.mask_rate} must lie between 0 and 1.")
         for name in ("short_probability", "mask_share", "random_share", "source_exponent"):
@@ -79,8 +79,8 @@ class DataConfig:
         for name in ("max_predictions", "max_examples", "prefetch"):
             if (value := getattr(self, name)) is not None and value < 1:
                 found.append(f"data.{name}={value} must be at least 1.")
-        if not self.nsp_temperature > 0:
-            found.append(f"data.nsp_temperature={self.nsp_temperature} must be above 0.")
+        if not 0 < self.nsp_temperature < math.inf:
+            found.append(f"data.nsp_temperature={self.nsp_temperature} must be above 0, and finite.")
         if self.nsp_group_size < 2:
             found.append(f"data.nsp_group_size={self.nsp_group_size} must be at least 2: one candidate is no choice.")
         if self.examples == "candidates" and self.row_predictions < 2:
@@ -125,7 +125,9 @@ def source_shares(config: DataConfig, names: tuple[str, ...], sizes: np.ndarray)
     weights = given_weights(config.source_weights)
     for name in weights:
         if name not in names:
-            raise ConfigError(f"data.source_weights names {name!r}, the corpus has {', '.join(names)}.")
+            raise ConfigError(
+                f"data.source_weights names {name!r}, the corpus has {', '.join(names)}.{did_you_mean(name, names)}"
+            )
     if weights:
         shares = np.array([weights.get(name, 0.0) for name in names])
         shares[sizes == 0] = 0

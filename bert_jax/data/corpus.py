@@ -9,13 +9,14 @@ corpus/
 
 import dataclasses
 import functools
+from collections.abc import Iterator
 
 import numpy as np
 from etils import epath
 
 from bert_jax import storage
 from bert_jax.data import index, remote
-from bert_jax.errors import CorpusError
+from bert_jax.errors import CorpusError, TokenizerError
 from bert_jax.tokenization import Tokenizer, load_tokenizer
 
 FORMAT_VERSION = 2
@@ -102,33 +103,55 @@ class Corpus:
 
 
 def open_corpus(directory: epath.PathLike) -> Corpus:
-    """Opens a corpus for training, rebuilding its index where that is missing, and verifies every hash it uses.
+    """Opens a corpus for training, rebuilding its index where that is missing.
+
+    What is read is verified: the hashes of the vocabulary and of the index and, where that is rebuilt, of the shards.
+    Otherwise shards, which training does not read, are compared by size alone.
 
     Raises:
       CorpusError: missing, half built, of another format version, or damaged.
     """
     directory = epath.Path(directory)
-    manifest_file = directory / "manifest.json"
-    if not directory.exists():
-        raise CorpusError(f"There is no corpus at {directory}: make one with experiments.prepare_corpus.")
-    if not manifest_file.exists():
-        raise CorpusError(f"{directory} has no manifest.json: its build did not finish; run the same command again.")
-    manifest = storage.read_json(manifest_file)
-    if manifest["format_version"] != FORMAT_VERSION:
-        raise CorpusError(
-            f"{directory} has format {manifest['format_version']} and this version reads {FORMAT_VERSION}:"
-            f" prepare it anew."
-        )
-    tokenizer = load_tokenizer(directory / "tokenizer")
+    manifest = read_manifest(directory)
+    try:
+        tokenizer = load_tokenizer(directory / "tokenizer")
+    except TokenizerError as error:
+        raise CorpusError(f"{directory}/tokenizer cannot be read: {error}") from None
     if tokenizer.sha256 != manifest["tokenizer_sha256"]:
         raise CorpusError(f"{directory}/tokenizer is not the one its tokens were made with: restore it.")
-    if not (directory / "index").exists() and not remote.is_remote(directory):
-        _verify_shards(directory, manifest)
-        index.rebuild(directory, manifest["splits"], tokenizer.vocab_size)
-    if remote.is_remote(directory):
+    if not remote.is_remote(directory):
+        _compare_sizes(directory, manifest)
+        if not (directory / "index").exists():
+            _verify_shards(directory, manifest)
+            index.rebuild(directory, manifest["splits"], tokenizer.vocab_size)
+    else:
         directory = remote.local_index(directory, manifest, index.ARRAYS)
     splits = {name: _open_split(directory, name, manifest["splits"][name]["index"]) for name in SPLITS}
     return Corpus(**splits, tokenizer=tokenizer, manifest=manifest)
+
+
+def read_manifest(directory: epath.Path) -> dict:
+    """The manifest of a corpus that is complete.
+
+    Raises:
+      CorpusError: there is none, or one that is damaged or of another format version.
+    """
+    file = directory / "manifest.json"
+    if not directory.exists():
+        raise CorpusError(f"There is no corpus at {directory}: make one with experiments.prepare_corpus.")
+    if not file.exists():
+        if (directory / "build").exists():
+            raise CorpusError(f"The corpus {directory} is half built: give the command that builds it again.")
+        raise CorpusError(
+            f"{directory} is no corpus, it has no manifest.json: give a folder that experiments.prepare_corpus made."
+        )
+    manifest = storage.read_json(file)
+    version = manifest.get("format_version") if isinstance(manifest, dict) else None
+    if version != FORMAT_VERSION:
+        raise CorpusError(f"{directory} has format {version} and this version reads {FORMAT_VERSION}: prepare it anew.")
+    if not {"fingerprint", "options", "sources", "tokenizer_sha256", "splits"} <= manifest.keys():
+        raise CorpusError(f"{file} is damaged, parts of it are missing: restore it, or prepare the corpus anew.")
+    return manifest
 
 
 def _open_split(directory, split, hashes) -> Split:
@@ -141,9 +164,23 @@ def _open_split(directory, split, hashes) -> Split:
     return Split(**arrays)
 
 
-def _verify_shards(directory, manifest) -> None:
+def _shards(directory: epath.Path, manifest: dict) -> Iterator[tuple[epath.Path, dict]]:
     for split in manifest["splits"].values():
         for shard in split["shards"]:
-            file = directory / shard["file"]
-            if not file.exists() or storage.sha256(file) != shard["sha256"]:
-                raise CorpusError(f"{file} is damaged or missing: restore it, or prepare the corpus anew.")
+            yield directory / shard["file"], shard
+
+
+def _compare_sizes(directory: epath.Path, manifest: dict) -> None:
+    for file, shard in _shards(directory, manifest):
+        if not file.exists() or file.stat().length != shard["bytes"]:
+            raise _damaged(file)
+
+
+def _verify_shards(directory: epath.Path, manifest: dict) -> None:
+    for file, shard in _shards(directory, manifest):
+        if not file.exists() or storage.sha256(file) != shard["sha256"]:
+            raise _damaged(file)
+
+
+def _damaged(file: epath.Path) -> CorpusError:
+    return CorpusError(f"{file} is damaged or missing: restore it, or prepare the corpus anew.")

@@ -9,7 +9,7 @@ from etils import epath
 
 from bert_jax.data import reading, text
 from bert_jax.data.sources import Unit
-from bert_jax.errors import CorpusError
+from bert_jax.errors import CorpusError, choice_problem
 
 TRAINED = ("wordpiece", "sentencepiece", "sentencepiece-bpe")
 DEDUPLICATE = NONE, DOCUMENTS, PARAGRAPHS = ("none", "documents", "paragraphs")
@@ -49,8 +49,8 @@ class Options:
         for name in ("validation_fraction", "character_coverage"):
             if not 0 < getattr(self, name) < 1 and not (name == "character_coverage" and self.character_coverage == 1):
                 raise CorpusError(f"{name}={getattr(self, name)} must lie between 0 and 1.")
-        if self.deduplicate not in DEDUPLICATE:
-            raise CorpusError(f"deduplicate={self.deduplicate} is not one of {', '.join(DEDUPLICATE)}.")
+        if problems := choice_problem("deduplicate", self.deduplicate, DEDUPLICATE):
+            raise CorpusError(*problems)
 
     @property
     def trains_vocabulary(self) -> bool:

@@ -10,6 +10,7 @@ Every result depends on the sources and the options alone: any number of workers
 """
 
 import collections
+import functools
 import multiprocessing
 import shutil
 import sys
@@ -19,9 +20,9 @@ from etils import epath
 
 from bert_jax import storage
 from bert_jax.data import corpus, encoding, index, remote, repeats, scanning, shards, sources
-from bert_jax.data.job import NONE, Job, Options
-from bert_jax.data.workers import Workers
-from bert_jax.errors import CorpusError
+from bert_jax.data.job import NONE, TRAINED, Job, Options
+from bert_jax.data.workers import WorkerError, Workers
+from bert_jax.errors import CorpusError, TokenizerError, check_all, did_you_mean
 from bert_jax.tokenization import load_tokenizer
 
 TOTALS = ("documents", "sentences", "tokens")
@@ -54,8 +55,13 @@ def prepare_corpus(
     if (output / "manifest.json").exists():
         _compare(output, chosen, parsed, progress)
         return corpus.open_corpus(output)
-    units = {source.index: sources.units(source) for source in parsed}
     local = remote.build_folder(output) if remote.is_remote(output) else output
+    units: dict[int, list[sources.Unit]] = {}
+    check_all(
+        functools.partial(_check_tokenizer, chosen),
+        functools.partial(_check_output, local),
+        *(functools.partial(_list_units, units, source) for source in parsed),
+    )
     if not (local / "manifest.json").exists():
         _build(local, chosen, parsed, units, num_workers, progress)
     if local != output:
@@ -77,9 +83,13 @@ def describe(opened: corpus.Corpus) -> str:
 
 def _compare(output, options, parsed, progress) -> None:
     """Says whether a complete corpus is what was asked for."""
-    manifest = storage.read_json(output / "manifest.json")
-    if manifest["options"] != options.as_json():
-        raise CorpusError(f"{output} holds a corpus made with other options: choose another --output.")
+    manifest, wanted = corpus.read_manifest(output), options.as_json()
+    made_with = manifest["options"]
+    if made_with != wanted:
+        changed = [f"{k} was {made_with.get(k)!r} and is {v!r}" for k, v in wanted.items() if made_with.get(k) != v]
+        raise CorpusError(
+            f"{output} holds a corpus made with other options: {'; '.join(changed)}. Choose another --output."
+        )
     shutil.rmtree(output / "build", ignore_errors=True)  # of a build that was killed behind its last step
     try:
         now = [sources.fingerprint(sources.units(source)) for source in parsed]
@@ -101,6 +111,18 @@ def _build(output, options, parsed, units, num_workers, progress) -> None:
     build = _start(output, options, everything, progress)
     share = scanning.sample_share(options, sum(unit.size for unit in everything))
     jobs = [Job(i, unit, options, share, str(build)) for i, unit in enumerate(everything)]
+    try:
+        _work(output, build, options, parsed, units, jobs, share, num_workers, progress)
+    except WorkerError:
+        raise
+    except (CorpusError, TokenizerError):
+        # With these sources and options it will never be finished.
+        _remove_begun(output)
+        raise
+    shutil.rmtree(build)
+
+
+def _work(output, build, options, parsed, units, jobs, share, num_workers, progress) -> None:
     with Workers(min(num_workers or multiprocessing.cpu_count(), len(jobs)), progress) as workers:
         if options.trains_vocabulary or options.deduplicate != NONE:
             workers.run("reading", scanning.scan, jobs)
@@ -109,7 +131,6 @@ def _build(output, options, parsed, units, num_workers, progress) -> None:
         _make_tokenizer(build, options, jobs, progress)
         workers.run("encoding", encoding.encode, jobs)
     _finish(output, build, options, parsed, units, jobs, share)
-    shutil.rmtree(build)
 
 
 def _start(output, options, units, progress) -> epath.Path:
@@ -117,21 +138,56 @@ def _start(output, options, units, progress) -> epath.Path:
     build = output / "build"
     times = sorted({(file, epath.Path(file).stat().mtime) for unit in units for file, _ in unit.files})
     wanted = {"options": options.as_json(), "units": sources.fingerprint(units), "times": storage.fingerprint(times)}
-    if output.exists() and any(output.iterdir()) and not build.exists():
-        raise CorpusError(f"{output} exists and is not a corpus: choose another --output.")
     begun = build / "options.json"
     if begun.exists() and storage.read_json(begun) == wanted:
         return build
     if begun.exists():
         progress(f"{output} was begun with other options or sources: it is begun anew.")
-    # What an earlier build had finished goes first: its build folder is what allows us to remove it.
+    _remove_begun(output)
+    try:
+        build.mkdir(parents=True)
+        storage.write_json(begun, wanted)
+    except OSError as error:
+        raise CorpusError(f"--output={output} cannot be written ({error.strerror}): choose another folder.") from None
+    return build
+
+
+def _check_output(output: epath.Path) -> None:
+    """Whether a corpus may be made there: the folder of a build that is ours, an empty one, or none."""
+    if output.exists() and not output.is_dir():
+        raise CorpusError(f"--output={output} is a file: choose another.")
+    build = output / "build"
+    if build.exists():
+        # Many projects have a folder of this name: ours begins with its options, written under another name first.
+        left = {path.name for path in build.iterdir()} if build.is_dir() else {"a file"}
+        ours = "options.json" in left or left <= {"options.json.partial"}
+    else:
+        ours = not output.exists() or not any(output.iterdir())
+    if not ours:
+        raise CorpusError(f"{output} exists and is not a corpus: choose another --output.")
+
+
+def _check_tokenizer(options: Options) -> None:
+    if not options.trains_vocabulary:
+        try:
+            load_tokenizer(options.tokenizer)
+        except TokenizerError as error:
+            near = did_you_mean(options.tokenizer, TRAINED)
+            raise TokenizerError(f"--tokenizer={options.tokenizer}: {error}{near}") from None
+
+
+def _list_units(units: dict[int, list[sources.Unit]], source: sources.Source) -> None:
+    units[source.index] = sources.units(source)
+
+
+def _remove_begun(output: epath.Path) -> None:
+    """Removes what an unfinished build has made; its build folder, the last to go, is what allows us to."""
     for stale in output.glob(f"{shards.DATASET}-*.array_record-*") if output.exists() else ():
         stale.unlink()
-    shutil.rmtree(output / "index", ignore_errors=True)
-    shutil.rmtree(build, ignore_errors=True)
-    build.mkdir(parents=True)
-    storage.write_json(begun, wanted)
-    return build
+    for folder in ("index", "index.partial", "build"):
+        shutil.rmtree(output / folder, ignore_errors=True)
+    if output.exists() and not any(output.iterdir()):
+        output.rmdir()
 
 
 def _make_tokenizer(build, options, jobs, progress) -> None:
@@ -149,6 +205,10 @@ def _make_tokenizer(build, options, jobs, progress) -> None:
 
 def _finish(output, build, options, parsed, units, jobs, share) -> None:
     summaries = [storage.read_json(job.file("encoded.json")) for job in jobs]
+    described = [_describe_source(source, units[source.index], jobs, summaries) for source in parsed]
+    for source, about in zip(parsed, described, strict=True):
+        if not any(total["documents"] for total in about["splits"].values()):
+            raise CorpusError(f"--source={source.spec} holds no text: check its files, or leave it out.")
     tokenizer = load_tokenizer(build / "tokenizer")
     partial, splits = index.fresh_folder(output), {}
     for split in corpus.SPLITS:
@@ -157,7 +217,7 @@ def _finish(output, build, options, parsed, units, jobs, share) -> None:
         if not rows:
             raise CorpusError(
                 f"The sources gave no {split} documents: give more text, or another --validation_fraction"
-                f" (it is {options.validation_fraction}); then delete {output}."
+                f" (it is {options.validation_fraction})."
             )
         totals = _sum(total for _, total in rows)
         parts = [(job.file(split), job.unit.source.index) for job, _ in rows]
@@ -176,7 +236,7 @@ def _finish(output, build, options, parsed, units, jobs, share) -> None:
         "format_version": corpus.FORMAT_VERSION,
         "fingerprint": storage.fingerprint({"index": hashes, "tokenizer": tokenizer.sha256}),
         "options": options.as_json(),
-        "sources": [_describe_source(source, units[source.index], jobs, summaries) for source in parsed],
+        "sources": described,
         "tokenizer_sha256": tokenizer.sha256,
         "vocabulary_sample": share,
         "text_policy_counts": dict(sorted(counts.items())),

@@ -57,8 +57,8 @@ def documents(unit: Unit, counts: collections.Counter[str]) -> Iterator[Document
                     yield from _cut(document, counts)
                 else:
                     counts["empty_documents"] += 1
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise CorpusError(f"{file} is damaged ({error}): restore it or remove it.") from error
+        except (EOFError, OSError, zlib.error) as error:
+            raise CorpusError(f"{file} is damaged or cannot be read ({error}): restore it or remove it.") from error
 
 
 def _cut(document: Document, counts) -> Iterator[Document]:
@@ -170,11 +170,18 @@ def _jsonl(unit: Unit, file, name, counts):
                 record = None
             fields = _fields(record, unit.source) if isinstance(record, dict) else None
             if fields is None:
-                raise CorpusError(
-                    f"{file}, line {_line_number(file, begins)}, is not a JSON object with text in its field"
-                    f" '{unit.source.text}': mend or remove it."
-                )
+                raise CorpusError(f"{file}, line {_line_number(file, begins)}, {_wrong(record, unit.source)}")
             yield _document(fields, f"{name}:{begins}", unit.source, counts)
+
+
+def _wrong(record: object, source: Source) -> str:
+    """What is wrong with a record from which `_fields` took nothing."""
+    if isinstance(record, dict) and source.text not in record:
+        return (
+            f"is not a JSON object with text in its field '{source.text}', it has {', '.join(record) or 'none'}: mend"
+            f" or remove it, or name the field, as in {source.kind}[text=…]:{source.pattern}."
+        )
+    return f"is not a JSON object with text in its field '{source.text}': mend or remove it."
 
 
 def _line_number(file: str, position: int) -> int:

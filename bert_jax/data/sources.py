@@ -13,7 +13,7 @@ from etils import epath
 
 from bert_jax import storage
 from bert_jax.data import docstrings
-from bert_jax.errors import CorpusError
+from bert_jax.errors import CorpusError, did_you_mean
 
 # What each kind takes in brackets.
 KEYS = {
@@ -95,7 +95,10 @@ def parse(specs: Sequence[str], language: str) -> list[Source]:
         match = SPEC.fullmatch(spec)
         kind, pattern = (match["kind"], match["pattern"] or "") if match else ("", "")
         if kind not in KEYS or (kind == "docstrings") == bool(pattern):
-            raise CorpusError(f"--source={spec} is not one of {FORMS}, with NAME= before it where you like.")
+            raise CorpusError(
+                f"--source={spec} is not one of {FORMS}, with NAME= before it where you like."
+                + (did_you_mean(kind, KEYS) if kind not in KEYS else "")
+            )
         keys = _keys(spec, kind, match["keys"] or "")
         taken = {source.name for source in sources}
         name = match["name"]
@@ -115,7 +118,9 @@ def _keys(spec: str, kind: str, written: str) -> dict[str, str]:
     for item in filter(None, (item.strip() for item in written.split(","))):
         key, _, value = item.partition("=")
         if key not in KEYS[kind] or not value:
-            raise CorpusError(f"--source={spec}: {kind} takes [{', '.join(f'{k}=…' for k in KEYS[kind])}], not {item}.")
+            taken = ", ".join(f"{k}=…" for k in KEYS[kind])
+            near = did_you_mean(key, KEYS[kind]) if key not in KEYS[kind] else ""
+            raise CorpusError(f"--source={spec}: {kind} takes [{taken}], not {item}.{near}")
         keys[key] = value
     return keys
 
@@ -179,6 +184,8 @@ def _files(source: Source) -> list[tuple[str, str]]:
     literal = epath.Path(source.pattern).expanduser()
     if literal.exists() and not literal.is_dir():
         return [(str(literal), literal.name)]
+    if literal.is_dir():
+        raise CorpusError(f"--source={source.spec} is a folder: say which of its files, as in {literal}/*.")
     root = epath.Path(folder or ".").expanduser()
     found = _glob(root, wildcard) if wildcard and root.exists() else ()
     pairs = sorted((str(path), str(path.relative_to(root))) for path in found)

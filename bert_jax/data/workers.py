@@ -14,6 +14,10 @@ from bert_jax.errors import CorpusError
 SECONDS_BETWEEN_LINES = 5
 
 
+class WorkerError(CorpusError):
+    """A process that died, through no fault of the sources: what is finished can be kept."""
+
+
 class Workers:
     """A pool that lives as long as a build, because a process takes a second to start; a context manager.
 
@@ -32,7 +36,7 @@ class Workers:
           jobs: each has a `size` in bytes.
 
         Raises:
-          CorpusError: a worker died. What `work` raises is raised here.
+          WorkerError: a worker died. What `work` raises is raised here.
         """
         start, last, done_bytes, total = time.monotonic(), 0.0, 0, max(sum(job.size for job in jobs), 1)
         for done, job in enumerate(self._results(work, sorted(jobs, key=lambda job: -job.size)), 1):
@@ -61,7 +65,7 @@ class Workers:
                 future.result()
                 yield submitted[future]
         except futures.process.BrokenProcessPool as error:
-            raise CorpusError(
+            raise WorkerError(
                 "A worker process died, perhaps for want of memory: run the same command again, with fewer"
                 " --num_workers; finished parts are kept."
             ) from error

@@ -1,6 +1,9 @@
 """The shape of a model."""
 
 import dataclasses
+import math
+
+from bert_jax.errors import choice_problem
 
 POSITIONS = ("learned", "sinusoidal", "none")
 ACTIVATIONS = ("gelu", "gelu_tanh")
@@ -14,19 +17,19 @@ class ModelConfig:
     """A bidirectional Transformer encoder (Devlin et al. 2018); the defaults are BERT-base."""
 
     vocab_size: int | None = None  # V; none: the tokenizer's
-    num_layers: int = 12
-    hidden_size: int = 768  # H
-    num_heads: int = 12
+    num_layers: int = 12  # blocks of attention and feed-forward
+    hidden_size: int = 768  # H, width of a token's vector
+    num_heads: int = 12  # of attention in each layer; each has H / num_heads of the width
     intermediate_size: int | None = None  # width inside the feed-forward block; none: 4 H
     positions: str = "learned"  # learned, sinusoidal (fixed sines and cosines) or none
     max_positions: int = 512  # rows of the learned position table; longer rows cannot be used
-    num_segments: int = 2
+    num_segments: int = 2  # rows of the segment table: first and second segment of a pair
     norm_position: str = "post"  # layer norms after each residual sum, or pre: before each block and once at the end
     activation: str = "gelu"  # gelu (erf) or gelu_tanh (as in Google's released code)
     pooling: str = "cls"  # cls (first token through a tanh layer), max or mean over an example's tokens
     dropout: float = 0.1  # of embeddings and of each block's output
     attention_dropout: float = 0.1  # of attention probabilities
-    layer_norm_epsilon: float = 1e-12
+    layer_norm_epsilon: float = 1e-12  # added to the variance under the root of a layer norm
     initializer_range: float = 0.02  # standard deviation of the truncated normal, cut at two of them
     dtype: str = "float32"  # of products and activations: float32 or bfloat16; parameters, softmax, losses stay float32
     remat: bool = False  # compute each layer again in the backward pass: less memory for about a third more work
@@ -42,9 +45,9 @@ class ModelConfig:
     def problems(self) -> list[str]:
         """Sentences about what cannot work."""
         found = []
-        for name in ("num_layers", "hidden_size", "num_heads", "max_positions"):
-            if getattr(self, name) < 1:
-                found.append(f"model.{name}={getattr(self, name)} must be at least 1.")
+        for name in ("vocab_size", "num_layers", "hidden_size", "num_heads", "intermediate_size", "max_positions"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                found.append(f"model.{name}={value} must be at least 1.")
         if self.num_segments < 2:
             found.append(f"model.num_segments={self.num_segments} must be at least 2: a pair has two.")
         if self.num_heads >= 1 and self.hidden_size % self.num_heads:
@@ -61,8 +64,10 @@ class ModelConfig:
             ("pooling", POOLINGS),
             ("dtype", DTYPES),
         ):
-            if getattr(self, name) not in choices:
-                found.append(f"model.{name}={getattr(self, name)!r} is not one of {', '.join(choices)}.")
+            found += choice_problem(f"model.{name}", getattr(self, name), choices)
+        for name in ("layer_norm_epsilon", "initializer_range"):
+            if not 0 < getattr(self, name) < math.inf:
+                found.append(f"model.{name}={getattr(self, name)} must be above 0, and finite.")
         for name in ("dropout", "attention_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 found.append(f"model.{name}={getattr(self, name)} must be at least 0 and below 1.")

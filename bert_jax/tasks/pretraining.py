@@ -10,16 +10,17 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 from etils import epath
 
 from bert_jax import losses, sharding
 from bert_jax.batch import Batch, check
-from bert_jax.data.config import DataConfig
+from bert_jax.data.config import DataConfig, source_shares
 from bert_jax.data.corpus import Corpus, open_corpus
 from bert_jax.data.evaluation import evaluation_batches
 from bert_jax.data.phases import PhasedBatches, phase_problems, plan_phases
 from bert_jax.data.statistics import describe
-from bert_jax.errors import ConfigError
+from bert_jax.errors import ConfigError, check_all
 from bert_jax.losses import Mean
 from bert_jax.model.bert import BertForPretraining, layer_of
 from bert_jax.model.config import ModelConfig
@@ -49,7 +50,7 @@ class PretrainingConfig:
 
 
 def check_config(config: PretrainingConfig) -> None:
-    """Finds everything that cannot work before anything is compiled.
+    """Finds everything that cannot work on these devices, before a corpus is opened and anything is compiled.
 
     Raises:
       ConfigError: all problems at once, a sentence each.
@@ -61,7 +62,7 @@ def check_config(config: PretrainingConfig) -> None:
         lengths = [phase.config.sequence_length for phase in plan_phases(config.data, config.train.batch_size)]
     if config.model.positions == "learned" and max(lengths) > config.model.max_positions:
         problems.append(
-            f"data.sequence_length={max(lengths)} is longer than"
+            f"data.sequence_length={max(lengths)}{' (in a phase)' * (max(lengths) > lengths[0])} is longer than"
             f" model.max_positions={config.model.max_positions}: raise the latter, or use model.positions=sinusoidal."
         )
     steps, warmup = config.train.num_steps, config.optimizer.warmup_steps
@@ -72,8 +73,32 @@ def check_config(config: PretrainingConfig) -> None:
         )
     if not config.data.corpus:
         problems.append("data.corpus is empty: give the folder that experiments.prepare_corpus made.")
+    if not config.mesh.problems() and not in_phases:
+        problems += _device_problems(config)
     if problems:
         raise ConfigError("\n".join(problems))
+
+
+def _device_problems(config: PretrainingConfig) -> list[str]:
+    """Sentences about what does not fit the devices."""
+    try:
+        mesh = sharding.make_mesh(config.mesh)
+    except ConfigError as error:
+        return [str(error)]
+    rows, parts = mesh.shape["data"] * mesh.shape["fsdp"], max(1, config.train.accumulation)
+    found = []
+    for phase in plan_phases(config.data, config.train.batch_size):
+        group = max(1, phase.config.group_rows)
+        if phase.batch_size % (unit := rows * parts * group):
+            where = f"data.phases: batch_size={phase.batch_size} (from step {phase.start} on)"
+            found.append(
+                (where if phase.start else f"train.batch_size={phase.batch_size}")
+                + f" must be a multiple of the {rows} data devices"
+                + (f" times train.accumulation={parts}" if parts > 1 else "")
+                + (f" times data.nsp_group_size={group}" if group > 1 else "")
+                + f": choose {-(-phase.batch_size // unit) * unit}, for example."
+            )
+    return found
 
 
 def make_loss_fn(model: BertForPretraining, data: DataConfig, sources: tuple[str, ...]):
@@ -205,20 +230,48 @@ def training_batches(config: PretrainingConfig) -> tuple[dict[str, Corpus], Phas
     """The opened corpora of all phases, by path, and the batches made from them.
 
     Raises:
-      ConfigError, CorpusError: corpora that are not there, or do not go together.
+      ConfigError, CorpusError: corpora that are not there, or do not go together: all problems at once.
     """
     phases = plan_phases(config.data, config.train.batch_size)
-    corpora = {path: open_corpus(path) for path in dict.fromkeys(phase.config.corpus for phase in phases)}
-    first = corpora[config.data.corpus]
-    for path, other in corpora.items():
-        if other.tokenizer.sha256 != first.tokenizer.sha256:
-            raise ConfigError(f"{path} has another vocabulary than {config.data.corpus}: prepare it with --tokenizer.")
-        if other.sources != first.sources:
-            raise ConfigError(
-                f"{path} has the sources {', '.join(other.sources)}, {config.data.corpus} has"
-                f" {', '.join(first.sources)}: name them alike."
-            )
+    corpora: dict[str, Corpus] = {}
+    paths = dict.fromkeys(phase.config.corpus for phase in phases)
+    check_all(*(functools.partial(_open_into, corpora, path) for path in paths))
+    check_all(
+        *(functools.partial(_check_alike, corpora, config.data.corpus, path) for path in paths),
+        *(functools.partial(_check_weights, phase.config, corpora[phase.config.corpus]) for phase in phases),
+        functools.partial(_check_vocabulary, config.model, corpora[config.data.corpus]),
+    )
     return corpora, PhasedBatches(phases, corpora, config.train.seed)
+
+
+def _open_into(corpora: dict[str, Corpus], path: str) -> None:
+    corpora[path] = open_corpus(path)
+
+
+def _check_alike(corpora: dict[str, Corpus], first_path: str, path: str) -> None:
+    first, other = corpora[first_path], corpora[path]
+    if other.tokenizer.sha256 != first.tokenizer.sha256:
+        raise ConfigError(f"{path} has another vocabulary than {first_path}: prepare it with --tokenizer.")
+    if other.sources != first.sources:
+        raise ConfigError(
+            f"{path} has the sources {', '.join(other.sources)}, {first_path} has {', '.join(first.sources)}:"
+            f" name them alike."
+        )
+
+
+def _check_weights(data: DataConfig, corpus: Corpus) -> None:
+    """Also those of a phase that is far away."""
+    documents = [corpus.train.of_source(i).num_documents for i in range(len(corpus.sources))]
+    source_shares(data, corpus.sources, np.array(documents))
+
+
+def _check_vocabulary(model: ModelConfig, corpus: Corpus) -> None:
+    size = corpus.tokenizer.vocab_size
+    if model.vocab_size is not None and model.vocab_size < size:
+        raise ConfigError(
+            f"model.vocab_size={model.vocab_size} is smaller than the corpus' vocabulary of {size}: raise it, or leave"
+            f" it out."
+        )
 
 
 def open_batches(workdir: epath.PathLike, corpus: str | None = None) -> PhasedBatches:
@@ -231,16 +284,25 @@ def open_batches(workdir: epath.PathLike, corpus: str | None = None) -> PhasedBa
     Raises:
       ConfigError, CorpusError: no run there, or its corpus is gone or another one.
     """
-    if not epath.Path(workdir).is_dir():
-        raise ConfigError(f"There is no folder {workdir}: give the --workdir of a run.")
-    folder = Workdir(workdir)
-    config = folder.load_config(PretrainingConfig)
-    if config is None:
-        raise ConfigError(f"{workdir} holds no run: it has no config.json.")
+    config = run_config(workdir)
     config.data.corpus = corpus or config.data.corpus
     corpora, batches = training_batches(config)
-    folder.compare_data(_facts(corpora))
+    Workdir(workdir).compare_data(_facts(corpora))
     return batches
+
+
+def run_config(workdir: epath.PathLike) -> PretrainingConfig:
+    """The config that a run was started with, its chosen number of steps included.
+
+    Raises:
+      ConfigError: no run there.
+    """
+    if not epath.Path(workdir).is_dir():
+        raise ConfigError(f"There is no folder {workdir}: give the --workdir of a run.")
+    config = Workdir(workdir).load_config(PretrainingConfig)
+    if config is None:
+        raise ConfigError(f"{workdir} holds no run: it has no config.json.")
+    return config
 
 
 def _facts(corpora: dict[str, Corpus]) -> dict[str, str]:
@@ -255,28 +317,13 @@ def set_up(config: PretrainingConfig) -> Pretraining:
     Fills in `model.vocab_size`.
 
     Raises:
-      ConfigError, CorpusError: what only the devices and the corpus can tell.
+      ConfigError, CorpusError: what only the corpus can tell.
     """
     mesh = sharding.make_mesh(config.mesh)
-    rows = mesh.shape["data"] * mesh.shape["fsdp"]
     corpora, batches = training_batches(config)
-    for phase in batches.phases:
-        parts, group = config.train.accumulation, phase.config.group_rows
-        if phase.batch_size % (rows * parts * group):
-            raise ConfigError(
-                f"A batch size of {phase.batch_size} must be a multiple of the {rows} data devices"
-                + (f" times train.accumulation={parts}" if parts > 1 else "")
-                + (f" times data.nsp_group_size={group}" if group > 1 else "")
-                + "."
-            )
     corpus = corpora[config.data.corpus]
     if config.model.vocab_size is None:
         config.model.vocab_size = corpus.tokenizer.vocab_size
-    if config.model.vocab_size < corpus.tokenizer.vocab_size:
-        raise ConfigError(
-            f"model.vocab_size={config.model.vocab_size} is smaller than the corpus' vocabulary of"
-            f" {corpus.tokenizer.vocab_size}: raise it, or leave it out."
-        )
     held_out = evaluation_batches(
         corpus, _scored(config), config.eval.seed, config.train.batch_size, config.eval.num_targets
     )
@@ -318,9 +365,8 @@ def pretrain(
       ConfigError, CorpusError: before anything is compiled.
       TrainingError: the loss is not finite.
     """
-    check_config(config)
     config, folder = copy.deepcopy(config), Workdir(workdir)
-    folder.check_writable()
+    check_all(functools.partial(check_config, config), folder.check_writable)
     stored = folder.load_config(PretrainingConfig)
     if stored is not None:
         check_resumed(config, stored, folder.latest_step() or 0, str(folder.path))

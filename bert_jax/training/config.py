@@ -1,6 +1,7 @@
 """How long a run is, and what is written when."""
 
 import dataclasses
+import math
 
 
 @dataclasses.dataclass
@@ -12,9 +13,9 @@ class TrainConfig:
     batch_size: int = 256  # B, rows of a step over all devices
     accumulation: int = 1  # parts that a batch is gone through in, one after the other: less memory, the same step
     seed: int = 0  # of parameters, dropout, pairs, masks and order
-    log_every: int = 100  # steps
+    log_every: int = 100  # steps from one logged line to the next
     layer_norms_every: int = 10  # log lines; such a line also has the gradient's norm layer by layer
-    checkpoint_every: int = 1000  # steps
+    checkpoint_every: int = 1000  # steps from one checkpoint to the next; the last step has one, too
     keep_checkpoints: int = 3  # the latest; older ones are deleted
     stop_after: int | None = None  # stop in good order after this step, as a preemption would; the same command goes on
 
@@ -26,8 +27,10 @@ class TrainConfig:
         positive = ("num_steps", "time_budget", "batch_size", "accumulation", "log_every", "layer_norms_every")
         for name in (*positive, "checkpoint_every", "keep_checkpoints", "stop_after"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                found.append(f"train.{name}={value} must be above 0.")
+            if value is not None and not 0 < value < math.inf:
+                found.append(f"train.{name}={value} must be above 0, and finite.")
+        if self.num_steps is not None and self.num_steps >= 2**31:
+            found.append(f"train.num_steps={self.num_steps} must be below 2**31: steps are counted in 32 bits.")
         if not 0 <= self.seed < 2**31:
             found.append(f"train.seed={self.seed} must lie between 0 and 2**31.")
         return found
@@ -37,7 +40,7 @@ class TrainConfig:
 class EvalConfig:
     """The fixed held-out set and when it is scored."""
 
-    every: int = 1000  # steps; also after the last one
+    every: int = 1000  # steps from one evaluation to the next; the last step has one, too
     num_targets: int = 20_000  # masked tokens at least
     mask_rate: float = 0.15  # share of tokens to predict; of its own, so that runs of any data.mask_rate compare
     seed: int = 0  # of its pairs and masks; the same for runs that are to be compared

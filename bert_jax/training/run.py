@@ -48,7 +48,11 @@ def train(task: Task, config: RunConfig, workdir: Workdir, options: Options) -> 
 
     Returns:
       The last step's evaluation; empty where the run was stopped before it.
+
+    Raises:
+      ConfigError: the workdir was started on other data.
     """
+    workdir.compare_data(task.facts)
     with jax.set_mesh(task.mesh), sharding.rules():
         if config.train.num_steps is None:
             if options.dry_run:

@@ -21,7 +21,7 @@ import jax
 from etils import epath
 
 from bert_jax import configuration, storage
-from bert_jax.errors import ConfigError
+from bert_jax.errors import BertJaxError, ConfigError
 from bert_jax.training import devices
 
 PACKAGES = ("bert_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tokenizers")
@@ -63,9 +63,24 @@ class Workdir:
         return self.path / "checkpoints"
 
     def load_config(self, cls: type) -> Any | None:
-        """The config that this run was started with; None for a new one."""
+        """The config that this run was started with; None for a new one.
+
+        Raises:
+          ConfigError: it cannot be read back.
+        """
         file = self.path / "config.json"
-        return configuration.from_dict(cls, storage.read_json(file)) if file.exists() else None
+        if not file.exists():
+            if self.latest_step() is not None:
+                raise ConfigError(
+                    f"{self.path} has checkpoints but no config.json: restore it, from one's folder about/."
+                )
+            return None
+        try:
+            return configuration.from_dict(cls, storage.read_json(file))
+        except BertJaxError as error:
+            raise ConfigError(
+                f"{file} is no config of this version: {error} The folder about/ of each checkpoint holds a copy."
+            ) from None
 
     def latest_step(self) -> int | None:
         """That of the newest checkpoint, whole or not."""
@@ -74,22 +89,17 @@ class Workdir:
         return max((int(p.name) for p in self.checkpoints.iterdir() if p.name.isdigit()), default=None)
 
     def begin(self, config: Any, facts: dict[str, str], save: Callable[[epath.Path], None]) -> None:
-        """Writes `config.json`, `run.json` and the model's small files; compares `facts` with those of the first start.
+        """Writes `config.json`, `run.json` and the model's small files, of a run that `compare_data` has passed.
 
         Args:
           config: complete.
           facts: such as fingerprints.
           save: writes the model's small files, such as its tokenizer, into a folder.
-
-        Raises:
-          ConfigError: the data are others.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         storage.write_json(self.path / "config.json", dataclasses.asdict(config))
         file = self.path / "run.json"
         starts = storage.read_json(file).get("starts", []) if file.exists() else []
-        if file.exists():
-            self.compare_data(facts)
         versions = {package: _version(package) for package in PACKAGES} | {"python": platform.python_version()}
         storage.write_json(file, {"facts": facts, "versions": versions, "starts": starts})
         save(self.path)
@@ -113,12 +123,17 @@ class Workdir:
         storage.write_json(self.path / "run.json", about)
 
     def compare_data(self, facts: dict[str, str]) -> None:
-        """Compares `facts` with those of the first start; writes nothing.
+        """Compares `facts` with those of the first start, if there was one; writes nothing.
 
         Raises:
-          ConfigError: one differs.
+          ConfigError: one differs, or nothing tells.
         """
-        stored = storage.read_json(self.path / "run.json")["facts"]
+        file = self.path / "run.json"
+        if not file.exists() and self.latest_step() is None:
+            return
+        about = storage.read_json(file) if file.exists() else None
+        if not isinstance(about, dict) or not isinstance(stored := about.get("facts"), dict):
+            raise ConfigError(f"{file} does not say which data the run was started on: restore it from a checkpoint.")
         for name, value in facts.items():
             if stored.get(name) != value:
                 raise ConfigError(

@@ -18,7 +18,7 @@ import threading
 import time
 
 import psutil
-from absl import app, flags
+from absl import flags
 
 from bert_jax.data import reading, sources
 from bert_jax.data.prepare import prepare_corpus
@@ -116,4 +116,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    app.run(sentences.errors_as_sentences(main))
+    sentences.run(main)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from bert_jax.data.batches import Batches
 from bert_jax.data.config import DataConfig
@@ -91,4 +91,4 @@ def _speed(tokens_of_step: Callable[[int], int], step: int) -> tuple[float, int]
 
 
 if __name__ == "__main__":
-    app.run(sentences.errors_as_sentences(main))
+    sentences.run(main)

@@ -235,4 +235,4 @@ def _matrix_peak(config: PretrainingConfig, _: str) -> Callable[[int], dict]:
 
 
 if __name__ == "__main__":
-    config_flags.run(main)
+    config_flags.run(main, PretrainingConfig)

@@ -402,7 +402,7 @@ def test_a_worker_that_dies_ends_the_build(jsonl_files, tmp_path):
         env=os.environ | {"PYTHONPATH": os.getcwd()},
     )
     assert done.returncode != 0
-    assert "CorpusError: A worker process died" in done.stderr
+    assert "WorkerError: A worker process died" in done.stderr
 
 
 def test_other_folders_are_left_alone(jsonl_files, tmp_path):

@@ -13,7 +13,7 @@ SIZES |= {"base": (12, 768, 12), "large": (24, 1024, 16)}
 
 @pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)
 def test_every_config_runs_a_step_when_shrunk(file, corpus, corpus_path, tmp_path):
-    config = config_flags.load(str(file))
+    config = config_flags.load(str(file), PretrainingConfig)
     assert isinstance(config, PretrainingConfig)
     if file.stem in SIZES:
         assert (config.model.num_layers, config.model.hidden_size, config.model.num_heads) == SIZES[file.stem]
@@ -30,7 +30,7 @@ def test_all_promised_configs_are_there():
 
 def test_every_config_is_without_problems_as_it_is():
     for file in CONFIGS:
-        config = config_flags.load(str(file))
+        config = config_flags.load(str(file), PretrainingConfig)
         config.data.corpus = "somewhere"
         check_config(config)
 
@@ -39,7 +39,7 @@ def test_large_batches_go_through_their_phases_and_resume_across_them(corpus_pat
     """`bert_large_lamb` with its 8,601 steps shrunk to 9, in parts, stopped before, at and behind the change."""
 
     def shrunk(stop_after):
-        config = config_flags.load("experiments/configs/bert_large_lamb.py")
+        config = config_flags.load("experiments/configs/bert_large_lamb.py", PretrainingConfig)
         phases, schedule = config.data.phases, config.optimizer.phases
         shrink(config, corpus_path)
         config.data.sequence_length, config.data.max_predictions, config.data.max_examples = 32, 5, 1
