@@ -258,17 +258,8 @@ def set_up(config: PretrainingConfig) -> Pretraining:
       ConfigError, CorpusError: what only the devices and the corpus can tell.
     """
     mesh = sharding.make_mesh(config.mesh)
-    rows = mesh.shape["data"] * mesh.shape["fsdp"]
     corpora, batches = training_batches(config)
-    for phase in batches.phases:
-        parts, group = config.train.accumulation, phase.config.group_rows
-        if phase.batch_size % (rows * parts * group):
-            raise ConfigError(
-                f"A batch size of {phase.batch_size} must be a multiple of the {rows} data devices"
-                + (f" times train.accumulation={parts}" if parts > 1 else "")
-                + (f" times data.nsp_group_size={group}" if group > 1 else "")
-                + "."
-            )
+    check_batch_sizes(config, mesh)
     corpus = corpora[config.data.corpus]
     if config.model.vocab_size is None:
         config.model.vocab_size = corpus.tokenizer.vocab_size
@@ -283,6 +274,24 @@ def set_up(config: PretrainingConfig) -> Pretraining:
     for batch in (held_out[0], batches.batch(0)):
         check(batch, config.model.vocab_size)
     return Pretraining(config, corpus, BertForPretraining(config.model), mesh, corpora, batches, held_out)
+
+
+def check_batch_sizes(config: PretrainingConfig, mesh: jax.sharding.Mesh) -> None:
+    """Finds batches that the mesh cannot divide.
+
+    Raises:
+      ConfigError: such a phase.
+    """
+    rows = mesh.shape["data"] * mesh.shape["fsdp"]
+    for phase in plan_phases(config.data, config.train.batch_size):
+        parts, group = config.train.accumulation, phase.config.group_rows
+        if phase.batch_size % (rows * parts * group):
+            raise ConfigError(
+                f"A batch size of {phase.batch_size} must be a multiple of the {rows} data devices"
+                + (f" times train.accumulation={parts}" if parts > 1 else "")
+                + (f" times data.nsp_group_size={group}" if group > 1 else "")
+                + "."
+            )
 
 
 def _scored(config: PretrainingConfig) -> DataConfig:
