@@ -21,7 +21,6 @@ from absl import flags
 
 from bert_jax import batch, sharding
 from bert_jax.data.phases import Phase, plan_phases
-from bert_jax.errors import ConfigError
 from bert_jax.model.bert import BertForPretraining, layer_of
 from bert_jax.tasks.pretraining import PretrainingConfig, check_batch_sizes, check_config, make_loss_fn
 from bert_jax.training import compiled_text, forecast, hardware

@@ -11,10 +11,9 @@ import math
 import re
 from collections.abc import Iterator
 
-# What an array's element takes, in bytes.
-_BYTES = {"pred": 1, "token": 0, "opaque": 0, "bf": 2}
-# [operands in, ...] of a collective to the bytes that it is about and those that one device sends, in parts of these
-# for a group of n. Rings and meshes alike send no less.
+# Bytes of an element, where the type's name does not tell its bits.
+_BYTES = {"pred": 1, "token": 0, "opaque": 0}
+# What one of n devices sends at least, in parts of the whole array.
 _SENT = {
     "all-reduce": lambda n: 2 * (n - 1) / n,
     "all-gather": lambda n: (n - 1) / n,
@@ -118,7 +117,7 @@ def count(text: str) -> Counts:
     flops = traffic = 0.0
     unknown: set[str] = set()
     attention: collections.Counter[str] = collections.Counter()
-    # On TPU one asynchronous collective stands in several fusions, under one channel.
+    # On TPU one asynchronous collective stands in several fusions, which form a chain.
     moved: dict[str, tuple[str, int, float, float]] = {}
     for instruction, computation, times, fused in _executed(computations, entry, 1, False, unknown):
         flops += times * _flops(instruction, computation)
@@ -127,8 +126,8 @@ def count(text: str) -> Counts:
         kind = instruction.opcode.removesuffix("-start")
         if kind in _SENT:
             kind, size, sent = _collective(kind, instruction, computation, fused, devices)
-            channel = re.search(r"channel_id=(\d+)", instruction.text)
-            name = channel.group(1) if channel else instruction.name
+            chain = re.search(r'chain_id="(\d+)"', instruction.text)
+            name = f"chain {chain.group(1)}" if chain else instruction.name
             if name not in moved or moved[name][1] < times:
                 moved[name] = kind, times, times * size, times * sent
         elif kernel := _attention(instruction):
@@ -229,7 +228,7 @@ def _main(arrays: tuple[Array, ...]) -> int:
 
 
 def _traffic(instruction: Instruction, computation: Computation, computations: dict[str, Computation]) -> int:
-    """Bytes of main memory that a kernel reads and writes. A slice reads what it takes, an update in place writes it."""
+    """Bytes of main memory that a kernel reads and writes: of a slice what is taken, of an update what is put in."""
     opcode, result = instruction.opcode, instruction.result
     if opcode in _FREE or opcode.endswith("-done") or opcode.removesuffix("-start") in _SENT:
         return 0

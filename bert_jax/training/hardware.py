@@ -106,13 +106,13 @@ def topology(name: str) -> Topology:
     Raises:
       ConfigError: unknown, or the extra that knows it is not installed.
     """
-    found = re.fullmatch(r"(?:(gpu):)?(\w+)(?::([\dx]+))?", name)
-    if found is None or found.group(2) not in CHIPS or bool(found.group(1)) != (found.group(2) in _GPU_TARGETS):
+    found = re.fullmatch(r"(?:(gpu):)?([a-z\d]+)(?::(\d[\dx]*)(?:_twisted|_untwisted)?)?", name)
+    gpu, kind, size = found.groups() if found else (None, "", None)
+    if kind not in CHIPS or bool(gpu) != (kind in _GPU_TARGETS) or not (size or gpu) or (gpu and "x" in (size or "")):
         raise ConfigError(f"--topology={name} is not known: give one such as {EXAMPLES}.")
     # Only compiled for: an accelerator of this machine stays free for who runs on it.
     jax.config.update("jax_platforms", "cpu")
-    _, kind, size = found.groups()
-    devices = _gpus(name, kind, size or "1") if kind in _GPU_TARGETS else _tpus(name, size or "")
+    devices = _gpus(name, kind, size or "1") if gpu else _tpus(name, size)
     coordinates = {tuple(device.coords) for device in devices if hasattr(device, "coords")}
     parts = len(devices) // len(coordinates) if coordinates else 1
     return Topology(devices, CHIPS[kind].share(parts))
@@ -127,25 +127,25 @@ def _tpus(name: str, size: str) -> list[jax.Device]:
     os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
     from jax.experimental import topologies
 
-    sides = [int(side) for side in size.split("x") if side]
     # Hosts of 2 × 2 chips, as far as the topology is that large.
-    host = tuple(min(2, side) for side in (sides + [1, 1])[:2]) + (1,)
+    sides = [min(2, int(side)) for side in size.split("x") if side]
+    host = (*[*sides, 1, 1][:2], 1)
     try:
         return topologies.get_topology_desc(
             platform="tpu", topology_name=name, chips_per_host_bounds=host, num_slices=1
         ).devices
     except jax.errors.JaxRuntimeError as error:
         reason = str(error).split("\n")[0].split(": ", 1)[-1]
-        raise ConfigError(f"--topology={name} is not known to libtpu ({reason}): give one such as {EXAMPLES}.") from None
+        raise ConfigError(
+            f"--topology={name} is not known to libtpu ({reason}): give one such as {EXAMPLES}."
+        ) from None
 
 
 def _gpus(name: str, kind: str, size: str) -> list[jax.Device]:
     _require("jax_plugins.xla_cuda13", name, "gpu-aot")
     from jax.experimental import topologies
 
-    return topologies.get_topology_desc(
-        kind, "cuda", topology=f"1x1x{size}", target_config=_GPU_TARGETS[kind]
-    ).devices
+    return topologies.get_topology_desc(kind, "cuda", topology=f"1x1x{size}", target_config=_GPU_TARGETS[kind]).devices
 
 
 def _require(module: str, name: str, extra: str) -> None:
