@@ -36,5 +36,8 @@ setup(
         "gcs": ["gcsfs"],
         # an independent implementation to compare with
         "parity": ["torch==2.13.0", "transformers"],
+        # the compilers of hardware that need not be there, for experiments.compile_check; the second takes 4 GB
+        "tpu-aot": ["libtpu"],
+        "gpu-aot": ["jax-cuda13-plugin[with-cuda]"],
     },
 )

@@ -35,6 +35,11 @@ FIELDS = {
 }
 
 
+def shapes(sizes: dict[str, int]) -> dict[str, tuple[tuple[int, ...], type]]:
+    """The shape and dtype of each field of a batch of these sizes, from axis (B, S, K, N) to length."""
+    return {name: (tuple(sizes[axis] for axis in axes), dtype) for name, (axes, dtype) in FIELDS.items()}
+
+
 def check(batch: Batch, vocab_size: int) -> None:
     """Checks a host batch against the schema.
 

@@ -51,19 +51,19 @@ class MeshConfig:
         return found
 
 
-def make_mesh(config: MeshConfig) -> Mesh:
-    """The mesh over all devices.
+def make_mesh(config: MeshConfig, devices: list[jax.Device] | None = None) -> Mesh:
+    """The mesh over all devices, or over those given.
 
     Raises:
       ConfigError: the axes do not multiply to the number of devices.
     """
-    count, sizes = jax.device_count(), [getattr(config, axis) for axis in MESH_AXES]
+    count, sizes = len(devices or jax.devices()), [getattr(config, axis) for axis in MESH_AXES]
     fixed = int(np.prod([size for size in sizes if size != -1]))
     shape = [count // fixed if size == -1 else size for size in sizes]
     if int(np.prod(shape)) != count:
         raise ConfigError(f"mesh data × fsdp × tensor = {' × '.join(map(str, sizes))} does not fit {count} device(s).")
     # Explicit axes, jax's default, would ask for a sharding at every reshape of the model.
-    return jax.make_mesh(shape, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))
+    return jax.make_mesh(shape, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES), devices=devices)
 
 
 def param_shardings(boxed_shapes, mesh: Mesh):
@@ -72,9 +72,14 @@ def param_shardings(boxed_shapes, mesh: Mesh):
     return nn.logical_to_mesh_sharding(specs, mesh, LOGICAL_AXIS_RULES)
 
 
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Rows over the devices of `data` and `fsdp`; those of `tensor` share theirs."""
+    return NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
+
+
 def place_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
     """Rows of this process to a global array over the mesh."""
-    sharding = NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
+    sharding = batch_sharding(mesh)
     return {name: jax.make_array_from_process_local_data(sharding, value) for name, value in batch.items()}
 
 

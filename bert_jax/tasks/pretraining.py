@@ -49,7 +49,7 @@ class PretrainingConfig:
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
 
 
-def check_config(config: PretrainingConfig) -> None:
+def check_config(config: PretrainingConfig, devices: list[jax.Device] | None = None) -> None:
     """Finds everything that cannot work on these devices, before a corpus is opened and anything is compiled.
 
     Raises:
@@ -74,15 +74,15 @@ def check_config(config: PretrainingConfig) -> None:
     if not config.data.corpus:
         problems.append("data.corpus is empty: give the folder that experiments.prepare_corpus made.")
     if not config.mesh.problems() and not in_phases:
-        problems += _device_problems(config)
+        problems += _device_problems(config, devices)
     if problems:
         raise ConfigError("\n".join(problems))
 
 
-def _device_problems(config: PretrainingConfig) -> list[str]:
+def _device_problems(config: PretrainingConfig, devices: list[jax.Device] | None) -> list[str]:
     """Sentences about what does not fit the devices."""
     try:
-        mesh = sharding.make_mesh(config.mesh)
+        mesh = sharding.make_mesh(config.mesh, devices)
     except ConfigError as error:
         return [str(error)]
     rows, parts = mesh.shape["data"] * mesh.shape["fsdp"], max(1, config.train.accumulation)

@@ -1,0 +1,117 @@
+import json
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from bert_jax import sharding
+from bert_jax.data.phases import plan_phases
+from bert_jax.errors import ConfigError
+from bert_jax.model.flops import training_flops
+from bert_jax.sharding import MeshConfig
+from bert_jax.tasks.pretraining import set_up, training_batches
+from bert_jax.training import compiled_text, forecast, hardware
+from experiments import compile_check
+
+FLAGS = [
+    "--config=experiments/configs/tiny.py",
+    "--config.model.num_layers=1",
+    "--config.model.hidden_size=32",
+    "--config.model.vocab_size=128",
+    "--config.data.sequence_length=32",
+    "--config.train.batch_size=16",
+    "--config.train.accumulation=2",
+    "--config.mesh.fsdp=2",
+]
+
+
+def check(*flags):
+    command = [sys.executable, "-m", "experiments.compile_check", *FLAGS, *flags]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.parametrize("examples", ["bert", "candidates"])
+def test_shapes_are_those_of_real_batches_in_every_phase(config, examples):
+    config.data.examples = examples
+    config.data.max_predictions = None
+    config.data.phases = "2: sequence_length=32 batch_size=16 max_examples=2"
+    mesh = sharding.make_mesh(config.mesh)
+    _, batches = training_batches(config)
+    for phase in plan_phases(config.data, config.train.batch_size):
+        shapes = compile_check.abstract_batch(phase, mesh)
+        real = sharding.place_batch(batches.batch(phase.start), mesh)
+        assert {name: (x.shape, x.dtype, x.sharding) for name, x in shapes.items()} == {
+            name: (x.shape, x.dtype, x.sharding) for name, x in real.items()
+        }
+
+
+def test_the_step_is_the_one_that_trains_and_parts_of_a_batch_are_all_counted(config):
+    config.model.vocab_size, config.model.num_layers = 300, 1
+    mesh = sharding.make_mesh(config.mesh)
+    flops = []
+    for parts in (1, 4):
+        config.train.accumulation = parts
+        with jax.set_mesh(mesh), sharding.rules():
+            program = compile_check.abstract_program(config, mesh)
+            (phase,) = plan_phases(config.data, config.train.batch_size)
+            device = hardware.CHIPS["v5e"]
+            finding = compile_check.compile_phase(program, phase, mesh, device)
+        flops.append(finding.counts.flops)
+    run = set_up(config)
+    batch = run.batches.batch(0)
+    batch["sequence_ids"] = batch["sequence_ids"] * 0 + 1  # every position computed, as the program does
+    batch["masked_weights"] = batch["masked_weights"] * 0 + 1
+    assert flops[1] == pytest.approx(flops[0])
+    assert flops[0] == pytest.approx(training_flops(config.model, batch), rel=0.1)
+    shapes = jax.eval_shape(program.make_state)
+    assert finding.need.parameters == sum(4 * leaf.size for leaf in jax.tree.leaves(shapes.params))
+    assert finding.need.parameters == forecast.bytes_per_device(program.state_shapes.params)
+
+
+def test_a_mesh_is_made_of_the_devices_that_are_given():
+    devices = jax.devices() * 4
+    with pytest.raises(ConfigError, match="does not fit 4 device"):
+        sharding.make_mesh(MeshConfig(data=-1, fsdp=3), devices)
+    assert sharding.make_mesh(MeshConfig(), jax.devices()[:1]).size == 1
+
+
+def test_the_longest_ceiling_is_told():
+    moved = compiled_text.Collective(count=1, bytes=3e9, sent=4e9)
+    counts = compiled_text.Counts(197e12, 2 * 819e9, {"all-gather": moved}, {}, 0)
+    seconds = compile_check.ceilings(counts, hardware.CHIPS["v5e"], "bfloat16")
+    assert seconds == pytest.approx({"arithmetic": 1, "memory": 2, "interconnect": 0.02})
+
+
+@pytest.mark.parametrize(
+    ("topology", "module", "extra"),
+    [("v5e:2x2", "libtpu", "tpu-aot"), ("gpu:h200", "jax_plugins.xla_cuda13", "gpu-aot")],
+)
+def test_without_the_extra_a_sentence_names_it(monkeypatch, topology, module, extra):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ConfigError, match=rf"--topology={topology} needs the extra {extra}: .*setup.sh {extra}"):
+        hardware.topology(topology)
+
+
+@pytest.mark.parametrize("topology", ["v9:4x4", "v5e", "gpu:v5e:4x4", "h200", "gpu:h200:2x2", "v5e:16by16", ""])
+def test_what_is_no_topology_gets_examples(topology):
+    with pytest.raises(ConfigError, match="is not known: give one such as v5e:16x16"):
+        hardware.topology(topology)
+
+
+def test_a_step_is_compiled_for_tpus_that_are_not_there(tmp_path):
+    pytest.importorskip("libtpu", reason="needs the extra tpu-aot")
+    done = check("--topology=v5e:2x2", f"--output={tmp_path}/found.json")
+    assert done.returncode == 0, done.stderr
+    assert "mesh data 2 × fsdp 2 × tensor 1" in done.stdout
+    assert "XLA's own products" in done.stdout
+    (row,) = json.loads((tmp_path / "found.json").read_text())
+    assert row["fits"]
+    assert row["collectives"]["all-gather"]["count"] > 0
+    # A quarter of what one device would do: 4 rows × 32 tokens.
+    dense, head = 6 * (12 * 32 * 32) * 128, 6 * (32 * 32 + 32 * 128) * 4 * 8
+    assert row["flops"] == pytest.approx(dense + 12 * 32 * 32 * 32 * 4 + head, rel=0.1)
+    done = check("--topology=v5e:3x5")
+    assert done.returncode == 2
+    assert "--topology=v5e:3x5 is not known to libtpu" in done.stderr
+    assert "Traceback" not in done.stderr
