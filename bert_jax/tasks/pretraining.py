@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 from etils import epath
 
 from bert_jax import losses, sharding
@@ -29,6 +30,7 @@ from bert_jax.optimizer import OptimizerConfig
 from bert_jax.sharding import MeshConfig
 from bert_jax.tasks.baselines import baselines, sources_of_predictions
 from bert_jax.tasks.next_sentence import candidate_losses, pair_losses
+from bert_jax.training import processes
 from bert_jax.training.config import EvalConfig, TrainConfig
 from bert_jax.training.resume import check_resumed
 from bert_jax.training.run import Options, train
@@ -142,16 +144,18 @@ class Pretraining:
         return self.model.init(key, self.held_out[0])["params"]
 
     def place(self, batch: Batch) -> dict[str, jax.Array]:
-        """A host batch on the mesh."""
+        """A host batch, the same whole one on every process, on the mesh."""
         return sharding.place_batch(batch, self.mesh)
 
     def work(self, step: int) -> Work:
         """The batch of `step` (from 0) on the mesh; every process makes its own rows only."""
-        count = jax.process_count()
-        rows = self.batches.batch_size(step) // count
-        batch = self.batches.batch(step, jax.process_index() * rows, (jax.process_index() + 1) * rows)
+        size = self.batches.batch_size(step)
+        parts = [self.batches.batch(step, *rows) for rows in sharding.process_rows(self.mesh, size)]
+        batch = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        # Of the other processes' rows nothing is known: they are taken to be like these.
+        share = size / len(batch["sequence_ids"])
         tokens, flops = int((batch["sequence_ids"] > 0).sum()), training_flops(self.config.model, batch)
-        return Work(self.place(batch), tokens * count, flops * count)
+        return Work(sharding.place_rows(batch, size, self.mesh), round(tokens * share), flops * share)
 
     def describe(self, num_steps: int) -> list[str]:
         """Lines about the data of a run of so many steps."""
@@ -257,18 +261,10 @@ def set_up(config: PretrainingConfig) -> Pretraining:
     Raises:
       ConfigError, CorpusError: what only the devices and the corpus can tell.
     """
+    if problems := _mesh_problems(config):
+        raise ConfigError("\n".join(problems))
     mesh = sharding.make_mesh(config.mesh)
-    rows = mesh.shape["data"] * mesh.shape["fsdp"]
     corpora, batches = training_batches(config)
-    for phase in batches.phases:
-        parts, group = config.train.accumulation, phase.config.group_rows
-        if phase.batch_size % (rows * parts * group):
-            raise ConfigError(
-                f"A batch size of {phase.batch_size} must be a multiple of the {rows} data devices"
-                + (f" times train.accumulation={parts}" if parts > 1 else "")
-                + (f" times data.nsp_group_size={group}" if group > 1 else "")
-                + "."
-            )
     corpus = corpora[config.data.corpus]
     if config.model.vocab_size is None:
         config.model.vocab_size = corpus.tokenizer.vocab_size
@@ -283,6 +279,22 @@ def set_up(config: PretrainingConfig) -> Pretraining:
     for batch in (held_out[0], batches.batch(0)):
         check(batch, config.model.vocab_size)
     return Pretraining(config, corpus, BertForPretraining(config.model), mesh, corpora, batches, held_out)
+
+
+def _mesh_problems(config: PretrainingConfig) -> list[str]:
+    """Sentences about what cannot be cut over the devices there are."""
+    problems = sharding.mesh_problems(config.mesh, jax.device_count(), config.model.cut_sizes)
+    rows = sharding.data_devices(config.mesh, jax.device_count())
+    for phase in plan_phases(config.data, config.train.batch_size):
+        parts, group = config.train.accumulation, phase.config.group_rows
+        if phase.batch_size % (rows * parts * group):
+            problems.append(
+                f"A batch size of {phase.batch_size} must be a multiple of the {rows} data devices"
+                + (f" times train.accumulation={parts}" if parts > 1 else "")
+                + (f" times data.nsp_group_size={group}" if group > 1 else "")
+                + "."
+            )
+    return problems
 
 
 def _scored(config: PretrainingConfig) -> DataConfig:
@@ -318,10 +330,13 @@ def pretrain(
       ConfigError, CorpusError: before anything is compiled.
       TrainingError: the loss is not finite.
     """
-    check_config(config)
     config, folder = copy.deepcopy(config), Workdir(workdir)
-    folder.check_writable()
-    stored = folder.load_config(PretrainingConfig)
-    if stored is not None:
-        check_resumed(config, stored, folder.latest_step() or 0, str(folder.path))
-    return train(set_up(config).task(probe), config, folder, options or Options())
+    with processes.together():
+        check_config(config)
+        if processes.is_first():
+            folder.check_writable()
+        stored = folder.load_config(PretrainingConfig)
+        if stored is not None:
+            check_resumed(config, stored, folder.latest_step() or 0, str(folder.path))
+        task = set_up(config).task(probe)
+    return train(task, config, folder, options or Options())
