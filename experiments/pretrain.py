@@ -4,6 +4,7 @@
         --workdir=runs/mini
 
 --dry_run says what would happen, after compiling it, and stops; --profile=100:110 traces these steps.
+Several devices: --config.mesh.*, see `bert_jax/sharding.py`; several processes: see `experiments/devices.py`.
 """
 
 import shlex
@@ -15,9 +16,10 @@ from absl import flags
 
 from bert_jax.reporting import write_report
 from bert_jax.tasks.pretraining import PretrainingConfig, pretrain
+from bert_jax.training import processes
 from bert_jax.training.profile import parse_steps
 from bert_jax.training.run import Options
-from experiments import config_flags
+from experiments import config_flags, devices
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder: checkpoints, metrics, report.", required=True)
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Say what would happen, after compiling it, and stop.")
@@ -25,6 +27,7 @@ _PROFILE = flags.DEFINE_string("profile", None, "START:STOP: trace these steps i
 
 
 def main(config: PretrainingConfig) -> None:
+    devices.start()
     stop = threading.Event()
     options = Options(
         should_stop=stop.is_set,
@@ -36,9 +39,10 @@ def main(config: PretrainingConfig) -> None:
         # Once: finish the step and save. A second signal ends the process as usual.
         signal.signal(number, lambda received, _: (stop.set(), signal.signal(received, signal.SIG_DFL)))
     scores = pretrain(config, _WORKDIR.value, options)
-    if scores:
+    if scores and processes.is_first():
         write_report(_WORKDIR.value)
         print(f"The report is in {_WORKDIR.value}/report.md")
+    processes.wait()
 
 
 if __name__ == "__main__":

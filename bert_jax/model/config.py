@@ -42,6 +42,15 @@ class ModelConfig:
     def head_size(self) -> int:
         return self.hidden_size // self.num_heads
 
+    @property
+    def cut_sizes(self) -> dict[str, tuple[str, int]]:
+        """Logical axes that devices must be able to cut into equal parts: what each is called here, and its size."""
+        return {
+            "embed": ("model.hidden_size", self.hidden_size),
+            "heads": ("model.num_heads", self.num_heads),
+            "mlp": ("the feed-forward width", self.feed_forward_size),
+        }
+
     def problems(self) -> list[str]:
         """Sentences about what cannot work."""
         found = []

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from bert_jax.batch import Batch
 from bert_jax.model.config import ModelConfig
 from bert_jax.model.dropout import Dropout
-from bert_jax.model.layers import LayerNorm, weights
+from bert_jax.model.layers import LayerNorm, weights, whole_width
 
 
 def sinusoids(position_ids: jax.Array, size: int) -> jax.Array:
@@ -43,9 +43,14 @@ class Embeddings(nn.Module):
 
     def __call__(self, batch: Batch, keys: jax.Array | None) -> jax.Array:
         """[B, S, H] of the batch's tokens."""
-        x = jnp.take(self.word, batch["token_ids"], axis=0) + jnp.take(self.segment, batch["segment_ids"], axis=0)
+        words = jnp.take(whole_width(self.word, ("vocab", "embed")), batch["token_ids"], axis=0)
+        words = nn.with_logical_constraint(words, ("batch", "sequence", "activation_embed"))
+        segments = whole_width(self.segment, ("segments", "embed"))
+        x = words + jnp.take(segments, batch["segment_ids"], axis=0)
         if self.config.positions == "learned":
-            x += jnp.take(self.position, batch["position_ids"], axis=0)
+            # A small table: gathering it moves less than adding up what each device finds in its part.
+            table = nn.with_logical_constraint(self.position, (None, None))
+            x += jnp.take(table, batch["position_ids"], axis=0)
         elif self.config.positions == "sinusoidal":
             x += fixed_positions(self.config, batch["position_ids"])
         return self.dropout(self.layer_norm(x), keys)

@@ -31,6 +31,7 @@ class SelfAttention(nn.Module):
         # One product for queries, keys and values. Heads come first, so that cutting them over devices cuts this too.
         shape = (config.num_heads, 3, config.head_size)
         projected = Dense(config, shape, ("embed",), ("heads", "qkv", "head"), name="query_key_value")(x)
+        projected = nn.with_logical_constraint(projected, ("batch", "sequence", "activation_heads", None, None))
         query, key, value = (projected[..., part, :].swapaxes(-2, -3) for part in range(3))  # [B, heads, S, head]
         scores = product(query * config.head_size**-0.5, key.mT).astype(jnp.float32)
         probabilities = jax.nn.softmax(jnp.where(mask, scores, jnp.finfo(jnp.float32).min), axis=-1)
@@ -51,6 +52,7 @@ class FeedForward(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         config = self.config
         x = activation(config, Dense(config, (config.feed_forward_size,), ("embed",), ("mlp",), name="intermediate")(x))
+        x = nn.with_logical_constraint(x, ("batch", "sequence", "activation_mlp"))
         return Dense(config, (config.hidden_size,), ("mlp",), ("embed",), name="output")(x)
 
 

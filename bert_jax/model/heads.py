@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from bert_jax.model.config import ModelConfig
 from bert_jax.model.dropout import Dropout
-from bert_jax.model.layers import Dense, LayerNorm, activation, zeros
+from bert_jax.model.layers import Dense, LayerNorm, activation, whole_width, zeros
 from bert_jax.model.products import product
 
 
@@ -21,10 +21,14 @@ class MaskedLanguageModelHead(nn.Module):
         config = self.config
         x = jnp.take_along_axis(hidden, masked_positions[..., None], axis=1)
         x = activation(config, Dense(config, (config.hidden_size,), ("embed",), ("embed_out",), name="transform")(x))
+        x = nn.with_logical_constraint(x, ("batch", None, "activation_embed"))
         x = LayerNorm(config, name="norm")(x)
         bias = self.param("bias", zeros(("vocab",)), (config.vocab_size,))
-        flat = product(x.reshape(-1, config.hidden_size), word_table.astype(config.dtype).T)
-        return flat.astype(jnp.float32).reshape(*x.shape[:-1], -1) + bias
+        table = whole_width(word_table.astype(config.dtype), ("vocab", "embed"))
+        flat = product(x.reshape(-1, config.hidden_size), table.T)
+        logits = flat.astype(jnp.float32).reshape(*x.shape[:-1], -1) + bias
+        # Over `tensor`, each device scores its own words; see `losses.py` for how they meet.
+        return nn.with_logical_constraint(logits, ("batch", None, "activation_vocab"))
 
 
 class LabelHead(nn.Module):

@@ -26,6 +26,11 @@ def zeros(axes: Sequence[str]):
     return nn.with_logical_partitioning(nn.initializers.zeros, tuple(axes))
 
 
+def whole_width(x: jax.Array, axes: Sequence[str]) -> jax.Array:
+    """A parameter of these axes as a product takes it: gathered over the devices that its width is cut over."""
+    return nn.with_logical_constraint(x, tuple(None if axis == "embed" else axis for axis in axes))
+
+
 class Dense(nn.Module):
     """y = x · kernel + bias over the last axis of x, or its last axes together.
 
@@ -46,8 +51,10 @@ class Dense(nn.Module):
         dtype = jnp.dtype(self.config.dtype)
         kernel = self.param("kernel", weights(self.config, (*self.input_axes, *self.output_axes)), shape)
         bias = self.param("bias", zeros(self.output_axes), self.output_shape)
+        # Each device takes the whole of what `fsdp` cuts, and no more than its part of what `tensor` cuts.
+        kernel = whole_width(kernel.astype(dtype), (*self.input_axes, *self.output_axes))
         # Two-dimensional: on CPU, products of three axes are slower.
-        kernel = kernel.astype(dtype).reshape(int(np.prod(contracted)), -1)
+        kernel = kernel.reshape(int(np.prod(contracted)), -1)
         y = product(x.astype(dtype).reshape(-1, kernel.shape[0]), kernel)
         # Repeated first, then cast, so that its gradient is summed in float32: exact, and on CPU 40 times as fast.
         y += jnp.broadcast_to(bias.reshape(-1), y.shape).astype(dtype)

@@ -30,6 +30,7 @@ from bert_jax.optimizer import OptimizerConfig
 from bert_jax.sharding import MeshConfig
 from bert_jax.tasks.baselines import baselines, sources_of_predictions
 from bert_jax.tasks.next_sentence import candidate_losses, pair_losses
+from bert_jax.training import processes
 from bert_jax.training.config import EvalConfig, TrainConfig
 from bert_jax.training.resume import check_resumed
 from bert_jax.training.run import Options, train
@@ -74,19 +75,15 @@ def check_config(config: PretrainingConfig, devices: list[jax.Device] | None = N
     if not config.data.corpus:
         problems.append("data.corpus is empty: give the folder that experiments.prepare_corpus made.")
     if not config.mesh.problems() and not in_phases:
-        problems += _device_problems(config, devices)
+        problems += _device_problems(config, len(devices or jax.devices()))
     if problems:
         raise ConfigError("\n".join(problems))
 
 
-def _device_problems(config: PretrainingConfig, devices: list[jax.Device] | None) -> list[str]:
-    """Sentences about what does not fit the devices."""
-    try:
-        mesh = sharding.make_mesh(config.mesh, devices)
-    except ConfigError as error:
-        return [str(error)]
-    rows, parts = mesh.shape["data"] * mesh.shape["fsdp"], max(1, config.train.accumulation)
-    found = []
+def _device_problems(config: PretrainingConfig, count: int) -> list[str]:
+    """Sentences about what cannot be cut over so many devices."""
+    found = sharding.mesh_problems(config.mesh, count, config.model.cut_sizes)
+    rows, parts = sharding.data_devices(config.mesh, count), max(1, config.train.accumulation)
     for phase in plan_phases(config.data, config.train.batch_size):
         group = max(1, phase.config.group_rows)
         if phase.batch_size % (unit := rows * parts * group):
@@ -167,16 +164,18 @@ class Pretraining:
         return self.model.init(key, self.held_out[0])["params"]
 
     def place(self, batch: Batch) -> dict[str, jax.Array]:
-        """A host batch on the mesh."""
+        """A host batch, the same whole one on every process, on the mesh."""
         return sharding.place_batch(batch, self.mesh)
 
     def work(self, step: int) -> Work:
         """The batch of `step` (from 0) on the mesh; every process makes its own rows only."""
-        count = jax.process_count()
-        rows = self.batches.batch_size(step) // count
-        batch = self.batches.batch(step, jax.process_index() * rows, (jax.process_index() + 1) * rows)
+        size = self.batches.batch_size(step)
+        parts = [self.batches.batch(step, *rows) for rows in sharding.process_rows(self.mesh, size)]
+        batch = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        # Of the other processes' rows nothing is known: they are taken to be like these.
+        share = size / len(batch["sequence_ids"])
         tokens, flops = int((batch["sequence_ids"] > 0).sum()), training_flops(self.config.model, batch)
-        return Work(self.place(batch), tokens * count, flops * count)
+        return Work(sharding.place_rows(batch, size, self.mesh), round(tokens * share), flops * share)
 
     def describe(self, num_steps: int) -> list[str]:
         """Lines about the data of a run of so many steps."""
@@ -366,8 +365,10 @@ def pretrain(
       TrainingError: the loss is not finite.
     """
     config, folder = copy.deepcopy(config), Workdir(workdir)
-    check_all(functools.partial(check_config, config), folder.check_writable)
-    stored = folder.load_config(PretrainingConfig)
-    if stored is not None:
-        check_resumed(config, stored, folder.latest_step() or 0, str(folder.path))
-    return train(set_up(config).task(probe), config, folder, options or Options())
+    with processes.together():
+        check_all(functools.partial(check_config, config), folder.check_writable)
+        stored = folder.load_config(PretrainingConfig)
+        if stored is not None:
+            check_resumed(config, stored, folder.latest_step() or 0, str(folder.path))
+        task = set_up(config).task(probe)
+    return train(task, config, folder, options or Options())

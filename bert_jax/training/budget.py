@@ -1,11 +1,14 @@
 """How many steps fit into a time budget: measured once, on a state that is thrown away."""
 
 import itertools
+import math
 import time
 from collections.abc import Callable
 from typing import Any
 
 import jax
+
+from bert_jax.training import processes
 
 WARM_STEPS = 3  # first touches
 MEASURED_SECONDS = 8.0
@@ -22,7 +25,7 @@ def choose_num_steps(
     stages: tuple[int, ...],
     budget: float,
 ) -> int:
-    """Steps, with an evaluation each `eval_every`, that take `budget` seconds from now on.
+    """Steps, with an evaluation each `eval_every`, that take `budget` seconds from now on, by the first process' clock.
 
     Args:
       step_fn: (state, batch) -> (state, metrics).
@@ -41,7 +44,9 @@ def choose_num_steps(
     for start, end in itertools.pairwise((*stages, None)):
         state, step = _measure(step_fn, state, batch(start))
         cost = step + evaluation / eval_every
-        left = SAFETY * (budget - (time.perf_counter() - began)) - spent
+        # All processes must measure as much, and choose the same.
+        cost, passed = processes.of_first([cost, time.perf_counter() - began])
+        left = SAFETY * (budget - passed) - spent
         fitting = max(0, int(left / cost))
         if end is None or fitting < end - start:
             steps = start + fitting
@@ -55,9 +60,14 @@ def _measure(step_fn: Callable, state: Any, batch: Any) -> tuple[Any, float]:
     for _ in range(WARM_STEPS):
         state, metrics = step_fn(state, batch)
     jax.block_until_ready(metrics)
-    steps, began = 0, time.perf_counter()
-    while time.perf_counter() - began < MEASURED_SECONDS:
-        state, metrics = step_fn(state, batch)
-        jax.block_until_ready(metrics)
-        steps += 1
-    return state, (time.perf_counter() - began) / steps
+    steps, seconds, chunk = 0, 0.0, 1
+    while chunk > 0:
+        began = time.perf_counter()
+        for _ in range(chunk):
+            state, metrics = step_fn(state, batch)
+            jax.block_until_ready(metrics)
+        seconds, steps = seconds + time.perf_counter() - began, steps + chunk
+        # One step, then as many as fill the time, by the first process' clock: all must take as many.
+        fitting = math.ceil((MEASURED_SECONDS - seconds) * steps / seconds)
+        chunk = processes.of_first(fitting) if steps == 1 else 0
+    return state, seconds / steps

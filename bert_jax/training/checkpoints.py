@@ -19,6 +19,7 @@ from absl import logging
 from etils import epath
 
 from bert_jax.errors import CheckpointError
+from bert_jax.training import processes
 
 FORMAT_VERSION = 1
 
@@ -75,7 +76,8 @@ def _from_json(packed: dict[str, str | dict[str, str]]) -> dict[str, bytes]:
 
 
 def read_params(directory: epath.PathLike) -> tuple[int, Any, dict[str, bytes]]:
-    """The newest checkpoint's parameters alone, for use outside training: no mesh, optimiser or data needed.
+    """The newest checkpoint's parameters alone, for use outside training: no mesh, optimiser, data or other process
+    needed.
 
     Args:
       directory: a `checkpoints/` folder.
@@ -87,8 +89,13 @@ def read_params(directory: epath.PathLike) -> tuple[int, Any, dict[str, bytes]]:
       CheckpointError: no checkpoint, or a damaged one.
     """
     directory = epath.Path(directory).absolute()
-    handlers = {"state": ocp.PyTreeCheckpointHandler(), "about": ocp.JsonCheckpointHandler()}
-    options = ocp.CheckpointManagerOptions(create=False, save_root_metadata=False)
+    me = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"p{me}")
+    handlers = {
+        "state": ocp.PyTreeCheckpointHandler(multiprocessing_options=alone),
+        "about": ocp.JsonCheckpointHandler(multiprocessing_options=alone),
+    }
+    options = ocp.CheckpointManagerOptions(create=False, save_root_metadata=False, multiprocessing_options=alone)
     if not directory.exists():
         raise CheckpointError(f"There is no checkpoint in {directory}.")
     with ocp.CheckpointManager(directory, options=options, item_handlers=handlers) as manager:
@@ -146,10 +153,13 @@ class Checkpoints:
         """
         damaged = []
         for step in sorted(self._manager.all_steps(), reverse=True):
+            state, failure = None, None
             try:
                 state = self._restore(step, like)
             except Exception as error:  # Orbax reports damage as ValueError, KeyError, JSONDecodeError, Exception, …
-                logging.warning("checkpoint %d cannot be used: %s", step, str(error).split("\n")[0])
+                failure = str(error).split("\n")[0]
+            if failures := [text for text in processes.gather(failure) if text is not None]:
+                logging.warning("checkpoint %d cannot be used: %s", step, failures[0])
                 damaged.append(step)
                 continue
             if damaged:
@@ -165,10 +175,12 @@ class Checkpoints:
 
     def _set_aside(self, steps: list[int]) -> None:
         aside = self._directory.parent / "damaged_checkpoints"
-        aside.mkdir(parents=True, exist_ok=True)
-        for step in steps:
-            shutil.rmtree(aside / str(step), ignore_errors=True)
-            (self._directory / str(step)).rename(aside / str(step))
+        if processes.is_first():
+            aside.mkdir(parents=True, exist_ok=True)
+            for step in steps:
+                shutil.rmtree(aside / str(step), ignore_errors=True)
+                (self._directory / str(step)).rename(aside / str(step))
+        processes.wait()
         self._manager.reload()
 
     def _restore(self, step: int, like: Any) -> Any:

@@ -33,19 +33,25 @@ def matrix_peak(dtype: str) -> float:
 
     The devices of this process multiply at the same time, so that devices which share a machine share its peak.
     """
-    devices = np.array(jax.local_devices())
-    place = NamedSharding(Mesh(devices, ("device",)), PartitionSpec("device"))
+    mesh = Mesh(np.array(jax.local_devices()), ("device",))
+    with jax.set_mesh(mesh):  # the run's own mesh may be of devices of other processes too
+        best = _local_peak(mesh, dtype)
+    return best * jax.process_count()
+
+
+def _local_peak(mesh: Mesh, dtype: str) -> float:
+    place = NamedSharding(mesh, PartitionSpec("device"))
     multiply = jax.jit(lambda x: x @ x, out_shardings=place)
     best, size = 0.0, SMALLEST
     while size <= LARGEST:
-        x = jax.jit(lambda size=size: jnp.full((len(devices), size, size), 1 / size, dtype), out_shardings=place)()
+        x = jax.jit(lambda size=size: jnp.full((mesh.size, size, size), 1 / size, dtype), out_shardings=place)()
         multiply(x).block_until_ready()
         seconds = min(_seconds(multiply, x) for _ in range(REPEATS))
-        best = max(best, 2 * size**3 * len(devices) / seconds)
+        best = max(best, 2 * size**3 * mesh.size / seconds)
         if seconds > LONG_ENOUGH:
             break
         size *= 2
-    return best * jax.process_count()
+    return best
 
 
 def _seconds(function, argument) -> float:

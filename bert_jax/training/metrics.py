@@ -5,10 +5,11 @@ import json
 from etils import epath
 
 from bert_jax import storage
+from bert_jax.training import processes
 
 
 class MetricWriter:
-    """Appends metrics to `metrics.jsonl` and to TensorBoard event files.
+    """Appends metrics to `metrics.jsonl` and to TensorBoard event files; the first process does.
 
     Args:
       directory: the workdir.
@@ -16,6 +17,9 @@ class MetricWriter:
     """
 
     def __init__(self, directory: epath.PathLike, after_step: int):
+        self._writes = processes.is_first()
+        if not self._writes:
+            return
         import tensorboardX  # brings PyTorch along where that is installed: only a run is to wait for it
 
         directory = epath.Path(directory)
@@ -27,6 +31,8 @@ class MetricWriter:
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Writes one line; it is with the operating system when this returns."""
+        if not self._writes:
+            return
         self._file.write(json.dumps({"step": step} | values) + "\n")
         self._file.flush()
         for name, value in values.items():
@@ -34,6 +40,8 @@ class MetricWriter:
         self._events.flush()
 
     def close(self) -> None:
+        if not self._writes:
+            return
         self._file.close()
         self._events.close()
 

@@ -3,12 +3,13 @@
 import copy
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 
 from bert_jax import configuration, sharding
 from bert_jax.errors import ConfigError
-from bert_jax.training import budget, devices, forecast, loop
+from bert_jax.training import budget, devices, forecast, loop, processes
 from bert_jax.training.checkpoints import Checkpoints
 from bert_jax.training.loader import Loader
 from bert_jax.training.metrics import MetricWriter, read_metrics
@@ -17,7 +18,7 @@ from bert_jax.training.program import Program, make_program
 from bert_jax.training.progress import Progress
 from bert_jax.training.state import TrainState
 from bert_jax.training.task import RunConfig, Task
-from bert_jax.training.workdir import Workdir
+from bert_jax.training.workdir import Workdir, version
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,25 +55,29 @@ def train(task: Task, config: RunConfig, workdir: Workdir, options: Options) -> 
     """
     workdir.compare_data(task.facts)
     with jax.set_mesh(task.mesh), sharding.rules():
+        processes.check_same(_facts(task, config, workdir))
         if config.train.num_steps is None:
-            if options.dry_run:
-                raise ConfigError(
-                    "A dry run does not measure how many steps a time budget allows: give train.num_steps."
-                )
             config.train.num_steps = _measure(task, config)
         program = make_run_program(task, config)
         start = workdir.latest_step() or 0
         if options.dry_run:
-            print(opening(task, config, program, workdir, start, complete=True))
+            text = opening(task, config, program, workdir, start, complete=True)
+            if processes.is_first():
+                print(text)
             return {}
-        workdir.begin(config, task.facts, task.save)
+        with processes.together():
+            if processes.is_first():  # after all have read, before any reads again
+                workdir.begin(config, task.facts, task.save)
         checkpoints = Checkpoints(workdir.checkpoints, config.train.keep_checkpoints, workdir.assets())
         state = checkpoints.restore_latest(program.state_shapes) or program.make_state()
         start = int(state.step)
-        workdir.add_start(start, options.command, devices.matrix_peak(task.dtype))
-        progress = Progress(start, config.train.num_steps, quiet=jax.process_index() > 0)
+        peak = devices.matrix_peak(task.dtype)
+        if processes.is_first():
+            workdir.add_start(start, options.command, peak)
+        progress = Progress(start, config.train.num_steps, quiet=not processes.is_first())
         progress.note(opening(task, config, program, workdir, start, complete=False))
         _steps(task, config, program, workdir, options, state, checkpoints, progress)
+        processes.wait()  # until the first has written the last line
     return next(
         (row for row in read_metrics(workdir.path) if row["step"] == config.train.num_steps and "eval/seconds" in row),
         {},
@@ -92,7 +97,7 @@ def _steps(
     start, stop = int(state.step), config.train.num_steps
     writer = MetricWriter(workdir.path, after_step=start)
     loader = Loader(task.work, start, stop, task.prefetch)
-    profile = Profile(options.profile, workdir.path / "profiles")
+    profile = Profile(options.profile if processes.is_first() else None, workdir.path / "profiles")
     try:
         loop.run(
             state,
@@ -109,13 +114,25 @@ def _steps(
             profile=profile,
             meter=loop.Meter(lambda: loader.waited, devices.matrix_peak(task.dtype)),
             facts=lambda step: {f"data/epochs/{name}": passes for name, passes in task.passes(step).items()},
-            should_stop=options.should_stop,
+            should_stop=processes.anywhere(options.should_stop),
         )
     finally:
         loader.close()
         profile.close()
         writer.close()
         checkpoints.close()
+
+
+def _facts(task: Task, config: RunConfig, workdir: Workdir) -> dict[str, Any]:
+    """What all processes of a run must find alike, by a name for people."""
+    return {
+        **configuration.fields(config),
+        **task.facts,
+        "--workdir": str(workdir.path),
+        "the newest checkpoint in it": workdir.latest_step(),
+        "the version of bert_jax": version("bert_jax"),
+        "the version of jax": version("jax"),
+    }
 
 
 def make_run_program(task: Task, config: RunConfig) -> Program:

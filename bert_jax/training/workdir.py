@@ -28,7 +28,7 @@ PACKAGES = ("bert_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "n
 
 
 class Workdir:
-    """Reads and writes the small files of a run; process 0 writes for all.
+    """Reads and writes the small files of a run; of several processes, the first is to write for all.
 
     Args:
       path: made by `begin` if missing.
@@ -100,7 +100,7 @@ class Workdir:
         storage.write_json(self.path / "config.json", dataclasses.asdict(config))
         file = self.path / "run.json"
         starts = storage.read_json(file).get("starts", []) if file.exists() else []
-        versions = {package: _version(package) for package in PACKAGES} | {"python": platform.python_version()}
+        versions = {package: version(package) for package in PACKAGES} | {"python": platform.pythonversion()}
         storage.write_json(file, {"facts": facts, "versions": versions, "starts": starts})
         save(self.path)
 
@@ -117,7 +117,7 @@ class Workdir:
                 "num_devices": jax.device_count(),
                 "num_processes": jax.process_count(),
                 "matrix_peak": matrix_peak,
-                "jax": _version("jax"),
+                "jax": version("jax"),
             }
         )
         storage.write_json(self.path / "run.json", about)
@@ -147,7 +147,8 @@ class Workdir:
         return {str(file.relative_to(self.path)): file.read_bytes() for file in files}
 
 
-def _version(package: str) -> str:
+def version(package: str) -> str:
+    """That of an installed package."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
