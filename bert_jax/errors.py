@@ -58,7 +58,13 @@ def choice_problem(name: str, value: str, choices: Iterable[str]) -> list[str]:
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
-    """` Did you mean X?`, to put behind a sentence; empty where nothing is near.
+    """` Did you mean X?`, to put behind a sentence; empty where nothing is near."""
+    near = near_names(wrong, known)
+    return f" Did you mean {' or '.join(near)}?" if near else ""
+
+
+def near_names(wrong: str, known: Iterable[str]) -> list[str]:
+    """The name that was probably meant; several where they are equally near.
 
     Of names with dots the last part alone may be near, too: `data.batch_size` is near `train.batch_size`.
     """
@@ -67,12 +73,11 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
         last_parts.setdefault(_last_part(name), []).append(name)
     everything = [name for names in last_parts.values() for name in names]
     last = _last_part(wrong)
-    near = (
+    return (
         last_parts.get(last)
         or difflib.get_close_matches(wrong, everything, n=1)
         or [name for part in difflib.get_close_matches(last, last_parts, n=1) for name in last_parts[part]]
     )
-    return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
 def _last_part(name: str) -> str:

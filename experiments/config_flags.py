@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from absl import flags, logging
 
 from bert_jax import configuration
-from bert_jax.errors import BertJaxError, ConfigError, did_you_mean
+from bert_jax.errors import BertJaxError, ConfigError, did_you_mean, near_names
 from experiments import sentences
 
 EXAMPLES = "experiments/configs"
@@ -57,9 +57,11 @@ def load(spec: str, cls: type[Config]) -> Config:
 def _near_files(missing: pathlib.Path) -> str:
     """What may have been meant: a file of the same folder or, where there is none, of this project's."""
     folder = missing.parent if any(missing.parent.glob("*.py")) else pathlib.Path(EXAMPLES)
-    names = sorted(path.name for path in folder.glob("*.py"))
-    near = did_you_mean(missing.with_suffix(".py").name, names)
-    return near.replace("mean ", f"mean {folder}/") if near else f" In {folder} there are {', '.join(names)}."
+    names = sorted(path.stem for path in folder.glob("*.py"))
+    near = near_names(missing.stem, names)
+    if near:
+        return f" Did you mean {folder}/{near[0]}.py?"
+    return f" In {folder} there are {', '.join(f'{name}.py' for name in names)}."
 
 
 def _with_variant(file: str, module: types.ModuleType, variant: str) -> tuple[Callable, ...]:

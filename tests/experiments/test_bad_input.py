@@ -18,13 +18,14 @@ from tests.experiments.scripts import Scripts
 SECONDS = 20
 RUN = [
     "--config=experiments/configs/tiny.py",
+    "--config.model.num_layers=1",
     "--config.model.hidden_size=32",
     "--config.model.max_positions=64",
     "--config.data.sequence_length=64",
     "--config.data.corpus={corpus}",
     "--config.train.num_steps=4",
     "--config.train.batch_size=8",
-    "--config.train.checkpoint_every=2",
+    "--config.train.checkpoint_every=1",
     "--config.eval.num_targets=300",
 ]
 NEW = [*RUN, "--workdir={tmp}/new"]
@@ -59,7 +60,7 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Places:
-    """Folders: `tmp` of the case alone, a corpus and a finished run for all of them."""
+    """Folders: `tmp` of the case alone, a corpus and a run for all of them."""
 
     tmp: pathlib.Path
     corpus: pathlib.Path
@@ -462,7 +463,7 @@ CASES = [
     pretrain(
         "resumed_with_another_config",
         ["--config.model.num_layers=3", "--config.train.seed=1"],
-        "model.num_layers was 2 and is 3; train.seed was 0 and is 1",
+        "model.num_layers was 1 and is 3; train.seed was 0 and is 1",
         base=AGAIN,
         given=copied_run(),
         alone=True,
@@ -476,8 +477,8 @@ CASES = [
     ),
     pretrain(
         "resumed_to_fewer_steps",
-        ["--config.train.num_steps=3"],
-        "train.num_steps was 4 and is 3, but 4 steps are taken",
+        ["--config.train.num_steps=1"],
+        "train.num_steps was 4 and is 1, but 2 steps are taken",
         base=AGAIN,
         given=copied_run(),
     ),
@@ -520,7 +521,7 @@ CASES = [
     pretrain(
         "all_checkpoints_damaged",
         [],
-        "None of the checkpoints [4, 2] in {tmp}/run/checkpoints can be restored",
+        "None of the checkpoints [2, 1] in {tmp}/run/checkpoints can be restored",
         base=AGAIN,
         given=copied_run(damage_all_checkpoints),
         alone=True,
@@ -671,10 +672,11 @@ def scripts(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shared(scripts, corpus, corpus_path, tmp_path_factory):
-    """The corpus and a finished run; no case may change either."""
+    """The corpus and a run that was stopped after two steps of four; no case may change either."""
     run = tmp_path_factory.mktemp("bad_input") / "run"
     places = Places(run.parent, pathlib.Path(corpus_path), run)
-    code, printed = scripts.run("pretrain", *map(places.fill, [*RUN, "--workdir={run}"]))
+    flags = [*RUN, "--workdir={run}", "--config.train.stop_after=2"]
+    code, printed = scripts.run("pretrain", *map(places.fill, flags))
     assert code == 0, printed
     before = [content_of(folder) for folder in (places.corpus, run)]
     yield places
