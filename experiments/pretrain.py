@@ -3,6 +3,7 @@
     python -m experiments.pretrain --config=experiments/configs/mini.py --config.data.corpus=corpora/mine \\
         --workdir=runs/mini
 
+Exit codes: 0 finished, 2 a mistake that is told in a sentence, 143 (130) stopped by SIGTERM (Ctrl-C) and saved.
 --dry_run says what would happen, after compiling it, and stops; --profile=100:110 traces these steps.
 Several devices: --config.mesh.*, see `bert_jax/sharding.py`; several processes: see `experiments/devices.py`.
 """
@@ -10,7 +11,6 @@ Several devices: --config.mesh.*, see `bert_jax/sharding.py`; several processes:
 import shlex
 import signal
 import sys
-import threading
 
 from absl import flags
 
@@ -28,21 +28,28 @@ _PROFILE = flags.DEFINE_string("profile", None, "START:STOP: trace these steps i
 
 def main(config: PretrainingConfig) -> None:
     devices.start()
-    stop = threading.Event()
+    received: list[int] = []
+
+    def stop(number: int, _) -> None:
+        received.append(number)
+        # The step is finished and saved. Ctrl-C again ends at once; launchers may send SIGTERM twice.
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGINT else signal.SIG_IGN)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
     options = Options(
-        should_stop=stop.is_set,
+        should_stop=lambda: bool(received),
         profile=parse_steps(_PROFILE.value),
         dry_run=_DRY_RUN.value,
         command=shlex.join(["python", "-m", "experiments.pretrain", *sys.argv[1:]]),
     )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # Once: finish the step and save. A second signal ends the process as usual.
-        signal.signal(number, lambda received, _: (stop.set(), signal.signal(received, signal.SIG_DFL)))
     scores = pretrain(config, _WORKDIR.value, options)
     if scores and processes.is_first():
         write_report(_WORKDIR.value)
         print(f"The report is in {_WORKDIR.value}/report.md")
-    processes.wait()
+    everywhere = [number for numbers in processes.gather(received) for number in numbers]
+    if everywhere and not scores:
+        sys.exit(128 + everywhere[0])  # as a shell would say of a process ended by that signal
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ class Workdir:
         storage.write_json(self.path / "config.json", dataclasses.asdict(config))
         file = self.path / "run.json"
         starts = storage.read_json(file).get("starts", []) if file.exists() else []
-        versions = {package: version(package) for package in PACKAGES} | {"python": platform.pythonversion()}
+        versions = {package: version(package) for package in PACKAGES} | {"python": platform.python_version()}
         storage.write_json(file, {"facts": facts, "versions": versions, "starts": starts})
         save(self.path)
 
