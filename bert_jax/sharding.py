@@ -88,17 +88,18 @@ def mesh_problems(config: MeshConfig, count: int, sizes: Mapping[str, tuple[str,
     return found
 
 
-def make_mesh(config: MeshConfig) -> Mesh:
-    """The mesh over all devices of all processes.
+def make_mesh(config: MeshConfig, devices: list[jax.Device] | None = None) -> Mesh:
+    """The mesh over all devices of all processes, or over those given.
 
     Raises:
       ConfigError: the axes do not multiply to the number of devices.
     """
-    if problems := mesh_problems(config, jax.device_count(), {}):
+    count = len(devices or jax.devices())
+    if problems := mesh_problems(config, count, {}):
         raise ConfigError("\n".join(problems))
-    shape = tuple(mesh_shape(config, jax.device_count()).values())
+    shape = tuple(mesh_shape(config, count).values())
     # Explicit axes, jax's default, would ask for a sharding at every reshape of the model.
-    return jax.make_mesh(shape, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))
+    return jax.make_mesh(shape, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES), devices=devices)
 
 
 def _mesh_axes(logical: str | None) -> tuple[str, ...]:

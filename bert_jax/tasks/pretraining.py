@@ -261,7 +261,7 @@ def set_up(config: PretrainingConfig) -> Pretraining:
     Raises:
       ConfigError, CorpusError: what only the devices and the corpus can tell.
     """
-    if problems := _mesh_problems(config):
+    if problems := _device_problems(config):
         raise ConfigError("\n".join(problems))
     mesh = sharding.make_mesh(config.mesh)
     corpora, batches = training_batches(config)
@@ -281,10 +281,11 @@ def set_up(config: PretrainingConfig) -> Pretraining:
     return Pretraining(config, corpus, BertForPretraining(config.model), mesh, corpora, batches, held_out)
 
 
-def _mesh_problems(config: PretrainingConfig) -> list[str]:
-    """Sentences about what cannot be cut over the devices there are."""
-    problems = sharding.mesh_problems(config.mesh, jax.device_count(), config.model.cut_sizes)
-    rows = sharding.data_devices(config.mesh, jax.device_count())
+def _device_problems(config: PretrainingConfig, devices: list[jax.Device] | None = None) -> list[str]:
+    """Sentences about what cannot be cut over the devices."""
+    count = len(devices or jax.devices())
+    problems = sharding.mesh_problems(config.mesh, count, config.model.cut_sizes)
+    rows = sharding.data_devices(config.mesh, count)
     for phase in plan_phases(config.data, config.train.batch_size):
         parts, group = config.train.accumulation, phase.config.group_rows
         if phase.batch_size % (rows * parts * group):

@@ -84,12 +84,12 @@ class Workdir:
         Raises:
           ConfigError: the data are others.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        storage.write_json(self.path / "config.json", dataclasses.asdict(config))
         file = self.path / "run.json"
-        starts = storage.read_json(file).get("starts", []) if file.exists() else []
         if file.exists():
             self.compare_data(facts)
+        self.path.mkdir(parents=True, exist_ok=True)
+        storage.write_json(self.path / "config.json", dataclasses.asdict(config))
+        starts = storage.read_json(file).get("starts", []) if file.exists() else []
         versions = {package: version(package) for package in PACKAGES} | {"python": platform.python_version()}
         storage.write_json(file, {"facts": facts, "versions": versions, "starts": starts})
         save(self.path)
