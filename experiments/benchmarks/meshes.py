@@ -1,4 +1,4 @@
-"""The same run on several meshes: how far its losses are from those of one device, and what a device holds.
+"""The same run on several meshes: how far its losses are, relatively, from those of one device; what a device holds.
 
     python -m experiments.benchmarks.meshes --config=experiments/configs/mini.py --config.data.corpus=DIR \\
         --config.data.sequence_length=64 --config.train.batch_size=16 --num_cpu_devices=8
@@ -15,7 +15,9 @@ from absl import flags
 from bert_jax import sharding
 from bert_jax.sharding import MeshConfig
 from bert_jax.tasks.pretraining import Pretraining, PretrainingConfig, set_up
+from bert_jax.training.program import Program
 from bert_jax.training.run import make_run_program
+from bert_jax.training.state import TrainState
 from experiments import config_flags, devices
 
 _STEPS = flags.DEFINE_integer("steps", 50, "Steps to compare.", lower_bound=1)
@@ -27,12 +29,13 @@ class Measured:
 
     Attributes:
       losses: of each step.
-      params, opt_state: bytes of them that the first device holds.
+      state: after them.
+      program: that took them.
     """
 
     losses: list[float]
-    params: int
-    opt_state: int
+    state: TrainState
+    program: Program
 
     def difference(self, other: "Measured") -> float:
         """The largest relative one between losses of the same step."""
@@ -41,14 +44,13 @@ class Measured:
 
 def measure(run: Pretraining, steps: int) -> Measured:
     """Takes the first steps of a run."""
-    task = run.task()
     with jax.set_mesh(run.mesh), sharding.rules():
-        program = make_run_program(task, run.config)
+        program = make_run_program(run.task(), run.config)
         state, losses = program.make_state(), []
         for step in range(steps):
             state, metrics = program.train_step(state, run.work(step).batch)
             losses.append(float(metrics["loss"]))
-        return Measured(losses, held(state.params), held(state.opt_state))
+    return Measured(losses, state, program)
 
 
 def held(tree) -> int:
@@ -89,22 +91,25 @@ def cases(count: int) -> list[tuple[MeshConfig, int]]:
     ]
 
 
+def row(*cells) -> None:
+    print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
+def megabytes(seen: Measured) -> list[str]:
+    return [f"{held(tree) / 1e6:.2f}" for tree in (seen.state.params, seen.state.opt_state)]
+
+
 def main(config: PretrainingConfig) -> None:
     devices.start()
     jax.config.update("jax_default_matmul_precision", "highest")
     alone = measure(on_one_device(config), _STEPS.value)
-    print(f"{_STEPS.value} steps; a device's megabytes of parameters and of optimiser state")
-    print(
-        "| mesh data × fsdp × tensor | accumulation | largest relative difference of a loss | parameters | optimiser |"
-    )
-    print("|---|---|---|---|---|")
-    print(f"| 1 device | 1 | | {alone.params / 1e6:.2f} | {alone.opt_state / 1e6:.2f} |", flush=True)
+    row("data × fsdp × tensor", "accumulation", "loss differs by", "parameters, MB a device", "optimiser, MB a device")
+    row(*["---"] * 5)
+    row("one device", 1, "", *megabytes(alone))
     for mesh, parts in cases(jax.device_count()):
         run = on_mesh(config, mesh, parts)
         seen = measure(run, _STEPS.value)
-        shape = " × ".join(str(size) for size in run.mesh.shape.values())
-        row = (shape, parts, f"{seen.difference(alone):.1e}", f"{seen.params / 1e6:.2f}", f"{seen.opt_state / 1e6:.2f}")
-        print(f"| {' | '.join(map(str, row))} |", flush=True)
+        row(" × ".join(map(str, run.mesh.shape.values())), parts, f"{seen.difference(alone):.1e}", *megabytes(seen))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
 python -m tests.experiments.eight_devices CORPUS FOLDER
 """
 
-import collections
 import json
 import pathlib
 import re
+import shutil
 import sys
 
 import jax
@@ -33,10 +33,8 @@ def small(corpus: str) -> PretrainingConfig:
     return config
 
 
-def shares(run) -> dict[str, float]:
+def shares(state) -> dict[str, float]:
     """How large a part of each array lies on each device."""
-    with jax.set_mesh(run.mesh), sharding.rules():
-        state = make_run_program(run.task(), run.config).make_state()
     found = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path((state.params, state.opt_state)):
         parts = {shard.data.size / leaf.size for shard in leaf.addressable_shards}
@@ -45,36 +43,39 @@ def shares(run) -> dict[str, float]:
     return found
 
 
-def gathered(run) -> list[list[int]]:
+def gathered(program, batch) -> list[list[int]]:
     """The shapes that the training step gathers."""
-    with jax.set_mesh(run.mesh), sharding.rules():
-        text = make_run_program(run.task(), run.config).compiled(run.work(0).batch).as_text()
-    lines = [line for line in text.split("\n") if re.search(r" all-gather(-start)?\(", line)]
+    lines = [
+        line for line in program.compiled(batch).as_text().split("\n") if re.search(r" all-gather(-start)?\(", line)
+    ]
     shapes = [re.findall(r"\w+\[([\d,]*)\]", line.split(" all-gather")[0]) for line in lines]
     return [[int(size) for size in shape.split(",") if size] for line in shapes for shape in line]
 
 
-def resumed(corpus: str, folder: pathlib.Path) -> list[str]:
-    """What went wrong when one run went on from 8 to 4 to 1 to 8 devices."""
-    seen, problems = [], []
-    for count, mesh in [(8, MeshConfig(1, 8)), (4, MeshConfig(2, 1, 2)), (1, MeshConfig()), (8, MeshConfig(2, 2, 2))]:
+def moved(state, corpus: str, folder: pathlib.Path) -> list[str]:
+    """What went wrong when a state went from the mesh it lies on to 4 devices, to 1 and to 8."""
+    problems, expected, step = [], jax.device_get(state), int(state.step)
+    save(state, folder)
+    for count, mesh in [(4, MeshConfig(2, 1, 2)), (1, MeshConfig()), (8, MeshConfig(1, 8))]:
         run = meshes.on_devices(small(corpus), mesh, jax.devices()[:count])
         with jax.set_mesh(run.mesh), sharding.rules():
-            program = make_run_program(run.task(), run.config)
             checkpoints = Checkpoints(folder, 1, {})
-            state = checkpoints.restore_latest(program.state_shapes) or program.make_state()
-            if seen and not jax.tree.all(jax.tree.map(np.array_equal, seen[-1], jax.device_get(state))):
-                problems.append(f"another state on {count} devices")
-            work = run.work(int(state.step))
-            if not np.array_equal(work.batch["example_keys"], run.batches.batch(int(state.step))["example_keys"]):
-                problems.append(f"other examples on {count} devices")
-            state, _ = program.train_step(state, work.batch)
-            seen.append(jax.device_get(state))
-            checkpoints.save(int(state.step), state)
-            checkpoints.wait()
+            state = checkpoints.restore_latest(make_run_program(run.task(), run.config).state_shapes)
             checkpoints.close()
-    assert int(seen[-1].step) == 4
+        if not jax.tree.all(jax.tree.map(np.array_equal, expected, jax.device_get(state))):
+            problems.append(f"another state on {count} devices")
+        if not np.array_equal(run.work(step).batch["example_keys"], run.batches.batch(step)["example_keys"]):
+            problems.append(f"other examples on {count} devices")
+        shutil.rmtree(folder)
+        save(state, folder)
     return problems
+
+
+def save(state, folder: pathlib.Path) -> None:
+    checkpoints = Checkpoints(folder, 1, {})
+    checkpoints.save(int(state.step), state)
+    checkpoints.wait()
+    checkpoints.close()
 
 
 def refused(config: PretrainingConfig) -> str:
@@ -86,17 +87,21 @@ def refused(config: PretrainingConfig) -> str:
 
 
 def main(corpus: str, folder: str) -> None:
-    config, seen = small(corpus), collections.defaultdict(list)
+    config = small(corpus)
     alone = meshes.measure(meshes.on_one_device(config), STEPS)
-    for mesh, parts in meshes.cases(8):
-        measured = meshes.measure(meshes.on_mesh(config, mesh, parts), STEPS)
-        seen["differences"].append(measured.difference(alone))
-    mixed, tensor = (meshes.on_mesh(config, mesh) for mesh in (MeshConfig(-1, 2, 2), MeshConfig(2, 1, 4)))
-    seen["shares"], seen["uneven_shares"], seen["gathered"] = shares(mixed), shares(tensor), gathered(tensor)
-    seen["resumed"] = resumed(corpus, pathlib.Path(folder))
+    runs = [meshes.on_mesh(config, mesh, parts) for mesh, parts in meshes.cases(8)]
+    found = [meshes.measure(run, STEPS) for run in runs]
+    _, _, tensor, mixed, _ = found
     wrong = small(corpus)
     wrong.mesh, wrong.train.batch_size, wrong.model.num_heads = MeshConfig(-1, 1, 4), 15, 2
-    seen["refused"] = refused(wrong)
+    seen = {
+        "differences": [one.difference(alone) for one in found],
+        "mixed_shares": shares(mixed.state),
+        "tensor_shares": shares(tensor.state),
+        "gathered": gathered(tensor.program, runs[2].work(0).batch),
+        "moved": moved(mixed.state, corpus, pathlib.Path(folder) / "checkpoints"),
+        "refused": refused(wrong),
+    }
     print(json.dumps(seen))
 
 

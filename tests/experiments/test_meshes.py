@@ -34,7 +34,7 @@ def test_losses_are_those_of_one_device(seen):
 
 
 def test_every_array_is_cut_over_fsdp_and_tensor(seen):
-    for path, share in seen["shares"].items():
+    for path, share in seen["mixed_shares"].items():
         if path.endswith(("['nsp']['dense']['bias']", ".count")):
             assert share == 1, path
         else:
@@ -42,8 +42,8 @@ def test_every_array_is_cut_over_fsdp_and_tensor(seen):
 
 
 def test_a_vocabulary_that_does_not_divide_is_cut_by_width(seen):
-    assert {share for path, share in seen["uneven_shares"].items() if "'word']" in path} == {1 / 4}
-    assert {share for path, share in seen["uneven_shares"].items() if "['mlm']['bias']" in path} == {1}
+    assert {share for path, share in seen["tensor_shares"].items() if "'word']" in path} == {1 / 4}
+    assert {share for path, share in seen["tensor_shares"].items() if "['mlm']['bias']" in path} == {1}
 
 
 def test_logits_are_never_gathered(seen):
@@ -53,7 +53,7 @@ def test_logits_are_never_gathered(seen):
 
 
 def test_a_checkpoint_goes_from_mesh_to_mesh_unchanged(seen):
-    assert not seen["resumed"]
+    assert not seen["moved"]
 
 
 def test_what_does_not_divide_is_refused_in_sentences(seen):
