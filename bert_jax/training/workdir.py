@@ -96,9 +96,9 @@ class Workdir:
           facts: such as fingerprints.
           save: writes the model's small files, such as its tokenizer, into a folder.
         """
+        file = self.path / "run.json"
         self.path.mkdir(parents=True, exist_ok=True)
         storage.write_json(self.path / "config.json", dataclasses.asdict(config))
-        file = self.path / "run.json"
         starts = storage.read_json(file).get("starts", []) if file.exists() else []
         versions = {package: version(package) for package in PACKAGES} | {"python": platform.python_version()}
         storage.write_json(file, {"facts": facts, "versions": versions, "starts": starts})

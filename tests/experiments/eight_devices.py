@@ -1,0 +1,111 @@
+"""What is seen on meshes of eight simulated devices, as JSON; a program of its own, since devices are made once.
+
+python -m tests.experiments.eight_devices CORPUS FOLDER
+"""
+
+import json
+import pathlib
+import re
+import shutil
+import sys
+
+import jax
+import numpy as np
+
+from bert_jax import sharding
+from bert_jax.errors import ConfigError
+from bert_jax.sharding import MeshConfig
+from bert_jax.tasks.pretraining import PretrainingConfig, set_up
+from bert_jax.training.checkpoints import Checkpoints
+from bert_jax.training.run import make_run_program
+from experiments.benchmarks import meshes
+from tests.tasks.test_pretraining import shrink
+
+VOCABULARY = 302  # not a multiple of 4
+STEPS = 6
+
+
+def small(corpus: str) -> PretrainingConfig:
+    config = PretrainingConfig()
+    shrink(config, corpus)
+    config.model.num_heads, config.model.vocab_size = 4, VOCABULARY
+    config.train.batch_size, config.optimizer.learning_rate = 16, 1e-3
+    return config
+
+
+def shares(state) -> dict[str, float]:
+    """How large a part of each array lies on each device."""
+    found = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path((state.params, state.opt_state)):
+        parts = {shard.data.size / leaf.size for shard in leaf.addressable_shards}
+        assert len(parts) == 1
+        found[jax.tree_util.keystr(path)] = parts.pop()
+    return found
+
+
+def gathered(program, batch) -> list[list[int]]:
+    """The shapes that the training step gathers."""
+    lines = [
+        line for line in program.compiled(batch).as_text().split("\n") if re.search(r" all-gather(-start)?\(", line)
+    ]
+    shapes = [re.findall(r"\w+\[([\d,]*)\]", line.split(" all-gather")[0]) for line in lines]
+    return [[int(size) for size in shape.split(",") if size] for line in shapes for shape in line]
+
+
+def moved(state, corpus: str, folder: pathlib.Path) -> list[str]:
+    """What went wrong when a state went from the mesh it lies on to 4 devices, to 1 and to 8."""
+    problems, expected, step = [], jax.device_get(state), int(state.step)
+    save(state, folder)
+    for count, mesh in [(4, MeshConfig(2, 1, 2)), (1, MeshConfig()), (8, MeshConfig(1, 8))]:
+        run = meshes.on_devices(small(corpus), mesh, jax.devices()[:count])
+        with jax.set_mesh(run.mesh), sharding.rules():
+            checkpoints = Checkpoints(folder, 1, {})
+            state = checkpoints.restore_latest(make_run_program(run.task(), run.config).state_shapes)
+            checkpoints.close()
+        if not jax.tree.all(jax.tree.map(np.array_equal, expected, jax.device_get(state))):
+            problems.append(f"another state on {count} devices")
+        if not np.array_equal(run.work(step).batch["example_keys"], run.batches.batch(step)["example_keys"]):
+            problems.append(f"other examples on {count} devices")
+        shutil.rmtree(folder)
+        save(state, folder)
+    return problems
+
+
+def save(state, folder: pathlib.Path) -> None:
+    checkpoints = Checkpoints(folder, 1, {})
+    checkpoints.save(int(state.step), state)
+    checkpoints.wait()
+    checkpoints.close()
+
+
+def refused(config: PretrainingConfig) -> str:
+    try:
+        set_up(config)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+def main(corpus: str, folder: str) -> None:
+    config = small(corpus)
+    alone = meshes.measure(meshes.on_one_device(config), STEPS)
+    runs = [meshes.on_mesh(config, mesh, parts) for mesh, parts in meshes.cases(8)]
+    found = [meshes.measure(run, STEPS) for run in runs]
+    _, _, tensor, mixed, _ = found
+    wrong = small(corpus)
+    wrong.mesh, wrong.train.batch_size, wrong.model.num_heads = MeshConfig(-1, 1, 4), 15, 2
+    seen = {
+        "differences": [one.difference(alone) for one in found],
+        "mixed_shares": shares(mixed.state),
+        "tensor_shares": shares(tensor.state),
+        "gathered": gathered(tensor.program, runs[2].work(0).batch),
+        "moved": moved(mixed.state, corpus, pathlib.Path(folder) / "checkpoints"),
+        "refused": refused(wrong),
+    }
+    print(json.dumps(seen))
+
+
+if __name__ == "__main__":
+    jax.config.update("jax_num_cpu_devices", 8)
+    jax.config.update("jax_default_matmul_precision", "highest")
+    main(*sys.argv[1:])

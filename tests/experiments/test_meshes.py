@@ -1,0 +1,63 @@
+"""Eight devices compute what one does, each holding its part; see `eight_devices.py`."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from experiments.devices import XLA_FLAGS
+from tests.experiments.eight_devices import VOCABULARY
+
+# Left whole by every device of `tensor`: vectors over the hidden width, which each needs whole in each layer and which
+# weigh next to nothing, and tables of two rows.
+WHOLE_OVER_TENSOR = ("norm']", "'output']['bias']", "'segment']", "'nsp']['dense']['kernel']")
+
+
+@pytest.fixture(scope="module")
+def seen(corpus, corpus_path, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("meshes")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.experiments.eight_devices", corpus_path, str(folder)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": " ".join(XLA_FLAGS)},
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_losses_are_those_of_one_device(seen):
+    assert len(seen["differences"]) == 5
+    assert max(seen["differences"]) < 1e-5
+
+
+def test_every_array_is_cut_over_fsdp_and_tensor(seen):
+    for path, share in seen["mixed_shares"].items():
+        if path.endswith(("['nsp']['dense']['bias']", ".count")):
+            assert share == 1, path
+        else:
+            assert share == (1 / 2 if any(part in path for part in WHOLE_OVER_TENSOR) else 1 / 4), path
+
+
+def test_a_vocabulary_that_does_not_divide_is_cut_by_width(seen):
+    assert {share for path, share in seen["tensor_shares"].items() if "'word']" in path} == {1 / 4}
+    assert {share for path, share in seen["tensor_shares"].items() if "['mlm']['bias']" in path} == {1}
+
+
+def test_logits_are_never_gathered(seen):
+    padded = -(-VOCABULARY // 4) * 4
+    assert seen["gathered"]
+    assert not [shape for shape in seen["gathered"] if len(shape) > 1 and shape[-1] in (VOCABULARY, padded)]
+
+
+def test_a_checkpoint_goes_from_mesh_to_mesh_unchanged(seen):
+    assert not seen["moved"]
+
+
+def test_what_does_not_divide_is_refused_in_sentences(seen):
+    assert seen["refused"].split("\n") == [
+        "model.num_heads=2 cannot be cut into mesh.tensor=4 equal parts: choose a divisor of 2.",
+        "A batch size of 15 must be a multiple of the 2 data devices.",
+    ]
