@@ -24,7 +24,7 @@ def test_fields_are_dotted():
 
 def test_wrong_fields_and_types_are_refused():
     config = PretrainingConfig()
-    with pytest.raises(ConfigError, match=r"did you mean model\.num_layers"):
+    with pytest.raises(ConfigError, match=r"Did you mean model\.num_layers"):
         configuration.replace(config, "model.num_layer", 3)
     for value in (3.5, "3", None, True):
         with pytest.raises(ConfigError, match="must be int"):
