@@ -387,7 +387,12 @@ CASES = [
         "corpus_is_a_file", ["--config.data.corpus={tmp}/file"], "{tmp}/file is no corpus", given=write("file", "x")
     ),
     pretrain("corpus_is_empty", ["--config.data.corpus={tmp}/c"], "{tmp}/c is no corpus", given=folder("c")),
-    pretrain("corpus_half_built", ["--config.data.corpus={tmp}/c"], "The corpus {tmp}/c did not finish", given=folder("c/build")),
+    pretrain(
+        "corpus_half_built",
+        ["--config.data.corpus={tmp}/c"],
+        "The corpus {tmp}/c did not finish",
+        given=folder("c/build"),
+    ),
     pretrain(
         "two_corpora_missing",
         ["--config.data.corpus=one", "--config.data.phases=2: corpus=two"],
