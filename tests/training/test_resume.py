@@ -1,5 +1,7 @@
 import copy
 import json
+import pathlib
+import re
 
 import jax
 import jax.numpy as jnp
@@ -106,3 +108,9 @@ def test_a_longer_run_ends_like_one_that_was_that_long_from_the_start(config, tm
     short, long = (np.asarray(jax.vmap(make_schedule(config.optimizer, n))(steps)) for n in (8, 12))
     assert (short[:6] == long[:6]).all()
     assert not (short[6:] == long[6:]).all()
+
+
+def test_the_documentation_has_the_table():
+    text = pathlib.Path("docs/configs.md").read_text().partition("## What a second start may change")[2]
+    rows = re.findall(r"^\| `([\w.]+)` \| (.+) \|$", text, re.MULTILINE)
+    assert dict(rows) == MAY_CHANGE
