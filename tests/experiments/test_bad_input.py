@@ -525,7 +525,7 @@ CASES = [
     ),
     pretrain(
         "all_checkpoints_damaged",
-        [],
+        ["--config.train.stop_after=2"],
         "None of the checkpoints [2, 1] in {tmp}/run/checkpoints can be restored",
         base=AGAIN,
         given=copied_run(damage_all_checkpoints),
