@@ -70,6 +70,7 @@ CONSTANT = {"schedule": "wsd", "warmup_steps": 10, "decay_ratio": 0.1}
 def test_a_run_whose_rate_does_not_fall_yet_may_get_longer_or_shorter():
     lengths(100, 200, 90, **CONSTANT)
     lengths(100, 90, 60, **CONSTANT)
+    lengths(100, 200, 100, **CONSTANT | {"decay_ratio": 0.0})  # it has ended, but never falls
     lengths(100, 50, 0)  # nothing is taken yet
 
 
