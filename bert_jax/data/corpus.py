@@ -15,7 +15,7 @@ import numpy as np
 from etils import epath
 
 from bert_jax import storage
-from bert_jax.data import index, remote
+from bert_jax.data import index, remote, shards
 from bert_jax.errors import CorpusError, TokenizerError
 from bert_jax.tokenization import Tokenizer, load_tokenizer
 
@@ -140,8 +140,8 @@ def read_manifest(directory: epath.Path) -> dict:
     if not directory.exists():
         raise CorpusError(f"There is no corpus at {directory}: make one with experiments.prepare_corpus.")
     if not file.exists():
-        if (directory / "build").exists():
-            raise CorpusError(f"The corpus {directory} is half built: give the command that builds it again.")
+        if directory.is_dir() and any(_is_part(path.name) for path in directory.iterdir()):
+            raise CorpusError(f"The corpus {directory} did not finish: give the command that makes it once more.")
         raise CorpusError(
             f"{directory} is no corpus, it has no manifest.json: give a folder that experiments.prepare_corpus made."
         )
@@ -152,6 +152,10 @@ def read_manifest(directory: epath.Path) -> dict:
     if not {"fingerprint", "options", "sources", "tokenizer_sha256", "splits"} <= manifest.keys():
         raise CorpusError(f"{file} is damaged, parts of it are missing: restore it, or prepare the corpus anew.")
     return manifest
+
+
+def _is_part(name: str) -> bool:
+    return name in ("build", "index", "tokenizer") or name.startswith(f"{shards.DATASET}-")
 
 
 def _open_split(directory, split, hashes) -> Split:

@@ -154,6 +154,8 @@ def _start(output, options, units, progress) -> epath.Path:
 
 def _check_output(output: epath.Path) -> None:
     """Whether a corpus may be made there: the folder of a build that is ours, an empty one, or none."""
+    if (output / "manifest.json").exists():
+        return  # complete, but not yet uploaded
     if output.exists() and not output.is_dir():
         raise CorpusError(f"--output={output} is a file: choose another.")
     build = output / "build"

@@ -19,7 +19,7 @@ from absl import logging
 from etils import epath
 
 from bert_jax.errors import CheckpointError
-from bert_jax.training import processes
+from bert_jax.training import event_loops, processes
 
 FORMAT_VERSION = 1
 
@@ -106,7 +106,8 @@ def read_params(directory: epath.PathLike) -> tuple[int, Any, dict[str, bytes]]:
             wanted = {"params": manager.item_metadata(step)["state"].tree["params"]}
             arguments = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
             state = ocp.args.PyTreeRestore(item=wanted, restore_args=arguments, partial_restore=True)
-            restored = manager.restore(step, args=ocp.args.Composite(state=state, about=ocp.args.JsonRestore()))
+            with event_loops.patient():
+                restored = manager.restore(step, args=ocp.args.Composite(state=state, about=ocp.args.JsonRestore()))
         except Exception as error:  # as many kinds as there are kinds of damage
             raise CheckpointError(f"step {step} in {directory} cannot be read: {error}") from error
     _compare(checksums(restored["state"]), restored["about"]["checksums"], step)
@@ -184,9 +185,9 @@ class Checkpoints:
         self._manager.reload()
 
     def _restore(self, step: int, like: Any) -> Any:
-        restored = self._manager.restore(
-            step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like), about=ocp.args.JsonRestore())
-        )
+        arguments = ocp.args.Composite(state=ocp.args.StandardRestore(like), about=ocp.args.JsonRestore())
+        with event_loops.patient():
+            restored = self._manager.restore(step, args=arguments)
         about = restored["about"]
         if about["format_version"] != FORMAT_VERSION:
             raise CheckpointError(

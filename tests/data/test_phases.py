@@ -33,7 +33,7 @@ def test_a_phase_keeps_what_it_does_not_name():
         ("10:", "not of the form"),
         ("0: mask_rate=0.2", "does not come after step 0"),
         ("9: mask_rate=0.2; 9: mask_rate=0.3", "does not come after step 9"),
-        ("9: mask_rates=0.2", "did you mean mask_rate"),
+        ("9: mask_rates=0.2", "Did you mean mask_rate"),
         ("9: mask_rate=much", "must be float"),
         ("9: examples=full_sentences", "not examples or nsp_group_size"),
     ],

@@ -88,9 +88,11 @@ def test_a_file_with_a_bracket_in_its_name_is_a_file(tmp_path):
 
 
 def test_a_pattern_that_matches_nothing_is_refused(tmp_path):
-    for pattern in (f"{tmp_path}/*.none", f"{tmp_path}/none/*.txt", f"{tmp_path}/none.txt", str(tmp_path)):
+    for pattern in (f"{tmp_path}/*.none", f"{tmp_path}/none/*.txt", f"{tmp_path}/none.txt"):
         with pytest.raises(CorpusError, match="matches no file"):
             units(f"text:{pattern}")
+    with pytest.raises(CorpusError, match="is a folder"):
+        units(f"text:{tmp_path}")
 
 
 def test_big_plain_files_are_cut_and_compressed_ones_are_not(tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ IMPORTS = (
     "experiments.config_flags",
     "pyarrow.parquet",
 )
-SECONDS = 60  # a call that takes longer is ended
+SECONDS = 300  # a call that takes longer is ended
 
 
 class Scripts:

@@ -387,7 +387,12 @@ CASES = [
         "corpus_is_a_file", ["--config.data.corpus={tmp}/file"], "{tmp}/file is no corpus", given=write("file", "x")
     ),
     pretrain("corpus_is_empty", ["--config.data.corpus={tmp}/c"], "{tmp}/c is no corpus", given=folder("c")),
-    pretrain("corpus_half_built", ["--config.data.corpus={tmp}/c"], "{tmp}/c is half built", given=folder("c/build")),
+    pretrain(
+        "corpus_half_built",
+        ["--config.data.corpus={tmp}/c"],
+        "The corpus {tmp}/c did not finish",
+        given=folder("c/build"),
+    ),
     pretrain(
         "two_corpora_missing",
         ["--config.data.corpus=one", "--config.data.phases=2: corpus=two"],
@@ -520,7 +525,7 @@ CASES = [
     ),
     pretrain(
         "all_checkpoints_damaged",
-        [],
+        ["--config.train.stop_after=2"],
         "None of the checkpoints [2, 1] in {tmp}/run/checkpoints can be restored",
         base=AGAIN,
         given=copied_run(damage_all_checkpoints),

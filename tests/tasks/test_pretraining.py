@@ -300,7 +300,7 @@ def test_a_run_through_phases_resumes_across_them(config, tmp_path):
 
 def test_phases_are_checked_before_anything_is_compiled(config):
     config.data.phases = "5: sequence_length=128"
-    with pytest.raises(ConfigError, match=r"data\.sequence_length=128 is longer than model\.max_positions=64"):
+    with pytest.raises(ConfigError, match=r"data\.sequence_length=128 \(in a phase\) is longer than model\.max_pos"):
         check_config(config)
 
 

@@ -1,0 +1,40 @@
+import pytest
+
+from bert_jax.errors import ConfigError, CorpusError, check_all, choice_problem, did_you_mean
+
+NAMES = ["config.model.num_layers", "config.train.batch_size", "config.train.seed", "config.eval.seed", "workdir"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("config.model.num_layrs", " Did you mean config.model.num_layers?"),
+        ("num_layrs", " Did you mean config.model.num_layers?"),
+        ("config.data.batch_size", " Did you mean config.train.batch_size?"),
+        ("seed", " Did you mean config.train.seed or config.eval.seed?"),
+        ("wrkdir", " Did you mean workdir?"),
+        ("xyz", ""),
+    ],
+)
+def test_near_names_are_told(wrong, told):
+    assert did_you_mean(wrong, NAMES) == told
+
+
+def test_choices_are_told():
+    assert choice_problem("model.pooling", "max", ("cls", "max")) == []
+    (problem,) = choice_problem("model.pooling", "mx", ("cls", "max"))
+    assert problem == "model.pooling='mx' is not one of cls, max. Did you mean max?"
+
+
+def test_all_checks_are_made():
+    def wrong(kind, sentence):
+        def check():
+            raise kind(sentence)
+
+        return check
+
+    check_all(lambda: None)
+    with pytest.raises(CorpusError, match=r"^a\nb$"):
+        check_all(wrong(CorpusError, "a"), lambda: None, wrong(ConfigError, "b"))
+    with pytest.raises(ZeroDivisionError):
+        check_all(lambda: 1 / 0)
