@@ -11,7 +11,6 @@ leave a step. No corpus is needed. TPU topologies need the extra tpu-aot, gpu:h2
 import dataclasses
 import json
 import pathlib
-import re
 import time
 from typing import Any
 
@@ -33,6 +32,7 @@ _TOPOLOGY = flags.DEFINE_string("topology", None, f"What to compile for: {hardwa
 _OUTPUT = flags.DEFINE_string("output", None, "A file to write the numbers to as JSON.")
 
 WORDS = 30_522  # in BERT's released vocabulary
+REMEDY = "raise train.accumulation or mesh.fsdp, lower train.batch_size, or set model.remat=true."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,8 +110,7 @@ def compile_phase(program: Program, phase: Phase, mesh: jax.sharding.Mesh, devic
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        used = re.search(r"Used (\S+) of (\S+) (\w+)", str(error))
-        refusal = "it needs {} of {} {}".format(*(part.rstrip(".") for part in used.groups())) if used else str(error)
+        refusal = str(error).split("\n")[0].split("RESOURCE_EXHAUSTED: ")[-1].rstrip(". ")
         return Finding(phase, time.perf_counter() - began, None, None, refusal)
     need = forecast.memory(program.state_shapes, [compiled], device.memory)
     return Finding(phase, time.perf_counter() - began, need, compiled_text.count(compiled.as_text()))
@@ -147,7 +146,7 @@ def describe(finding: Finding, device: Chip, dtype: str) -> list[str]:
         f"  compiled in  {finding.seconds:.0f} s",
     ]
     if counts is None:
-        return [*lines, f"  does not fit {finding.refusal}; {REMEDY}"]
+        return [*lines, f"  does not fit {finding.refusal}: {REMEDY}"]
     need, seconds = finding.need, ceilings(counts, device, dtype)
     longest = max(seconds, key=seconds.get)
     fits = need.total <= need.available
@@ -175,9 +174,6 @@ def describe(finding: Finding, device: Chip, dtype: str) -> list[str]:
     if counts.unknown_loops:
         lines.append(f"  note         the bodies of {counts.unknown_loops} loops of unknown length are counted once")
     return lines
-
-
-REMEDY = "raise train.accumulation or mesh.fsdp, lower train.batch_size, or set model.remat=true."
 
 
 def numbers(

@@ -13,7 +13,6 @@ import jax
 from bert_jax.errors import ConfigError
 
 _CLOUD = "https://docs.cloud.google.com/tpu/docs/"
-_CACM = "Jouppi et al. 2020, A domain-specific supercomputer for training deep neural networks, CACM 63(7)"
 GIB = 2**30
 EXAMPLES = "v5e:16x16, v6e:4x4, v5p:4x4x4, v4:2x2x1 or gpu:h200"
 
@@ -47,12 +46,11 @@ class Chip:
 
 # Cloud TPU's pages give interconnect of both directions together, NVIDIA's too: half of it leaves the chip.
 CHIPS = {
-    "v2": Chip(46e12, 46e12, 16 * GIB, 700e9, 4 * 496e9 / 8, _CACM),
-    "v3": Chip(123e12, 123e12, 32 * GIB, 900e9, 4 * 656e9 / 8, _CACM),
-    "v4": Chip(275e12, 275e12, 32 * GIB, 1200e9, 6 * 50e9, "Jouppi et al. 2023, TPU v4, arXiv 2304.01433, table 4"),
+    "v3": Chip(123e12, 123e12, 32 * GIB, 900e9, 4 * 656e9 / 8, f"{_CLOUD}v3; links: Jouppi et al. 2020, CACM 63(7)"),
+    "v4": Chip(275e12, 275e12, 32 * GIB, 1200e9, 6 * 50e9, f"{_CLOUD}v4; links: Jouppi et al. 2023, arXiv 2304.01433"),
     "v5e": Chip(197e12, 197e12, 16 * GIB, 819e9, 400e9 / 2, f"{_CLOUD}v5e"),
     "v5p": Chip(459e12, 459e12, 95 * GIB, 2765e9, 1200e9 / 2, f"{_CLOUD}v5p"),
-    "v6e": Chip(918e12, 918e12, 32 * GIB, 1640e9, 800e9 / 2, f"{_CLOUD}v6e"),
+    "v6e": Chip(918e12, 918e12, 32 * GIB, 1638e9, 800e9 / 2, f"{_CLOUD}v6e"),
     "tpu7x": Chip(2307e12, 2307e12, 192 * GIB, 7380e9, 1200e9 / 2, f"{_CLOUD}tpu7x"),
     "h200": Chip(989e12, 494e12, 150_754_820_096, 4800e9, 900e9 / 2, "NVIDIA H200 data sheet (SXM, without sparsity)"),
 }

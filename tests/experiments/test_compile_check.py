@@ -76,6 +76,20 @@ def test_a_mesh_is_made_of_the_devices_that_are_given():
     assert sharding.make_mesh(MeshConfig(), jax.devices()[:1]).size == 1
 
 
+def test_a_program_that_the_compiler_finds_too_large_does_not_fit(config):
+    class TooLarge:
+        def compiled(self, batch):
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: temporaries (20G) exceed available HBM (15.75G).")
+
+    mesh, device = sharding.make_mesh(config.mesh), hardware.CHIPS["v5e"]
+    (phase,) = plan_phases(config.data, config.train.batch_size)
+    finding = compile_check.compile_phase(TooLarge(), phase, mesh, device)
+    line = compile_check.describe(finding, device, "bfloat16")[-1]
+    assert "does not fit temporaries (20G) exceed available HBM (15.75G): raise train.accumulation" in line
+    config.model.vocab_size = 300
+    assert not compile_check.numbers("v5e:1x1", config, mesh, finding, device)["fits"]
+
+
 def test_the_longest_ceiling_is_told():
     moved = compiled_text.Collective(count=1, bytes=3e9, sent=4e9)
     counts = compiled_text.Counts(197e12, 2 * 819e9, {"all-gather": moved}, {}, 0)
