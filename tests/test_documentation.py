@@ -30,6 +30,8 @@ ELSEWHERE = {
     "bash launch/tpu_vm.sh": "tests/launch/test_tpu_vm.py",
     "launch/gke.yaml": "tests/launch/test_gke.py",
     "launch/skypilot.yaml": "tests/launch/test_skypilot.py",
+    "experiments.benchmarks.meshes": "tests/experiments/eight_devices.py",
+    "experiments.compile_check": "tests/experiments/test_compile_check.py",
     "export ": "tests/launch/test_launchers.py",
     # the image that gke.yaml starts: what setup.sh does in it
     "mkdir image": "tests/launch/test_setup.py",
@@ -81,6 +83,12 @@ def test_every_command_is_run_somewhere(page):
             assert pathlib.Path(place).is_file()
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_command_hides_outside_of_a_shell_block(page):
+    text = FENCE.sub("", page.read_text())
+    assert not re.findall(r"^(?: {4}|\$ ).*\b(?:python -m|bash|pip) .*", text, re.MULTILINE)
+
+
 @pytest.fixture(scope="module")
 def folder(corpus, tmp_path_factory):
     """A working tree as the documentation supposes it: text, a corpus, and two runs under way."""
@@ -121,7 +129,7 @@ def run_script(folder, command):
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    assert done.returncode == (1 if "--helpfull" in words else 0), f"{command}\n{done.stdout}{done.stderr}"
     return done
 
 
