@@ -10,6 +10,8 @@ import pytest
 from experiments.devices import XLA_FLAGS
 from tests.experiments.eight_devices import VOCABULARY
 
+QUICK = ("--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true")  # to compile, that is
+
 # Cut over `fsdp` or `tensor` only: vectors, along their one axis, and tables of two rows; they weigh next to nothing.
 CUT_ONCE = ("['bias']", "['scale']", "['segment']", "['nsp']['dense']['kernel']")
 
@@ -21,7 +23,7 @@ def seen(corpus, corpus_path, tmp_path_factory):
         [sys.executable, "-m", "tests.experiments.eight_devices", corpus_path, str(folder)],
         capture_output=True,
         text=True,
-        env=os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": " ".join(XLA_FLAGS)},
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": " ".join((*XLA_FLAGS, *QUICK))},
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
