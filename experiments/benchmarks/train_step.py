@@ -4,13 +4,16 @@ python -m experiments.benchmarks.train_step --config=experiments/configs/mini.py
 
 Ours is the step that `experiments.pretrain` runs, AdamW and dropout included; the peer is `BertForPreTraining` with the
 same sizes, dropout, loss and optimiser, in each of its modes. Both get unpacked rows of the same real text. Each runs
-in a process of its own and they take turns, the other one idle; a JSON line a measurement, a ratio above 1 means that
-ours is faster. Memory is the resident peak of the process. The peer needs `pip install transformers torch`.
+in a process of its own and they take turns, the others idle: a JSON line a turn, then a table in Markdown of medians
+over the turns. A ratio is that of neighbouring turns; above 1, ours is faster. Memory is the resident peak of the
+process. The peer needs `pip install transformers torch`, its `compile` modes a C++ compiler.
 """
 
+import contextlib
 import json
 import multiprocessing
 import resource
+import statistics
 import time
 from collections.abc import Callable
 
@@ -20,7 +23,7 @@ from bert_jax.errors import BertJaxError
 from bert_jax.tasks.pretraining import PretrainingConfig
 from experiments import config_flags
 
-MODES = ("float32 sdpa", "float32 eager", "bfloat16 sdpa", "float32 compile")
+MODES = tuple(f"{dtype} {kind}" for dtype in ("float32", "bfloat16") for kind in ("sdpa", "eager", "compile"))
 _MODES = flags.DEFINE_list("modes", list(MODES), "The peer's modes.")
 _OURS = flags.DEFINE_list("ours", ["float32", "bfloat16"], "Our dtypes.")
 _REPEATS = flags.DEFINE_integer("repeats", 3, "Turns of each.", lower_bound=1)
@@ -32,17 +35,28 @@ BATCHES = 4
 def main(config: PretrainingConfig) -> None:
     config.data.max_examples = 1
     config.train.num_steps = config.train.num_steps or 1000
-    measuring = _Turns(_matrix_peak, config, "")
-    peak = measuring.take()["flops"]
-    measuring.end()
+    peaks = {}
     for dtype in _OURS.value:
-        for mode in _MODES.value:
-            ours, peer = _Turns(_ours, config, dtype), _Turns(_peer, config, mode)
+        measuring = _Turns(_matrix_peak, config, dtype)
+        peaks[dtype] = measuring.take()["flops"]
+        measuring.end()
+    ours = {dtype: _Turns(_ours, config, dtype) for dtype in _OURS.value}
+    rows, failures = [], {}
+    for mode in _MODES.value:
+        peer = _Turns(_peer, config, mode)
+        try:
             for repeat in range(_REPEATS.value):
-                mine, theirs = ours.take(), peer.take()
-                print(json.dumps(_row(config, dtype, mode, repeat, mine, theirs, peak)), flush=True)
-            ours.end()
-            peer.end()
+                theirs = peer.take()
+                for dtype, turns in ours.items():
+                    rows.append(_row(config, dtype, mode, repeat, turns.take(), theirs, peaks[dtype]))
+                    print(json.dumps(rows[-1]), flush=True)
+        except _FailedError as failure:
+            failures[mode] = str(failure)
+            print(json.dumps({"benchmark": "train_step", "peer": f"torch {mode}", "failed": str(failure)}), flush=True)
+        peer.end()
+    for turns in ours.values():
+        turns.end()
+    print(_table(rows, failures))
 
 
 def _row(config, dtype, mode, repeat, mine, theirs, peak) -> dict:
@@ -56,11 +70,32 @@ def _row(config, dtype, mode, repeat, mine, theirs, peak) -> dict:
         "ours_sequences_per_second": round(mine["rows"] / mine["seconds"], 2),
         "peer_sequences_per_second": round(theirs["rows"] / theirs["seconds"], 2),
         "ours_real_tokens_per_second": round(mine["tokens"] / mine["seconds"]),
-        "ours_share_of_float32_matrix_peak": round(mine["flops"] / mine["seconds"] / peak, 3),
+        "peer_real_tokens_per_second": round(theirs["tokens"] / theirs["seconds"]),
+        "ours_share_of_matrix_peak": round(mine["flops"] / mine["seconds"] / peak, 3),
+        "ours_processor_seconds_per_step": round(mine["processor"] / _STEPS.value, 3),
+        "peer_processor_seconds_per_step": round(theirs["processor"] / _STEPS.value, 3),
         "ours_peak_memory_mb": round(mine["memory"] / 1e6),
         "peer_peak_memory_mb": round(theirs["memory"] / 1e6),
         "ratio": round(mine["rows"] / mine["seconds"] * theirs["seconds"] / theirs["rows"], 3),
     }
+
+
+def _table(rows: list[dict], failures: dict[str, str]) -> str:
+    """Medians over the turns, in Markdown: a line for each of our dtypes against each of the peer's modes."""
+    shown = [name for name in rows[0] if name.startswith(("ours_", "peer_")) or name == "ratio"] if rows else []
+    titles = ["ours", "peer", *(name.replace("_", " ") for name in shown)]
+    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    pairs = dict.fromkeys((row["ours"], row["peer"]) for row in rows)
+    for pair in pairs:
+        turns = [row for row in rows if (row["ours"], row["peer"]) == pair]
+        medians = [f"{statistics.median(row[name] for row in turns):g}" for name in shown]
+        lines.append(f"| {' | '.join((*pair, *medians))} |")
+    lines += [f"| | torch {mode} | failed: {reason} |" for mode, reason in failures.items()]
+    return "\n".join(lines)
+
+
+class _FailedError(BertJaxError):
+    """A mode that cannot be measured here."""
 
 
 class _Turns:
@@ -79,30 +114,34 @@ class _Turns:
         try:
             answer = self._pipe.recv()
         except EOFError:
-            raise BertJaxError("A measuring process died: see its message above.") from None
+            raise _FailedError("A measuring process died: see its message above.") from None
         if isinstance(answer, str):
-            raise BertJaxError(answer)
+            raise _FailedError(answer)
         return answer
 
     def end(self) -> None:
-        self._pipe.send(False)
+        with contextlib.suppress(OSError):  # it may have died
+            self._pipe.send(False)
         self._process.join()
 
 
 def _serve(make, config, mode, steps, pipe) -> None:
     try:
         turn = make(config, mode)
+        turn(2)  # compilation and first touches
     except ImportError:
-        pipe.recv()
-        pipe.send("The peer is missing: pip install transformers torch.")
-        return
-    turn(2)  # compilation and first touches
+        turn = "The peer is missing: pip install transformers torch."
+    except Exception as error:  # of whatever kind: the other modes are still to be measured
+        turn = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
     while pipe.recv():
-        start = time.perf_counter()
+        if isinstance(turn, str):
+            pipe.send(turn)
+            continue
+        start, processor = time.perf_counter(), time.process_time()
         result = turn(steps)
-        seconds = time.perf_counter() - start
+        used = {"seconds": time.perf_counter() - start, "processor": time.process_time() - processor}
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        pipe.send(result | {"seconds": seconds, "memory": memory} if result else result)
+        pipe.send(result | used | {"memory": memory})
 
 
 def _batches(config: PretrainingConfig):
@@ -213,14 +252,16 @@ def _peer(config: PretrainingConfig, mode: str) -> Callable[[int], dict]:
     return turn
 
 
-def _matrix_peak(config: PretrainingConfig, _: str) -> Callable[[int], dict]:
-    """The best float32 product of this machine, in floating-point operations a second."""
+def _matrix_peak(config: PretrainingConfig, dtype: str) -> Callable[[int], dict]:
+    """The best product in `dtype` on this machine, in floating-point operations a second."""
     import jax
     import jax.numpy as jnp
 
+    from bert_jax.model.products import product as multiply
+
     size = 2048
-    x = jnp.ones((size, size), jnp.float32)
-    product = jax.jit(lambda x: x @ x)
+    x = jnp.ones((size, size), dtype)
+    product = jax.jit(lambda x: multiply(x, x))
     product(x).block_until_ready()
 
     def turn(steps: int) -> dict:
