@@ -113,4 +113,4 @@ def main(config: PretrainingConfig) -> None:
 
 
 if __name__ == "__main__":
-    config_flags.run(main)
+    config_flags.run(main, PretrainingConfig)

@@ -5,7 +5,7 @@ import pytest
 
 from bert_jax.errors import ConfigError
 from bert_jax.tasks.next_sentence import candidate_losses, candidate_scores
-from bert_jax.tasks.pretraining import pretrain, set_up
+from bert_jax.tasks.pretraining import check_config, pretrain
 
 GROUP, GROUPS, WIDTH = 4, 3, 8
 
@@ -86,4 +86,4 @@ def test_a_batch_that_would_divide_a_group_is_refused(config):
     candidates(config)
     config.train.batch_size = 6
     with pytest.raises(ConfigError, match="nsp_group_size=4"):
-        set_up(config)
+        check_config(config)
