@@ -155,10 +155,7 @@ def _counts(config, batches, steps) -> dict:
     from bert_jax.model.flops import training_flops
 
     used = [batches[i % BATCHES] for i in range(steps)]
-    flops = 0
-    for batch in used:
-        for length, predictions in zip((batch["sequence_ids"] > 0).sum(1), batch["masked_weights"].sum(1), strict=True):
-            flops += training_flops(config.model, 1, int(length), int(predictions))
+    flops = sum(training_flops(config.model, batch) for batch in used)
     return {
         "rows": sum(len(batch["token_ids"]) for batch in used),
         "tokens": int(sum((batch["sequence_ids"] > 0).sum() for batch in used)),
@@ -170,6 +167,7 @@ def _ours(config: PretrainingConfig, dtype: str) -> Callable[[int], dict]:
     import jax
 
     from bert_jax import sharding
+    from bert_jax.model.bert import layer_of
     from bert_jax.optimizer import make_optimizer, make_schedule
     from bert_jax.tasks.pretraining import make_loss_fn, set_up
     from bert_jax.training.state import create_state
@@ -183,7 +181,7 @@ def _ours(config: PretrainingConfig, dtype: str) -> Callable[[int], dict]:
     with sharding.rules():
         make_state, _ = create_state(run.init, optimizer, 0, run.mesh)
         step = jax.jit(
-            make_train_step(make_loss_fn(run.model, config.data, run.corpus.sources), optimizer, schedule),
+            make_train_step(make_loss_fn(run.model, config.data, run.corpus.sources), optimizer, schedule, layer_of),
             donate_argnums=0,
         )
         host = _batches(config)
