@@ -200,4 +200,4 @@ def numbers(
 
 
 if __name__ == "__main__":
-    config_flags.run(main)
+    config_flags.run(main, PretrainingConfig)

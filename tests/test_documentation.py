@@ -96,13 +96,13 @@ def folder(corpus, tmp_path_factory):
     for name in ("experiments", "bert_jax"):
         (folder / name).symlink_to(pathlib.Path(name).absolute())
     (folder / "articles").mkdir()
-    rows = "".join(f'{{"id": "{i}", "text": "{text}"}}\n' for i, text in enumerate(_texts(60)))
+    rows = "".join(f'{{"id": "{i}", "text": "{text}"}}\n' for i, text in enumerate(_texts(60, seed=7)))
     (folder / "articles" / "part0.jsonl").write_text(rows)
     for name, field in (("articles/part0.jsonl.gz", "text"), ("data/de/part0.jsonl.gz", "body")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(gzip.compress(rows.replace('"text"', f'"{field}"').encode()))
     (folder / "data" / "en").mkdir()
-    parquet.write_table(pyarrow.table({"text": list(_texts(40))}), folder / "data" / "en" / "part0.parquet")
+    parquet.write_table(pyarrow.table({"text": list(_texts(40, seed=8))}), folder / "data" / "en" / "part0.parquet")
     (folder / "corpora").mkdir()
     shutil.copytree(corpus_folder(tmp_path_factory), folder / "corpora" / "articles")
     for run in ("articles", "a", "b"):
@@ -113,8 +113,8 @@ def folder(corpus, tmp_path_factory):
     return folder
 
 
-def _texts(count):
-    return (text.replace("\n", " ") for text in make_documents(count, seed=7))
+def _texts(count, seed):
+    return (text.replace("\n", " ") for text in make_documents(count, seed))
 
 
 def run_script(folder, command):

@@ -366,7 +366,9 @@ def pretrain(
     """
     config, folder = copy.deepcopy(config), Workdir(workdir)
     with processes.together():
-        check_all(functools.partial(check_config, config), folder.check_writable)
+        checks = [functools.partial(check_config, config)]
+        checks += [folder.check_writable] if processes.is_first() else []  # it makes files, and removes them
+        check_all(*checks)
         stored = folder.load_config(PretrainingConfig)
         if stored is not None:
             check_resumed(config, stored, folder.latest_step() or 0, str(folder.path))

@@ -15,7 +15,7 @@ import numpy as np
 from bert_jax import sharding
 from bert_jax.errors import ConfigError
 from bert_jax.sharding import MeshConfig
-from bert_jax.tasks.pretraining import PretrainingConfig, set_up
+from bert_jax.tasks.pretraining import PretrainingConfig, check_config
 from bert_jax.training.checkpoints import Checkpoints
 from bert_jax.training.run import make_run_program
 from experiments.benchmarks import meshes
@@ -80,7 +80,7 @@ def save(state, folder: pathlib.Path) -> None:
 
 def refused(config: PretrainingConfig) -> str:
     try:
-        set_up(config)
+        check_config(config)
     except ConfigError as error:
         return str(error)
     return ""

@@ -60,5 +60,5 @@ def test_a_checkpoint_goes_from_mesh_to_mesh_unchanged(seen):
 def test_what_does_not_divide_is_refused_in_sentences(seen):
     assert seen["refused"].split("\n") == [
         "model.num_heads=2 cannot be cut into mesh.tensor=4 equal parts: choose a divisor of 2.",
-        "A batch size of 15 must be a multiple of the 2 data devices.",
+        "train.batch_size=15 must be a multiple of the 2 data devices: choose 16, for example.",
     ]
