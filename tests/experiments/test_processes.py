@@ -135,7 +135,7 @@ def test_four_processes_that_share_rows_stop_together(runs):
         time.sleep(0.05)
     started[2].send_signal(signal.SIGTERM)
     ended = finish(started)
-    assert [code for code, _ in ended] == [0] * 4, ended
+    assert [code for code, _ in ended] == [143] * 4, ended
     (saved, *_) = sorted((int(p.name) for p in (runs.folder / "four" / "checkpoints").iterdir()), reverse=True)
     assert saved == max(runs.losses("four"))
     check_like_one(runs, "four")
