@@ -179,7 +179,7 @@ class Pretraining:
 
     def describe(self, num_steps: int) -> list[str]:
         """Lines about the data of a run of so many steps."""
-        sources = ", ".join(f"{name} {passes:.3g}" for name, passes in self.batches.epochs(num_steps).items())
+        sources = ", ".join(f"{name} {passes:,.2f}" for name, passes in self.batches.epochs(num_steps).items())
         train = self.corpus.train
         lines = [f"data         {train.num_documents:,} documents, {train.num_tokens:,} tokens of text"]
         for index, phase in enumerate(self.batches.phases):

@@ -5,7 +5,10 @@ import time
 
 
 def duration(seconds: float) -> str:
-    """`1:02:03` or `2:03`."""
+    """`2:03`, `1:02:03`, or from two days on `3 d 4 h`."""
+    if seconds >= 2 * 86_400:
+        days, hours = divmod(round(seconds / 3600), 24)
+        return f"{days:,} d {hours} h"
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,6 +1,9 @@
 """BERT-base: 12 layers, width 768, 12 heads; otherwise the released recipe's numbers, phase one (Devlin et al. 2018).
 
 python -m experiments.pretrain --config=experiments/configs/base.py --config.data.corpus=DIR --workdir=DIR
+
+Cost, computed for a vocabulary of 30,522: 33 billion positions, 1.8e19 floating-point operations. Not run to its end
+here.
 """
 
 from bert_jax.model.config import ModelConfig

@@ -3,6 +3,7 @@ from bert_jax.training.progress import Progress, duration
 
 def test_durations():
     assert [duration(s) for s in (5, 65, 3725)] == ["0:05", "1:05", "1:02:05"]
+    assert [duration(days * 86_400 + 4 * 3600) for days in (1, 3, 1000)] == ["28:00:00", "3 d 4 h", "1,000 d 4 h"]
 
 
 def test_plain_lines_elsewhere_than_on_a_terminal(capsys):
