@@ -4,6 +4,7 @@ Logical axes: vocab, embed (hidden width), heads, qkv, head, mlp (feed-forward w
 `bert_jax.sharding` maps them to the mesh.
 """
 
+import functools
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -26,9 +27,25 @@ def zeros(axes: Sequence[str]):
     return nn.with_logical_partitioning(nn.initializers.zeros, tuple(axes))
 
 
-def whole_width(x: jax.Array, axes: Sequence[str]) -> jax.Array:
-    """A parameter of these axes as a product takes it: gathered over the devices that its width is cut over."""
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def whole_width(x: jax.Array, axes: tuple[str, ...]) -> jax.Array:
+    """A parameter of these axes as a product takes it: gathered over the devices that its width is cut over.
+
+    Its gradient is cut again where it is made, so that each device adds up its own part only; jax would have the whole
+    of it on all of them.
+    """
     return nn.with_logical_constraint(x, tuple(None if axis == "embed" else axis for axis in axes))
+
+
+def _gather(x: jax.Array, axes: tuple[str, ...]) -> tuple[jax.Array, None]:
+    return whole_width(x, axes), None
+
+
+def _scatter(axes: tuple[str, ...], _: None, gradient: jax.Array) -> tuple[jax.Array]:
+    return (nn.with_logical_constraint(gradient, axes),)
+
+
+whole_width.defvjp(_gather, _scatter)
 
 
 class Dense(nn.Module):

@@ -66,6 +66,11 @@ class Instruction:
         found = re.search(rf"\b{key}=%?([\w.\-]+)", self.text)
         return found and found.group(1)
 
+    @property
+    def index(self) -> int:
+        """Which element a get-tuple-element takes."""
+        return int(re.search(r"\bindex=(\d+)", self.text).group(1))
+
     def numbers(self, key: str) -> tuple[int, ...]:
         """A list such as `dimensions={0,1}`."""
         found = re.search(rf"\b{key}={{([\d,]*)}}", self.text)
@@ -166,7 +171,7 @@ def _executed(
 
 
 def _trips(loop: Instruction, computations: dict[str, Computation]) -> int | None:
-    """How often the body of a loop runs: as XLA says, or else the bound that its counter, from 0 on, stays below."""
+    """How often the body of a loop runs: as XLA says, or else until its counter, from 0 on, reaches its bound."""
     known = re.search(r'"known_trip_count":{"n":"(\d+)"}', loop.text)
     if known:
         return int(known.group(1))
@@ -175,10 +180,22 @@ def _trips(loop: Instruction, computations: dict[str, Computation]) -> int | Non
     test = root
     if root.opcode == "fusion":
         test = next(x for x in computations[root.called("calls")].values() if x.is_root)
-    bounds = [condition[name] for name in root.operands if name in condition and condition[name].opcode == "constant"]
-    if test.opcode == "compare" and "direction=LT" in test.text and len(bounds) == 1 and bounds[0].inside.isdigit():
-        return int(bounds[0].inside)
-    return None
+    operands = [condition[name] for name in root.operands]
+    bounds = [int(x.inside) for x in operands if x.opcode == "constant" and x.inside.isdigit()]
+    counters = [x.index for x in operands if x.opcode == "get-tuple-element"]
+    if test.opcode != "compare" or "direction=LT" not in test.text or len(bounds) != 1 or len(counters) != 1:
+        return None
+    return math.ceil(bounds[0] / _increment(computations[loop.called("body")], counters[0]))
+
+
+def _increment(body: Computation, index: int) -> int:
+    """What a loop's body adds to element `index` of its tuple; 1 where that is not plain to see."""
+    root = next(instruction for instruction in body.values() if instruction.is_root)
+    if root.opcode != "tuple":
+        return 1
+    added = body[root.operands[index]]
+    constants = [body[name].inside for name in added.operands if name in body and body[name].opcode == "constant"]
+    return int(constants[0]) if added.opcode == "add" and len(constants) == 1 and constants[0].isdigit() else 1
 
 
 def _flops(instruction: Instruction, computation: Computation) -> float:

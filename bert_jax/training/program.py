@@ -12,6 +12,10 @@ from bert_jax.training.state import TrainState, create_state
 from bert_jax.training.step import LossFn, make_eval_step, make_train_step
 from bert_jax.training.task import RunConfig
 
+# Where a gradient is cut over devices, XLA would make it on TPUs in a ring, a slice of the product at a time, and read
+# the activations anew for each slice: at these widths 1.4 times the memory traffic of the step (docs/performance.md).
+_COMPILER_OPTIONS = {"tpu": {"xla_jf_spmd_threshold_for_windowed_einsum_mib": 1_000_000}}
+
 
 @dataclasses.dataclass(frozen=True)
 class Program:
@@ -63,5 +67,10 @@ def make_program(
         make_state=make_state,
         state_shapes=shapes,
         eval_step=jax.jit(make_eval_step(loss_fn)),
-        _train_step=jax.jit(step, donate_argnums=0, out_shardings=(shardings, None)),
+        _train_step=jax.jit(
+            step,
+            donate_argnums=0,
+            out_shardings=(shardings, None),
+            compiler_options=_COMPILER_OPTIONS.get(mesh.devices.flat[0].platform),
+        ),
     )

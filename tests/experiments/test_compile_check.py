@@ -129,3 +129,25 @@ def test_a_step_is_compiled_for_tpus_that_are_not_there(tmp_path):
     assert done.returncode == 2
     assert "--topology=v5e:3x5 is not known to libtpu" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_gradient_is_added_up_in_parts_where_its_parameter_is_cut(tmp_path):
+    """XLA has to be told: left alone, every device of `fsdp` gets the sum of all of it."""
+    pytest.importorskip("libtpu", reason="needs the extra tpu-aot")
+    size, words = 256, 4096
+    done = check(
+        "--topology=v5e:8x8",
+        "--config.mesh.fsdp=16",
+        f"--config.model.hidden_size={size}",
+        f"--config.model.vocab_size={words}",
+        "--config.train.batch_size=256",
+        "--config.train.accumulation=1",
+        f"--output={tmp_path}/found.json",
+    )
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads((tmp_path / "found.json").read_text())
+    # Attention, feed-forward and the word table in the head, float32; the table's lookup is summed another way.
+    matrices = 4 * (12 * size * size + words * size)
+    found = row["collectives"]
+    assert found["reduce-scatter"]["bytes"] == pytest.approx(matrices, rel=0.15)
+    assert found["all-reduce"]["bytes"] < matrices

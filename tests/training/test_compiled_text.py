@@ -148,3 +148,9 @@ def test_a_loop_of_unknown_length_counts_once_and_is_told():
     counts = compiled_text.count(TPU.replace("direction=LT", "direction=NE"))
     assert counts.flops == 2 * 16 * 128 * 128 * 64
     assert counts.unknown_loops == 1
+
+
+def test_a_loop_that_counts_in_twos_runs_half_as_often():
+    added = "%two = s32[] constant(2)\n  %j = s32[]{:T(128)} add(%i, %two)\n  ROOT %t"
+    counts = compiled_text.count(TPU.replace("ROOT %t", added).replace("tuple(%i, %w", "tuple(%j, %w"))
+    assert counts.flops == 3 * 2 * 16 * 128 * 128 * 64  # 0, 2, 4
