@@ -14,6 +14,12 @@ LAUNCH = pathlib.Path(__file__).parents[2] / "launch"
 RUN = {"WORKDIR": "runs/a", "CORPUS": "corpora/a b", "CONFIG": "experiments/configs/mini.py"}
 
 
+def _hear() -> None:
+    """Under nohup or in a script's background signals are ignored, which a shell cannot undo by its own traps."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Tree:
     """A folder with `launch/` and `bin/`, the latter first on the PATH."""
 
@@ -37,6 +43,7 @@ class Tree:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=_hear,
         )
 
     def run(self, script: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
