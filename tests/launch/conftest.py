@@ -14,10 +14,16 @@ LAUNCH = pathlib.Path(__file__).parents[2] / "launch"
 RUN = {"WORKDIR": "runs/a", "CORPUS": "corpora/a b", "CONFIG": "experiments/configs/mini.py"}
 
 
-def _hear() -> None:
-    """Under nohup or in a script's background signals are ignored, which a shell cannot undo by its own traps."""
-    for number in (signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
+@pytest.fixture(autouse=True)
+def signals_are_heard():
+    """Under nohup or in a script's background some are ignored, which a shell cannot undo by its own traps."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGINT)}
+    for number, handler in before.items():
+        if handler is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 class Tree:
@@ -43,7 +49,6 @@ class Tree:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=_hear,
         )
 
     def run(self, script: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
