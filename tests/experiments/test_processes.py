@@ -70,7 +70,10 @@ class Processes:
         return finish(self.start(*args, **kwargs))
 
     def losses(self, name) -> dict[int, float]:
-        return {row["step"]: row["train/loss"] for row in read_metrics(self.folder / name) if "train/loss" in row}
+        rows = [row for row in read_metrics(self.folder / name) if "train/loss" in row]
+        found = {row["step"]: row["train/loss"] for row in rows}
+        assert len(found) == len(rows), "a step was written twice, by more than one process"
+        return found
 
     def scores(self, name) -> list[float]:
         return [row["eval/mlm_loss"] for row in read_metrics(self.folder / name) if "eval/mlm_loss" in row]
