@@ -6,7 +6,8 @@ setup(
     name="bert_jax",
     version="0.1.0",
     description="Pretraining, adapting and understanding BERT-style encoders in JAX",
-    packages=find_packages(include=["bert_jax", "bert_jax.*", "experiments", "experiments.*"]),
+    packages=find_packages(include=["bert_jax", "bert_jax.*"]),
+    package_data={"bert_jax": ["py.typed"]},
     python_requires=">=3.11",
     install_requires=[
         "absl-py",
@@ -28,7 +29,7 @@ setup(
         "tokenizers",
     ],
     extras_require={
-        "test": ["pytest", "pytest-xdist", "ruff"],
+        "test": ["pyrefly", "pytest", "pytest-xdist", "ruff", "setuptools"],
         # accelerators: CUDA 13 needs driver 580 or newer
         "cuda": ["jax[cuda13]"],
         "tpu": ["jax[tpu]"],

@@ -1,3 +1,3 @@
-"""bert_jax: pretraining, adapting and understanding BERT-style encoders in JAX."""
+"""bert_jax: pretrain, adapt and understand BERT-style encoders in JAX."""
 
 __version__ = "0.1.0"

@@ -1,15 +1,18 @@
-"""The row schema: every field of a batch, its shape and meaning. Producers and consumers meet here.
+"""The row schema: the columns of every batch, whatever is learned from it. Data and model agree on it here.
 
-Legend, used all over the package:
+Legend, used throughout the package:
   B  rows in a batch              S  tokens in a row
-  N  examples a row at most       K  predicted positions a row at most
-  V  vocabulary                   H  hidden size
+  N  examples in a row, at most   K  predicted positions in a row, at most
+  V  vocabulary                   H  hidden size                 C  labels
 
-A row holds up to N examples one after the other, then padding. Unpacked rows are the case N = 1. An example is
-`[CLS] A [SEP] B [SEP]` or `[CLS] A [SEP]`; nothing in the model looks from one example into another.
+A row holds up to N examples, one after the other, followed by padding. Unpacked rows are the case N = 1. An example is
+`[CLS] A [SEP] B [SEP]` or `[CLS] A [SEP]`. Nothing in the model looks from one example into another.
+
+Each objective adds its own columns; see `bert_jax.objectives`.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,56 +20,72 @@ from bert_jax.errors import BertJaxError
 
 Batch = dict[str, Any]
 
-# name -> (axes, dtype)
-FIELDS = {
-    "token_ids": ("BS", np.int32),  # vocabulary ids, masking applied
-    "segment_ids": ("BS", np.int32),  # 0 in [CLS] A [SEP] and padding, 1 in B [SEP]
-    "sequence_ids": ("BS", np.int32),  # 1..N: which of the row's examples; 0: padding
-    "position_ids": ("BS", np.int32),  # position within the example, from 0
-    "masked_positions": ("BK", np.int32),  # positions in the row to predict; 0 where unused
-    "masked_targets": ("BK", np.int32),  # the ids that were there
-    "masked_weights": ("BK", np.float32),  # 1 used, 0 unused
-    "summary_positions": ("BN", np.int32),  # position in the row of each example's [CLS]; 0 where unused
-    "nsp_labels": ("BN", np.int32),  # 0: B follows A; 1: B is from elsewhere, or the segments are swapped
-    "nsp_weights": ("BN", np.float32),  # 1 where the label counts, else 0
-    "source_ids": ("BN", np.int32),  # index of the source that each example was taken from; 0 where unused
-    "document_ids": ("BN", np.int32),  # number of the document that the example (or its A) was taken from
-    "example_keys": ("BN", np.uint32),  # names an example, however it is packed: dropout draws by it
+
+class Column(NamedTuple):
+    """One array of a batch.
+
+    Attributes:
+      axes: one letter of the legend for each axis.
+      dtype: of the elements.
+      below: elements are at least 0 and below this: a number, an axis, or `N + 1`. None if any value may occur.
+    """
+
+    axes: str
+    dtype: type
+    below: int | str | None = None
+
+
+CORE = {
+    "token_ids": Column("BS", np.int32, "V"),  # vocabulary ids, after masking
+    "token_type_ids": Column("BS", np.int32, "T"),  # 0 in [CLS] A [SEP] and padding, 1 in B [SEP]
+    "example_ids": Column("BS", np.int32, "N + 1"),  # 1..N: which example of the row; 0: padding
+    "position_ids": Column("BS", np.int32, "S"),  # position within the example, from 0
+    "cls_positions": Column("BN", np.int32, "S"),  # position of each example's [CLS] in the row; 0 if unused
+    "example_keys": Column("BN", np.uint32),  # identifies an example however it is packed; dropout is drawn from it
 }
 
 
-def shapes(sizes: dict[str, int]) -> dict[str, tuple[tuple[int, ...], type]]:
-    """The shape and dtype of each field of a batch of these sizes, from axis (B, S, K, N) to length."""
-    return {name: (tuple(sizes[axis] for axis in axes), dtype) for name, (axes, dtype) in FIELDS.items()}
+def shapes(columns: Mapping[str, Column], sizes: Mapping[str, int]) -> dict[str, tuple[tuple[int, ...], type]]:
+    """Returns the shape and dtype of each column; `sizes` maps axes (B, S, …) to lengths."""
+    return {name: (tuple(sizes[axis] for axis in column.axes), column.dtype) for name, column in columns.items()}
 
 
-def check(batch: Batch, vocab_size: int) -> None:
-    """Checks a host batch against the schema.
+def zeros(columns: Mapping[str, Column], sizes: Mapping[str, int]) -> Batch:
+    """Returns a batch of these sizes filled with zeros, for use where only shapes matter."""
+    return {name: np.zeros(shape, dtype) for name, (shape, dtype) in shapes(columns, sizes).items()}
+
+
+def check(batch: Batch, columns: Mapping[str, Column], sizes: Mapping[str, int]) -> None:
+    """Checks a host batch against the columns it must have.
+
+    Args:
+      batch: may have further columns, which are ignored.
+      columns: `CORE` and the columns of the objectives.
+      sizes: the sizes that no array shows: V, and T, the number of token types.
 
     Raises:
-      BertJaxError: the first field that is missing, misshapen, of another dtype or out of range.
+      BertJaxError: a column is missing, has the wrong shape or dtype, or holds values out of range.
     """
-    sizes: dict[str, int] = {}
-    for name, (axes, dtype) in FIELDS.items():
+    found = dict(sizes)
+    for name, (axes, dtype, _) in columns.items():
         if name not in batch:
-            raise BertJaxError(f"The batch lacks {name}.")
+            raise BertJaxError(f"The batch lacks the column {name}.")
         value = batch[name]
         if value.dtype != dtype or value.ndim != len(axes):
             raise BertJaxError(f"{name} is {value.dtype}{list(value.shape)}, not {np.dtype(dtype)}[{', '.join(axes)}].")
         for axis, size in zip(axes, value.shape, strict=True):
-            if sizes.setdefault(axis, size) != size:
-                raise BertJaxError(f"{name} has {axis} = {size} where other fields have {sizes[axis]}.")
-    bounds = {
-        "token_ids": vocab_size,
-        "masked_targets": vocab_size,
-        "segment_ids": 2,
-        "nsp_labels": 2,
-        "position_ids": sizes["S"],
-        "masked_positions": sizes["S"],
-        "summary_positions": sizes["S"],
-        "sequence_ids": sizes["N"] + 1,
-    }
-    for name, bound in bounds.items():
-        # JAX clamps or wraps an index out of range without a word: it must not get that far.
-        if batch[name].size and not 0 <= batch[name].min() <= batch[name].max() < bound:
-            raise BertJaxError(f"{name} reaches outside 0..{bound - 1}.")
+            if found.setdefault(axis, size) != size:
+                raise BertJaxError(f"{name} has {axis} = {size}, but other columns have {axis} = {found[axis]}.")
+    found["N + 1"] = found["N"] + 1
+    for name, (_, _, below) in columns.items():
+        if below is None or not batch[name].size:
+            continue
+        bound = found[below] if isinstance(below, str) else below
+        # JAX silently clamps or wraps an index that is out of range.
+        if not 0 <= batch[name].min() <= batch[name].max() < bound:
+            raise BertJaxError(f"{name} has values outside 0..{bound - 1}.")
+
+
+def real_tokens(batch: Batch) -> int:
+    """Returns the number of tokens that are not padding."""
+    return int((batch["example_ids"] > 0).sum())

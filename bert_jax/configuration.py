@@ -1,4 +1,4 @@
-"""Nested dataclass configs as dotted fields and as JSON. Each section is defined beside what it configures."""
+"""Nested dataclass configs as dotted fields and as JSON. Each section is defined next to what it configures."""
 
 import dataclasses
 import inspect
@@ -13,37 +13,37 @@ from bert_jax.errors import ConfigError, did_you_mean
 
 
 def fields(config: Any, prefix: str = "") -> dict[str, Any]:
-    """All leaf fields as {"section.name": value}, in order."""
-    leaves = {}
+    """Returns all leaf fields as {"section.name": value}, in order."""
+    found = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
-            leaves |= fields(value, f"{prefix}{field.name}.")
+            found |= fields(value, f"{prefix}{field.name}.")
         else:
-            leaves[prefix + field.name] = value
-    return leaves
+            found[prefix + field.name] = value
+    return found
 
 
 def meanings(cls: type, prefix: str = "") -> dict[str, str]:
-    """What the comments in the source say about each leaf field, as {"section.name": comment}.
+    """Returns the source comment of each leaf field, as {"section.name": comment}.
 
-    A field's comment is on its line, or in the lines right above it, or both.
+    A field's comment is on its own line, on the lines right above it, or both.
     """
     found = {}
     for base in reversed(cls.__mro__):
         if dataclasses.is_dataclass(base):
             found |= {name: text for name, text in _comments(base).items() if name in base.__annotations__}
-    leaves = {}
+    texts = {}
     for name, annotation in typing.get_type_hints(cls).items():
         if dataclasses.is_dataclass(annotation):
-            leaves |= meanings(annotation, f"{prefix}{name}.")
+            texts |= meanings(annotation, f"{prefix}{name}.")
         else:
-            leaves[prefix + name] = found.get(name, "")
-    return leaves
+            texts[prefix + name] = found.get(name, "")
+    return texts
 
 
 def _comments(cls: type) -> dict[str, str]:
-    """The comments of each line that begins with a name and a colon, as {name: comment}."""
+    """Returns the comments of all lines that begin with a name and a colon, as {name: comment}."""
     found: dict[str, str] = {}
     above: list[str] = []
     line: list[tokenize.TokenInfo] = []
@@ -60,7 +60,7 @@ def _comments(cls: type) -> dict[str, str]:
 
 
 def lines(config: Any, width: int = 116) -> list[str]:
-    """The complete config for a person: a line or more for each section, `name=value` as a shell would take it."""
+    """Formats the complete config for reading: one or more lines per section, with `name=value` quoted for a shell."""
     shown = []
     for section in dataclasses.fields(config):
         line = f"  {section.name:<12}"
@@ -75,12 +75,12 @@ def lines(config: Any, width: int = 116) -> list[str]:
 
 
 def as_text(value: Any) -> str:
-    """A field's value as it is given in a flag."""
+    """Formats a field's value as it is written in a flag."""
     return NONE if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def field_type(config: Any, dotted: str) -> tuple[type, bool]:
-    """The plain type of a leaf field, and whether it may be None."""
+    """Returns the type of a leaf field without None, and whether the field may be None."""
     *sections, name = dotted.split(".")
     for section in sections:
         config = getattr(config, section)
@@ -95,10 +95,10 @@ NONE = "none"  # how an empty optional field is written
 
 
 def parse(config: Any, dotted: str, text: str) -> Any:
-    """The value that `text` stands for in a leaf field: `none` where the field may be empty, `true` and `false`.
+    """Parses the text of a leaf field; `none` is an empty optional field, `true` and `false` are booleans.
 
     Raises:
-      ConfigError: no such field, or text of another type.
+      ConfigError: there is no such field, or the text is not of its type.
     """
     _check_known(config, dotted)
     plain, optional = field_type(config, dotted)
@@ -121,7 +121,7 @@ def replace(config: Any, dotted: str, value: Any) -> None:
     """Sets one leaf field in place.
 
     Raises:
-      ConfigError: no such field, or a value of another type.
+      ConfigError: there is no such field, or the value is not of its type.
     """
     _check_known(config, dotted)
     plain, optional = field_type(config, dotted)
@@ -140,10 +140,10 @@ def replace(config: Any, dotted: str, value: Any) -> None:
 
 
 def check_types(config: Any) -> None:
-    """Compares what a config holds with what its dataclasses declare; whole numbers become the floats that are meant.
+    """Checks the values of a config against the types its dataclasses declare, and turns integers into floats there.
 
     Raises:
-      ConfigError: all attributes that are no fields, and all values of another type, a sentence each.
+      ConfigError: an attribute is not a field, or a value has the wrong type. All problems are listed, one per line.
     """
     if problems := _type_problems(config, ""):
         raise ConfigError("\n".join(problems))
@@ -171,31 +171,42 @@ def _type_problems(section: Any, prefix: str) -> list[str]:
     return found
 
 
-STAGES_FORM = "STEP: field=value field=value; STEP: …"
+PHASES_FORM = "STEP: field=value field=value; STEP: …"
 
 
-def stages(config: Any, text: str, where: str, fixed: tuple[str, ...]) -> list[tuple[int, Any]]:
-    """A config that changes at given steps: each stage keeps what it does not name from the one before.
+def split_phases(text: str, where: str) -> list[tuple[int, str]]:
+    """Splits the `text` of the field `where` into phases: (first step, changes) each.
+
+    Raises:
+      ConfigError: the text is not of the form `PHASES_FORM`.
+    """
+    found = []
+    for phase in filter(None, map(str.strip, text.split(";"))):
+        step, colon, changes = phase.partition(":")
+        if not colon or not step.strip().isdecimal() or not changes.split():
+            raise ConfigError(f"{where} has {phase!r}, which is not of the form {PHASES_FORM!r}.")
+        found.append((int(step), changes.strip()))
+    return found
+
+
+def phases(config: Any, text: str, where: str, fixed: tuple[str, ...]) -> list[tuple[int, Any]]:
+    """Expands a config that changes at given steps. A phase keeps the previous phase's value of fields it does not set.
 
     Args:
       config: a flat dataclass, as it is from step 0 on.
-      text: `90000: sequence_length=512 batch_size=64; 95000: mask_rate=0.1`: when so many steps are done, fields take
-        other values. Spaces separate fields, semicolons stages.
-      where: the field that `text` is from, for messages.
+      text: for example `90000: sequence_length=512 batch_size=64; 95000: mask_rate=0.1`: once that many steps are done,
+        the fields take these values. Spaces separate fields, semicolons separate phases.
+      where: the field that holds `text`, for messages.
       fixed: fields that may not change.
 
     Returns:
-      (first step, config) of each stage, the given one first.
+      (first step, config) of each phase; `config` itself is the first.
 
     Raises:
-      ConfigError: another form, an unknown field, a value of another type, or steps that do not rise.
+      ConfigError: the text is malformed, a field is unknown, a value has the wrong type, or steps do not increase.
     """
     result = [(0, config)]
-    for stage in filter(None, (part.strip() for part in text.split(";"))):
-        step, colon, changes = stage.partition(":")
-        if not colon or not step.strip().isdecimal() or not changes.split():
-            raise ConfigError(f"{where} has {stage!r}, which is not of the form {STAGES_FORM!r}.")
-        start = int(step)
+    for start, changes in split_phases(text, where):
         if start <= result[-1][0]:
             raise ConfigError(f"{where}: step {start} does not come after step {result[-1][0]}.")
         changed = dataclasses.replace(result[-1][1])
@@ -203,8 +214,8 @@ def stages(config: Any, text: str, where: str, fixed: tuple[str, ...]) -> list[t
             name, equals, value = change.partition("=")
             if not equals or name in fixed:
                 raise ConfigError(
-                    f"{where} has {change!r}: a stage takes field=value, without spaces in the value, and not"
-                    f" {' or '.join(fixed)}."
+                    f"{where} has {change!r}: write field=value without spaces in the value, and not"
+                    f" {' or '.join(fixed)}, which a phase cannot change."
                 )
             try:
                 replace(changed, name, parse(changed, name, value))
@@ -215,21 +226,45 @@ def stages(config: Any, text: str, where: str, fixed: tuple[str, ...]) -> list[t
 
 
 def from_dict(cls: type, values: dict[str, Any]) -> Any:
-    """The config that `dataclasses.asdict` was made from; one that is not named has its default.
+    """Restores a config from the result of `dataclasses.asdict`; fields that are missing take their defaults.
 
     Raises:
-      ConfigError: unknown fields, or values of another type.
+      ConfigError: a field is unknown, or a value has the wrong type.
     """
     if not isinstance(values, dict):
-        raise ConfigError("It holds no fields.")
+        raise ConfigError("It is not a JSON object.")
     config = cls()
-    for dotted, value in _flatten(values).items():
-        replace(config, dotted, value)
+    for name, value in leaves(values).items():
+        replace(config, name, value)
     return config
 
 
-def _flatten(values: dict, prefix: str = "") -> dict[str, Any]:
-    leaves = {}
+def leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flattens nested dictionaries to {"section.name": value}."""
+    found = {}
     for name, value in values.items():
-        leaves |= _flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return leaves
+        found |= leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
+
+
+def setting(default: Any, *, may_change: str = "", chosen: bool = False) -> Any:
+    """Declares a config field together with what a second start of a run may do with it.
+
+    Args:
+      default: the default value.
+      may_change: the reason why a second start may give another value. If empty, it may not.
+      chosen: whether the first start fills in the field if it is not set.
+    """
+    return dataclasses.field(default=default, metadata={"may_change": may_change, "chosen": chosen})
+
+
+def metadata(cls: type, prefix: str = "") -> dict[str, dict[str, Any]]:
+    """Returns the `setting` of each leaf field, as {"section.name": {"may_change": …, "chosen": …}}."""
+    found: dict[str, dict[str, Any]] = {}
+    types_of = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        if dataclasses.is_dataclass(types_of[field.name]):
+            found |= metadata(types_of[field.name], f"{prefix}{field.name}.")
+        else:
+            found[prefix + field.name] = {"may_change": "", "chosen": False} | dict(field.metadata)
+    return found

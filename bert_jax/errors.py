@@ -1,7 +1,7 @@
-"""The errors a person can mend.
+"""Errors that the user can fix.
 
-Each is one sentence: what is wrong, and what to do about it. Scripts print these without a traceback;
-any other exception is a bug and keeps its traceback.
+Each message is one sentence: what is wrong, and what to do about it. Scripts print these errors without a traceback.
+Any other exception is a bug and keeps its traceback.
 """
 
 import difflib
@@ -10,34 +10,34 @@ from typing import Any
 
 
 class BertJaxError(Exception):
-    """Base of every error that the package raises on purpose."""
+    """The base class of all errors that the package raises on purpose."""
 
 
 class ConfigError(BertJaxError):
-    """A configuration that cannot work, found before anything is compiled."""
+    """A configuration cannot work. Raised before anything is compiled."""
 
 
 class TokenizerError(BertJaxError):
-    """A vocabulary that cannot be read, trained or used."""
+    """A vocabulary cannot be read, trained or used."""
 
 
 class CorpusError(BertJaxError):
-    """A source or a stored corpus that is missing, damaged or half built."""
+    """A source or a stored corpus is missing, damaged or incomplete."""
 
 
 class CheckpointError(BertJaxError):
-    """A checkpoint that is missing, damaged or of another model."""
+    """A checkpoint is missing, damaged or of another model."""
 
 
 class DamagedFileError(BertJaxError):
-    """A file of ours that cannot be read back."""
+    """A file that the package wrote cannot be read back."""
 
 
 def check_all(*checks: Callable[[], Any]) -> None:
-    """Makes every check, then tells what all of them found.
+    """Runs all checks, then reports all their errors at once.
 
     Raises:
-      BertJaxError: of the first one's kind, with the sentences of all, a line each.
+      BertJaxError: a check failed. The class is that of the first error; the message has one line for each.
     """
     found = []
     for check in checks:
@@ -50,7 +50,7 @@ def check_all(*checks: Callable[[], Any]) -> None:
 
 
 def choice_problem(name: str, value: str, choices: Iterable[str]) -> list[str]:
-    """A sentence where `value` is none of `choices`, to add to a list of problems."""
+    """Returns a message if `value` is not one of `choices`, else an empty list."""
     choices = list(choices)
     if value in choices:
         return []
@@ -58,15 +58,15 @@ def choice_problem(name: str, value: str, choices: Iterable[str]) -> list[str]:
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
-    """` Did you mean X?`, to put behind a sentence; empty where nothing is near."""
+    """Returns ` Did you mean X?`, to append to a message; empty if no known name is similar."""
     near = near_names(wrong, known)
     return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
 def near_names(wrong: str, known: Iterable[str]) -> list[str]:
-    """The name that was probably meant; several where they are equally near.
+    """Returns the known name that was probably meant, or several that are equally close.
 
-    Of names with dots the last part alone may be near, too: `data.batch_size` is near `train.batch_size`.
+    For dotted names, the last part alone may match: `data.batch_size` is close to `train.batch_size`.
     """
     last_parts: dict[str, list[str]] = {}
     for name in known:

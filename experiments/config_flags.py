@@ -1,9 +1,11 @@
-"""`--config=FILE.py[:variant]`, and an absl flag for every field of the config that the file makes.
+"""`--config=FILE.py[:variant]`, and an absl flag for every field of the config in that file.
 
 The file's `get_config()` (or `get_config(variant)`) returns a dataclass of dataclasses. Its fields become flags such as
-`--config.optimizer.learning_rate`, known to absl like any other: typed, listed by --helpfull, corrected when misspelt.
+`--config.optimizer.learning_rate`. They are ordinary absl flags: typed, listed by --helpfull, with suggestions for
+misspelt names.
 """
 
+import functools
 import importlib.util
 import inspect
 import pathlib
@@ -23,15 +25,15 @@ EXAMPLES = "experiments/configs"
 Config = TypeVar("Config")
 
 
-def load(spec: str, cls: type[Config]) -> Config:
-    """Runs a config file.
+def load(spec: str, *classes: type[Config]) -> Config:
+    """Loads the config of a config file.
 
     Args:
       spec: `FILE.py`, or `FILE.py:variant`.
-      cls: what the file is to make.
+      classes: the config must be an instance of one of these.
 
     Raises:
-      ConfigError: no such file, an error in it, no such variant, or a file that makes no such config.
+      ConfigError: there is no such file or variant, the file raises an error, or it returns another kind of config.
     """
     file, _, variant = spec.partition(":")
     if not pathlib.Path(file).is_file():
@@ -39,13 +41,16 @@ def load(spec: str, cls: type[Config]) -> Config:
     if not file.endswith(".py"):
         raise ConfigError(f"--config={file} is not a Python file: give one that ends in .py and defines get_config().")
     module_spec = importlib.util.spec_from_file_location(pathlib.Path(file).stem, file)
+    assert module_spec is not None  # the name ends in .py
+    assert module_spec.loader is not None  # likewise
     module = importlib.util.module_from_spec(module_spec)
-    _run(file, lambda: module_spec.loader.exec_module(module))
-    config = _run(file, *_with_variant(file, module, variant))
-    if not isinstance(config, cls):
+    _run(file, functools.partial(module_spec.loader.exec_module, module))
+    get_config, arguments = _with_variant(file, module, variant)
+    config = _run(file, get_config, *arguments)
+    if not isinstance(config, classes):
+        names = " or ".join(cls.__name__ for cls in classes)
         raise ConfigError(
-            f"--config={file}: get_config() returns {type(config).__name__}, not {cls.__name__}:"
-            f" see {EXAMPLES}/base.py."
+            f"--config={file}: get_config() returns {type(config).__name__}, not {names}: see {EXAMPLES}/sizes.py."
         )
     try:
         configuration.check_types(config)
@@ -55,7 +60,7 @@ def load(spec: str, cls: type[Config]) -> Config:
 
 
 def _near_files(missing: pathlib.Path) -> str:
-    """What may have been meant: a file of the same folder or, where there is none, of this project's."""
+    """Suggests config files: of the same folder or, if it has none, of this project."""
     folder = missing.parent if any(missing.parent.glob("*.py")) else pathlib.Path(EXAMPLES)
     names = sorted(path.stem for path in folder.glob("*.py"))
     near = near_names(missing.stem, names)
@@ -64,34 +69,36 @@ def _near_files(missing: pathlib.Path) -> str:
     return f" In {folder} there are {', '.join(f'{name}.py' for name in names)}."
 
 
-def _with_variant(file: str, module: types.ModuleType, variant: str) -> tuple[Callable, ...]:
-    """`get_config` and what to call it with.
+def _with_variant(file: str, module: types.ModuleType, variant: str) -> tuple[Callable, list[str]]:
+    """Returns `get_config` and its arguments.
 
-    A parameter annotated as `Literal["a", "b"]` says which variants there are.
+    If its parameter is annotated as `Literal["a", "b"]`, these are the variants.
     """
     get_config = getattr(module, "get_config", None)
     if not callable(get_config):
-        raise ConfigError(f"--config={file} defines no get_config(): see {EXAMPLES}/base.py.")
+        raise ConfigError(f"--config={file} defines no get_config(): see {EXAMPLES}/sizes.py.")
     parameters = list(inspect.signature(get_config).parameters.values())
     if len(parameters) > 1:
-        raise ConfigError(f"--config={file}: get_config takes a variant at most, not {len(parameters)} parameters.")
+        raise ConfigError(
+            f"--config={file}: get_config must have at most one parameter, the variant, not {len(parameters)}."
+        )
     if not parameters:
         if variant:
             raise ConfigError(f"--config={file} has no variants: leave out ':{variant}'.")
-        return (get_config,)
+        return get_config, []
     choices = typing.get_args(typing.get_type_hints(get_config).get(parameters[0].name))
     listed = f": one of {', '.join(map(str, choices))}" if choices else ""
     if not variant:
         if parameters[0].default is parameters[0].empty:
             raise ConfigError(f"--config={file} needs a variant, as in {file}:NAME{listed}.")
-        return (get_config,)
+        return get_config, []
     if choices and variant not in choices:
         raise ConfigError(f"--config={file} has no variant {variant!r}{listed}.{did_you_mean(variant, choices)}")
-    return get_config, variant
+    return get_config, [variant]
 
 
 def _run(file: str, function: Callable, *arguments: Any) -> Any:
-    """Calls what a config file defines; its errors are its writer's, not ours."""
+    """Runs code of a config file, and reports its exceptions as configuration errors."""
     try:
         return function(*arguments)
     except BertJaxError:
@@ -106,18 +113,18 @@ def _run(file: str, function: Callable, *arguments: Any) -> Any:
             place = f"{file}, line {own[-1].lineno}" if own else file
             reason = str(error)
         given = f" with the variant {arguments[0]!r}" if arguments else ""
-        raise ConfigError(f"{place}{given}: {type(error).__name__}: {reason}. Mend the config file.") from error
+        raise ConfigError(f"{place}{given}: {type(error).__name__}: {reason}. Fix the config file.") from error
 
 
 class _FieldParser(flags.ArgumentParser):
-    """Text to a field's value; `none` where the field may be empty."""
+    """Parses the value of a field; `none` is allowed if the field is optional."""
 
     def __init__(self, config: Any, dotted: str):
         plain, optional = configuration.field_type(config, dotted)
         self._config, self._dotted = config, dotted
         self.syntactic_help = f"{plain.__name__}{' or none' if optional else ''}"
 
-    def parse(self, argument):
+    def parse(self, argument: Any) -> Any:
         if not isinstance(argument, str):
             return argument
         try:
@@ -127,28 +134,33 @@ class _FieldParser(flags.ArgumentParser):
 
 
 class _FieldSerializer(flags.ArgumentSerializer):
-    """A value as a flag takes it: the default that --helpfull shows."""
+    """Formats a value as in a flag, for --helpfull."""
 
-    def serialize(self, value):
+    def serialize(self, value: Any) -> str:
         return configuration.as_text(value)
 
 
-def run(main: Callable[[Config], Any], cls: type[Config]) -> None:
-    """Runs `main(config)` as an absl app with a `--config` flag and a flag for each field of the config, a `cls`."""
-    flags.DEFINE_string("config", None, "Config file, with :variant where it has some.")
+def run(main: Callable[[Config], Any], *classes: type[Config]) -> None:
+    """Runs `main(config)` as an absl app with a `--config` flag and a flag for each field of the config.
+
+    Args:
+      main: takes the config.
+      classes: see `load`.
+    """
+    flags.DEFINE_string("config", None, "Config file, with :variant if it has variants.")
 
     def parse(argv: list[str]) -> list[str]:
         spec = _config_argument(argv)
-        config = load(spec, cls) if spec else None
+        config = load(spec, *classes) if spec else None
         names = configuration.fields(config) if config else {}
-        meanings = configuration.meanings(cls)
+        meanings = configuration.meanings(type(config)) if config else {}
         for name, value in names.items():
             flags.DEFINE(
                 _FieldParser(config, name), f"config.{name}", value, meanings[name], serializer=_FieldSerializer()
             )
         rest = sentences.parse_flags(argv)
         if not flags.FLAGS["verbosity"].present:
-            logging.set_verbosity(logging.WARNING)  # libraries are chatty at INFO; progress is printed anyway
+            logging.set_verbosity(logging.WARNING)  # libraries log too much at INFO; progress is printed anyway
         if config is None:
             raise ConfigError(f"--config is missing: give one of {EXAMPLES}/*.py.")
         for name in names:
@@ -161,7 +173,7 @@ def run(main: Callable[[Config], Any], cls: type[Config]) -> None:
 
 
 def _config_argument(argv: list[str]) -> str | None:
-    """The value of the last `--config`, as absl would take it."""
+    """The value of the last `--config`, as absl would parse it."""
     found = None
     for i, argument in enumerate(argv):
         name, equals, value = argument.lstrip("-").partition("=")

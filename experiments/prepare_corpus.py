@@ -1,4 +1,4 @@
-"""Makes a corpus from text: sentences, a vocabulary, token ids, held-out documents, a manifest.
+"""Builds a corpus from text: sentences, a vocabulary, token ids, held-out documents, a manifest.
 
 python -m experiments.prepare_corpus --source='jsonl:articles/*.jsonl' --output=corpora/articles --vocab_size=8192
 python -m experiments.prepare_corpus --source='de=jsonl[text=body,lang=de]:data/de/*.jsonl.gz' \\
@@ -6,40 +6,45 @@ python -m experiments.prepare_corpus --source='de=jsonl[text=body,lang=de]:data/
 python -m experiments.prepare_corpus --source=tfds:wikipedia/20230601.simple --tokenizer=bert/vocab.txt \\
   --output=gs://bucket/corpora/simple
 
-docs/corpora.md tells more.
+See docs/corpora.md for details.
 """
 
 from absl import flags
 
-from bert_jax.data import job
-from bert_jax.data.job import Options
-from bert_jax.data.prepare import prepare_corpus
+from bert_jax.corpus.builder import job
+from bert_jax.corpus.builder.job import Options
+from bert_jax.corpus.builder.prepare import prepare_corpus
 from experiments import sentences
 
 _SOURCE = flags.DEFINE_multi_string(
     "source",
     None,
-    "[NAME=]KIND[key=value,…][:PATTERN], several times for several: docstrings, text:GLOB, jsonl:GLOB, parquet:GLOB"
-    " or tfds:NAME[:SPLIT]; keys are text and id (fields of a record) and lang.",
+    "[NAME=]KIND[key=value,…][:PATTERN]: docstrings, text:GLOB, jsonl:GLOB, parquet:GLOB or tfds:NAME[:SPLIT]; keys are"
+    " text and id (fields of a record) and lang. Repeat the flag for several sources.",
     required=True,
 )
-_OUTPUT = flags.DEFINE_string("output", None, "The folder to make, local or in a bucket.", required=True)
+_OUTPUT = flags.DEFINE_string("output", None, "The folder to create, local or in a bucket.", required=True)
 _TOKENIZER = flags.DEFINE_string(
     "tokenizer",
     Options.tokenizer,
-    f"{', '.join(job.TRAINED)} train a vocabulary; otherwise the file or folder of one.",
+    f"{', '.join(job.TRAINED)}: train a vocabulary; otherwise, the file or folder of an existing one.",
 )
-_VOCAB_SIZE = flags.DEFINE_integer("vocab_size", Options.vocab_size, "Pieces of a trained vocabulary.", lower_bound=8)
+_VOCAB_SIZE = flags.DEFINE_integer(
+    "vocab_size", Options.vocab_size, "Number of pieces in a trained vocabulary.", lower_bound=8
+)
 _LOWERCASE = flags.DEFINE_bool("lowercase", Options.lowercase, "Train an uncased vocabulary.")
 _COVERAGE = flags.DEFINE_float(
     "character_coverage", Options.character_coverage, "Share of the text whose characters the vocabulary can spell."
 )
-_SPECIAL = flags.DEFINE_list("special_tokens", [], "Extra special tokens of a trained vocabulary, with commas.")
+_SPECIAL = flags.DEFINE_list("special_tokens", [], "Extra special tokens of a trained vocabulary, separated by commas.")
 _RESERVED = flags.DEFINE_integer(
-    "reserved_slots", Options.reserved_slots, "Places in a trained vocabulary for later pieces.", lower_bound=0
+    "reserved_slots",
+    Options.reserved_slots,
+    "Free places in a trained vocabulary, for pieces to be added later.",
+    lower_bound=0,
 )
 _LANGUAGE = flags.DEFINE_string(
-    "language", Options.language, "Code for sentence splitting where neither a document nor its source names one."
+    "language", Options.language, "Language code for sentence splitting if neither a document nor its source names one."
 )
 _VALIDATION = flags.DEFINE_float(
     "validation_fraction",
@@ -47,12 +52,12 @@ _VALIDATION = flags.DEFINE_float(
     "Share of documents to hold out (docstrings hold out whole packages instead).",
 )
 _DEDUPLICATE = flags.DEFINE_enum(
-    "deduplicate", Options.deduplicate, job.DEDUPLICATE, "Drop documents, or paragraphs, that occurred before."
+    "deduplicate", Options.deduplicate, job.DEDUPLICATE, "Drop documents or paragraphs that occurred before."
 )
-_WORKERS = flags.DEFINE_integer("num_workers", 0, "Processes; 0 means one for each processor.", lower_bound=0)
+_WORKERS = flags.DEFINE_integer("num_workers", 0, "Number of processes; 0: one per processor.", lower_bound=0)
 
 
-def main(_):
+def main(_: list[str]) -> None:
     prepare_corpus(
         _SOURCE.value,
         _OUTPUT.value,

@@ -1,35 +1,38 @@
-"""Turns what a person can mend into sentences and exit code 2: the package's own errors, and flags that are wrong.
+"""Ends a script with an error message and exit code 2 on the package's own errors and on wrong flags.
 
-A bug keeps its traceback.
+Any other exception is a bug, and keeps its traceback.
 """
 
 import functools
 import re
 import sys
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 from absl import app, flags
 
 from bert_jax.errors import BertJaxError, ConfigError, did_you_mean
 
 EXIT_CODE = 2
+Result = TypeVar("Result")
 MISSING = re.compile(r"flag --(\w+)=None: Flag --\1 must have a value other than None\.")
 
 
-def run(main: Callable, parse: Callable[[list[str]], None] | None = None) -> None:
+def run(main: Callable[[list[str]], Any], parse: Callable[[list[str]], list[str]] | None = None) -> None:
     """Runs a script's `main(argv)` as an absl app.
 
     Args:
-      parse: takes the command line, in place of `parse_flags`.
+      main: takes the command line without its flags.
+      parse: parses the command line, instead of `parse_flags`, and returns it without its flags.
     """
-    app.run(errors_as_sentences(main), flags_parser=errors_as_sentences(parse or parse_flags))
+    app.run(exit_on_error(main), flags_parser=exit_on_error(parse or parse_flags))
 
 
-def errors_as_sentences(function: Callable) -> Callable:
-    """Wraps a script's main function or flag parser: a `BertJaxError` ends the program with exit code 2."""
+def exit_on_error(function: Callable[[list[str]], Result]) -> Callable[[list[str]], Result]:
+    """Wraps a script's main function or flag parser, so that a `BertJaxError` ends the program with exit code 2."""
 
     @functools.wraps(function)
-    def wrapped(argv):
+    def wrapped(argv: list[str]) -> Result:
         try:
             return function(argv)
         except BertJaxError as error:
@@ -40,20 +43,20 @@ def errors_as_sentences(function: Callable) -> Callable:
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """Parses the command line, flags alone.
+    """Parses a command line that consists of flags only, and returns the rest of it: the name of the program.
 
     Raises:
-      ConfigError: an unknown flag, a value that it does not take, one that is missing, or what is no flag.
+      ConfigError: a flag is unknown, missing or has a wrong value, or an argument is not a flag.
     """
     try:
         program, *rest = flags.FLAGS(argv)
     except flags.UnrecognizedFlagError as error:
         raise ConfigError(f"There is no flag --{error.flagname}.{_near_flag(error.flagname)}") from None
     except (flags.Error, ValueError) as error:
-        raise ConfigError("\n".join(map(_told, str(error).split("\n")))) from None
+        raise ConfigError("\n".join(map(_improved, str(error).split("\n")))) from None
     if rest:
-        # absl would leave out this one and all flags behind it.
-        raise ConfigError(f"{rest[0]!r} is no flag: these begin with --, and have their values behind '='.")
+        # absl would ignore all flags after this argument.
+        raise ConfigError(f"{rest[0]!r} is not a flag: give flags in the form --name=value.")
     return [program]
 
 
@@ -61,8 +64,8 @@ def _near_flag(name: str) -> str:
     return did_you_mean(f"--{name}", [f"--{known}" for known in flags.FLAGS])
 
 
-def _told(line: str) -> str:
-    """A line of absl's, where it can be clearer with the flag's help."""
+def _improved(line: str) -> str:
+    """An error message of absl, with the flag's help or a suggestion added where that is useful."""
     if match := MISSING.fullmatch(line):
         return f"--{match[1]} is missing: {flags.FLAGS[match[1]].help}"
     if match := re.match(r"flag --([\w.]+)=", line):

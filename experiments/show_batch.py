@@ -1,4 +1,4 @@
-"""Shows exactly the batch of any step of a run, any time later: text, masks, pairs, packing, sources.
+"""Prints the exact batch of any step of a run, at any later time: text, masks, pairs, packing, sources.
 
 python -m experiments.show_batch --workdir=runs/mini --step=120 --rows=4
 """
@@ -7,28 +7,29 @@ from absl import flags
 
 from bert_jax.errors import ConfigError
 from bert_jax.reporting.batch_text import batch_text
-from bert_jax.tasks.pretraining import open_batches, run_config
+from bert_jax.tasks.pretraining import Pretraining, open_batches
+from bert_jax.training.workdir.folder import Workdir
 from experiments import sentences
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
-_STEP = flags.DEFINE_integer("step", None, "Which step, counted as in the logs.", required=True, lower_bound=1)
-_ROWS = flags.DEFINE_string("rows", "4", "How many rows, or which: FIRST:END, counted from 0.")
-_CORPUS = flags.DEFINE_string("corpus", None, "Where the corpus is now, if it has moved.")
+_STEP = flags.DEFINE_integer("step", None, "The step, counted as in the logs.", required=True, lower_bound=1)
+_ROWS = flags.DEFINE_string("rows", "4", "How many rows to print, or which ones: FIRST:END, counted from 0.")
+_CORPUS = flags.DEFINE_string("corpus", None, "The folder of the corpus, if it has moved.")
 
 
-def main(_):
-    steps = run_config(_WORKDIR.value).train.num_steps
-    if _STEP.value > steps:
-        raise ConfigError(f"--step={_STEP.value} is behind the run's end: it has {steps} steps.")
+def main(_: list[str]) -> None:
+    steps = Workdir(_WORKDIR.value).run_config(Pretraining()).train.num_steps
+    if steps is not None and _STEP.value > steps:
+        raise ConfigError(f"--step={_STEP.value} is past the end of the run: it has {steps} steps.")
     batches = open_batches(_WORKDIR.value, _CORPUS.value)
-    size = batches.batch_size(_STEP.value - 1)
+    size = batches.at(_STEP.value - 1)[0].batch_size
     first, colon, end = _ROWS.value.rpartition(":")
     try:
         rows = range(int(first) if colon else 0, int(end))
     except ValueError:
         raise ConfigError(f"--rows={_ROWS.value} is neither a number nor of the form FIRST:END.") from None
     if not 0 <= rows.start < min(rows.stop, size):
-        raise ConfigError(f"--rows={_ROWS.value}: the batch has the rows 0 to {size - 1}.")
+        raise ConfigError(f"--rows={_ROWS.value}: the batch has rows 0 to {size - 1}.")
     print(batch_text(batches, _STEP.value, range(rows.start, min(rows.stop, size))))
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# A BERT from nothing, in 15 minutes on two cores: environment, corpus, pretraining, report.
+# A BERT from scratch in 15 minutes on two cores: environment, corpus, pretraining, report.
 #   bash launch/local.sh [FLAGS of experiments.pretrain]
-# Run again, it goes on where it stopped, or says that it is finished. WORKDIR and CORPUS choose other folders,
-# MINUTES another length of the whole job.
+# Run it again to resume; a finished run says so. WORKDIR and CORPUS choose other folders, MINUTES another length of
+# the whole job.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 corpus="${CORPUS:-corpora/docstrings}"
@@ -13,8 +13,8 @@ bash launch/setup.sh
 if [ ! -e "$corpus/manifest.json" ]; then
   .venv/bin/python -m experiments.prepare_corpus --source=docstrings --output="$corpus" --vocab_size=4096 --deduplicate=paragraphs
 fi
-# What is left for training: two minutes stay for set-up, compilation and the report, two more for a machine that
-# gets slower. It decides the number of steps at the first start only.
+# The time left for training, after two minutes for setup, compilation and the report, and two more in case the machine
+# gets slower. It sets the number of steps at the first start only.
 left=$((minutes * 60 - SECONDS - 240))
 .venv/bin/python -m experiments.pretrain --config=experiments/configs/quickstart.py --workdir="$workdir" \
   --config.data.corpus="$corpus" --config.train.time_budget=$((left > 60 ? left : 60)) "$@"

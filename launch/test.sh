@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The tests, in the same environment as everything else:  bash launch/test.sh [pytest's arguments]
+# Runs the checks and tests in the pinned environment:  bash launch/test.sh [arguments of pytest]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash launch/setup.sh test
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
+.venv/bin/pyrefly check
 .venv/bin/python -m pytest -n 2 "$@"

@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from bert_jax.data.corpus import Corpus
-from bert_jax.data.prepare import prepare_corpus
+from bert_jax.corpus.builder.prepare import prepare_corpus
+from bert_jax.corpus.store import Corpus
 from bert_jax.model.config import ModelConfig
 from bert_jax.tasks.pretraining import PretrainingConfig
 

@@ -48,6 +48,7 @@ SCRIPTS = {
         "--config.train.stop_after=1",
         "--config.eval.num_targets=100",
     ],
+    "experiments.finetune": ["--config.train.stop_after=1", "--config.train.num_epochs=1"],
     "experiments.show_batch": [],
     "-c": [],
     "experiments.compare_runs": [],
@@ -103,13 +104,13 @@ def folder(corpus, tmp_path_factory):
         (folder / name).write_bytes(gzip.compress(rows.replace('"text"', f'"{field}"').encode()))
     (folder / "data" / "en").mkdir()
     parquet.write_table(pyarrow.table({"text": list(_texts(40, seed=8))}), folder / "data" / "en" / "part0.parquet")
+    for name, count in (("train", 40), ("dev", 10)):
+        rows = "".join(f"{text[:80]}\t{i % 2}\n" for i, text in enumerate(_texts(count, seed=count)))
+        (folder / f"{name}.tsv").write_text("text\tlabel\n" + rows)
     (folder / "corpora").mkdir()
     shutil.copytree(corpus_folder(tmp_path_factory), folder / "corpora" / "articles")
     for run in ("articles", "a", "b"):
-        config = (
-            "--config=experiments/configs/mini.py --config.data.corpus=corpora/articles --config.train.num_steps=300"
-        )
-        run_script(folder, f"python -m experiments.pretrain {config} --workdir=runs/{run}")
+        run_script(folder, f"{PRETRAIN} --config=experiments/configs/sizes.py:mini --workdir=runs/{run}")
     return folder
 
 
@@ -139,7 +140,11 @@ def run_script(folder, command):
 )
 def test_the_command_runs(folder, tmp_path, page, command):
     """Into new folders, since those of the documentation are there already."""
-    for flag, made_by in (("--output=", "experiments.prepare_corpus"), ("--workdir=", "experiments.pretrain")):
+    for flag, made_by in (
+        ("--output=", "experiments.prepare_corpus"),
+        ("--workdir=", "experiments.pretrain"),
+        ("--workdir=", "experiments.finetune"),
+    ):
         if script(command) == made_by:
             command = command.replace(flag, f"{flag}{tmp_path}/")
     run_script(folder, command)

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bert_jax import losses
-from bert_jax.losses import Mean
+from bert_jax.losses import WeightedSum
 
 RNG = np.random.default_rng(0)
 LOGITS = jnp.asarray(RNG.normal(size=(3, 5, 7)) * 10, jnp.float32)
@@ -14,34 +14,34 @@ def test_cross_entropy_is_minus_log_softmax():
     logits = np.asarray(LOGITS, np.float64)
     p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     expected = -np.log(np.take_along_axis(p, np.asarray(LABELS)[..., None], -1)[..., 0]) * WEIGHTS
-    mean = losses.mean(losses.cross_entropies(LOGITS, LABELS), WEIGHTS)
+    mean = losses.weighted_sum(losses.cross_entropies(LOGITS, LABELS), WEIGHTS)
     np.testing.assert_allclose(mean.total, expected.sum(), rtol=1e-6)
     assert mean.weight == WEIGHTS.sum()
 
 
 def test_accuracy_is_that_of_argmax():
     expected = ((LOGITS.argmax(-1) == LABELS) * WEIGHTS).sum()
-    assert losses.mean(losses.hits(LOGITS, LABELS), WEIGHTS).total == expected
+    assert losses.weighted_sum(losses.hits(LOGITS, LABELS), WEIGHTS).total == expected
 
 
 def test_parts_add_up_to_the_whole():
     values = losses.cross_entropies(LOGITS, LABELS)
-    whole = losses.mean(values, WEIGHTS)
-    parts = losses.mean(values[:1], WEIGHTS[:1]) + losses.mean(values[1:], WEIGHTS[1:])
-    np.testing.assert_allclose(parts.value, whole.value, rtol=1e-6)
+    whole = losses.weighted_sum(values, WEIGHTS)
+    parts = losses.weighted_sum(values[:1], WEIGHTS[:1]) + losses.weighted_sum(values[1:], WEIGHTS[1:])
+    np.testing.assert_allclose(parts.mean, whole.mean, rtol=1e-6)
 
 
 def test_nothing_weighted_is_zero_and_not_nan():
-    assert losses.mean(losses.cross_entropies(LOGITS, LABELS), WEIGHTS * 0).value == 0
-    assert Mean(jnp.float32(0), jnp.float32(0)).value == 0
+    assert losses.weighted_sum(losses.cross_entropies(LOGITS, LABELS), WEIGHTS * 0).mean == 0
+    assert WeightedSum(jnp.float32(0), jnp.float32(0)).mean == 0
 
 
 def test_groups_add_up_to_the_whole_and_are_apart():
     values = losses.cross_entropies(LOGITS, LABELS)
     groups = jnp.asarray(RNG.integers(0, 3, (3, 5)))
-    found = losses.means_by_group(values, WEIGHTS, groups, ("a", "b", "c"))
+    found = losses.weighted_sums_by_group(values, WEIGHTS, groups, ("a", "b", "c"))
     np.testing.assert_allclose(
-        sum(mean.total for mean in found.values()), losses.mean(values, WEIGHTS).total, rtol=1e-6
+        sum(one.total for one in found.values()), losses.weighted_sum(values, WEIGHTS).total, rtol=1e-6
     )
     mine = np.asarray((groups == 1) & (WEIGHTS > 0))
-    np.testing.assert_allclose(found["b"].value, np.asarray(values)[mine].mean(), rtol=1e-6)
+    np.testing.assert_allclose(found["b"].mean, np.asarray(values)[mine].mean(), rtol=1e-6)

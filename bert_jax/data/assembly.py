@@ -1,16 +1,82 @@
-"""From examples to the arrays of a batch, without a loop over rows or tokens.
+"""Turns examples into the arrays of a batch, without a loop over rows or tokens.
 
-Everything is laid out over the batch's positions, row after row: each position knows its segment (two an example, the
-second one empty where there is no B), and what it holds follows from that by one sum or one lookup.
+Arrays are laid out over the positions of the batch, row after row. Each position knows its segment: an example has two,
+and the second one is empty if there is no B. What a position holds follows from its segment by one sum or lookup.
 """
+
+import dataclasses
 
 import numpy as np
 
 from bert_jax.batch import Batch
 from bert_jax.data import masking
 from bert_jax.data.config import DataConfig
-from bert_jax.data.examples import Examples
+from bert_jax.data.examples import Examples, Segments
+from bert_jax.data.masking import Tokens
 from bert_jax.tokenization import Tokenizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Examples laid out in rows, before masking.
+
+    Attributes:
+      row, slot: int64 [examples], the place of each example.
+      shape: (B, S, N).
+      segment: int64 [positions], 2 · example + 1 in `B [SEP]`, 2 · example in `[CLS] A [SEP]`, -1 in padding.
+      tokens: the content of each position.
+    """
+
+    row: np.ndarray
+    slot: np.ndarray
+    shape: tuple[int, int, int]
+    segment: np.ndarray
+    tokens: Tokens
+
+    def by_position(self, values: np.ndarray) -> np.ndarray:
+        """Reshapes values [positions] to int32 [B, S]."""
+        return values.astype(np.int32, copy=False).reshape(self.shape[:2])
+
+    def by_example(self, values: np.ndarray, dtype: np.typing.DTypeLike) -> np.ndarray:
+        """Scatters values [examples, …] to [B, N, …], with zeros in unused slots."""
+        array = np.zeros((self.shape[0], self.shape[2], *np.shape(values)[1:]), dtype)
+        array[self.row, self.slot] = values
+        return array
+
+    def core(self) -> Batch:
+        """The core columns of `bert_jax.batch`."""
+        real = self.segment >= 0
+        return {
+            "token_ids": self.by_position(self.tokens.ids),
+            "token_type_ids": self.by_position(np.where(real, self.segment & 1, 0)),
+            "example_ids": self.by_position(np.where(real, (self.slot + 1)[self.tokens.example], 0)),
+            "position_ids": self.by_position(self.tokens.position),
+            "cls_positions": self.by_example(self.tokens.first - self.row * self.shape[1], np.int32),
+            "example_keys": self.by_example(self.tokens.key, np.uint32),
+        }
+
+
+def lay_out(
+    examples: Segments,
+    row: np.ndarray,
+    slot: np.ndarray,
+    shape: tuple[int, int, int],
+    token_ids: np.ndarray,
+    tokenizer: Tokenizer,
+) -> Rows:
+    """Lays out examples in rows.
+
+    Args:
+      examples: sorted by row, then by slot.
+      row, slot: int64 [examples], the place of each example; the slots of a row are 0, 1, …
+      shape: (B, S, N).
+      token_ids: [tokens]; the examples are ranges of it.
+      tokenizer: for the special ids.
+    """
+    num_rows, width, slots = shape
+    first = row * width + _offsets_within_rows(examples.length, row, slot, (num_rows, slots))
+    segment = _segments(examples, first, num_rows * width)
+    return Rows(row, slot, shape, segment, _tokens(examples, first, segment, token_ids, tokenizer))
 
 
 def assemble(
@@ -21,25 +87,25 @@ def assemble(
     token_ids: np.ndarray,
     tokenizer: Tokenizer,
     config: DataConfig,
+    num_sources: int,
 ) -> Batch:
-    """Builds rows.
+    """Builds rows for pretraining.
 
     Args:
       examples: sorted by row, then by slot.
-      row, slot: int64 [examples], where each is; a row's slots are 0, 1, …
+      row, slot: int64 [examples], the place of each example; the slots of a row are 0, 1, …
       num_rows: B.
       token_ids: [tokens], of the split.
-      tokenizer: for the special ids and the beginnings of words.
-      config: how it is masked, and the sizes S, K and N.
+      tokenizer: for the special ids and the word beginnings.
+      config: says how to mask, and the sizes S, K and N.
+      num_sources: of the corpus.
 
     Returns:
-      Host arrays of the schema in `bert_jax.batch`.
+      Host arrays: the core columns, and those of the objectives that this kind of examples serves.
     """
-    width, room = config.sequence_length, config.row_predictions
-    length = examples.length
-    first = row * width + _offsets_within_rows(length, row, slot, (num_rows, config.row_examples))
-    segment = _segments(examples, first, num_rows * width)
-    tokens = _tokens(examples, first, segment, token_ids, tokenizer)
+    width, room, kind = config.sequence_length, config.row_predictions, config.kind
+    rows = lay_out(examples, row, slot, (num_rows, width, config.row_examples), token_ids, tokenizer)
+    tokens = rows.tokens
     chosen, decider = masking.choose(tokens, config, tokenizer.word_starts)
     targets = tokens.ids[chosen]
     tokens.ids[chosen] = masking.replacements(
@@ -51,56 +117,46 @@ def assemble(
         tokenizer.mask_id,
         tokenizer.ordinary_ids,
     )
-    real = segment >= 0
-    # Chosen places rise, so those of a row stand together: the rank within the row is the place among its predictions.
+    # Chosen positions are ascending, so those of a row are contiguous: the rank in the row is the prediction's index.
     chosen_row = chosen // width
     rank = np.arange(len(chosen)) - np.searchsorted(chosen_row, np.arange(num_rows))[chosen_row]
 
-    def by_position(values):
-        return values.astype(np.int32, copy=False).reshape(num_rows, width)
-
-    def by_prediction(values, dtype):
+    def by_prediction(values: np.typing.ArrayLike, dtype: np.typing.DTypeLike) -> np.ndarray:
         array = np.zeros((num_rows, room), dtype)
         array[chosen_row, rank] = values
         return array
 
-    def by_example(values, dtype):
-        array = np.zeros((num_rows, config.row_examples), dtype)
-        array[row, slot] = values
-        return array
-
-    counted = examples.is_free if config.examples == "balanced" else examples.is_true
-    return {
-        "token_ids": by_position(tokens.ids),
-        "segment_ids": by_position(np.where(real, segment & 1, 0)),
-        "sequence_ids": by_position(np.where(real, (slot + 1)[tokens.example], 0)),
-        "position_ids": by_position(tokens.position),
+    batch = rows.core() | {
         "masked_positions": by_prediction(chosen - chosen_row * width, np.int32),
         "masked_targets": by_prediction(targets, np.int32),
         "masked_weights": by_prediction(1, np.float32),
-        "summary_positions": by_example(first - row * width, np.int32),
-        "nsp_labels": by_example(examples.label, np.int32),
-        "nsp_weights": by_example(counted, np.float32),
-        "source_ids": by_example(examples.source, np.int32),
-        "document_ids": by_example(examples.document, np.int32),
-        "example_keys": by_example(examples.key, np.uint32),
     }
+    if kind.question:
+        counted = examples.is_true if kind.forced_labels_count else examples.is_free
+        batch["nsp_labels"] = rows.by_example(examples.label, np.int32)
+        batch["nsp_weights"] = rows.by_example(counted, np.float32)
+    if kind.is_split:
+        batch["pair_weights"] = rows.by_example(examples.is_true, np.float32)
+        batch["document_ids"] = rows.by_example(examples.document, np.int32)
+    if kind.is_split or num_sources > 1:
+        batch["source_ids"] = rows.by_example(examples.source, np.int32)
+    return batch
 
 
-def _segments(examples: Examples, first: np.ndarray, size: int) -> np.ndarray:
-    """For each position of the batch: 2 · example + 1 in `B [SEP]`, 2 · example in `[CLS] A [SEP]`, -1 in padding."""
+def _segments(examples: Segments, first: np.ndarray, size: int) -> np.ndarray:
+    """The segment of each position: 2 · example + 1 in `B [SEP]`, 2 · example in `[CLS] A [SEP]`, -1 in padding."""
     after = first + examples.length
     begins = np.stack([first, first + examples.a_length + 2], axis=1).ravel()
-    # Where there is no B, its segment begins where the example ends, with the next one: hence counts.
+    # Without a B, its segment begins where the example ends, as does the next one: hence counts, not ones.
     segment = np.cumsum(np.bincount(begins, minlength=size)[:size]) - 1
     depth = np.bincount(first, minlength=size + 1) - np.bincount(after, minlength=size + 1)
     return np.where(np.cumsum(depth[:size]) > 0, segment, -1)
 
 
 def _tokens(
-    examples: Examples, first: np.ndarray, segment: np.ndarray, token_ids: np.ndarray, tokenizer: Tokenizer
-) -> masking.Tokens:
-    """All positions of the batch, nothing masked yet; padding counts as special, and as of the last example."""
+    examples: Segments, first: np.ndarray, segment: np.ndarray, token_ids: np.ndarray, tokenizer: Tokenizer
+) -> Tokens:
+    """The content of all positions before masking. Padding counts as special, and as part of the last example."""
     place = np.arange(len(segment))
     real = segment >= 0
     separator, last = first + examples.a_length + 1, first + examples.length - 1
@@ -114,13 +170,11 @@ def _tokens(
     ids[separator] = ids[last] = tokenizer.sep_id
     example = segment >> 1
     position = np.where(real, place - first[example], 0)
-    return masking.Tokens(
-        ids, example, position, is_special, first, examples.a_length + 1, examples.length, examples.key
-    )
+    return Tokens(ids, example, position, is_special, first, examples.a_length + 1, examples.length, examples.key)
 
 
 def _offsets_within_rows(sizes, row, slot, shape) -> np.ndarray:
-    """Where each example's share begins within its row, given the sizes of all."""
+    """The offset of each example within its row, given the sizes of all examples."""
     table = np.zeros(shape, np.int64)
     table[row, slot] = sizes
     return (np.cumsum(table, axis=1) - table)[row, slot]

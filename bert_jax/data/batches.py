@@ -1,14 +1,14 @@
 """Batches as a pure function of (corpus, config, seed, step).
 
-Row g of a phase belongs to a source (`mixture.py`), where it is row r of that source (`rows.py`): both are found by
-arithmetic. So the batch of any step is made by planning one or two blocks a source: resuming needs the step alone, and
-each of several processes makes only its own rows.
+Row g of a phase is row r of some source; arithmetic gives the source (`mixture.py`) and what is in the row (`rows.py`).
+So the batch of any step is made by planning one or two blocks per source. Resuming needs only the step, and each of
+several processes makes only its own rows.
 """
 
 import numpy as np
 
 from bert_jax.batch import Batch
-from bert_jax.data import corpus as corpora
+from bert_jax.corpus.store import Split
 from bert_jax.data.assembly import assemble
 from bert_jax.data.config import DataConfig, source_shares
 from bert_jax.data.examples import Examples
@@ -23,24 +23,24 @@ class Batches:
 
     Args:
       split: the documents.
-      sources: names of its sources.
-      tokenizer: for the special ids and the beginnings of words.
-      config: how examples are made; its phases are not looked at, see `phases.py`.
-      seed: names this stream of batches.
-      batch_size: B, rows of the global batch.
-      phase: tells the streams of several phases apart.
+      sources: the names of its sources.
+      tokenizer: for the special ids and the word beginnings.
+      config: says how to make examples; its phases are ignored, see `phases.py`.
+      seed: identifies this stream of batches.
+      batch_size: B, the rows of the global batch.
+      phase: distinguishes the streams of several phases.
 
     Attributes:
-      shares: float64 [sources], of the rows.
+      shares: float64 [sources], the share of rows of each source.
 
     Raises:
-      ConfigError: source weights that the corpus cannot meet.
-      CorpusError: a split without documents, or more sources than can be mixed.
+      ConfigError: the corpus cannot satisfy the source weights.
+      CorpusError: the split has no documents, or more sources than can be mixed.
     """
 
     def __init__(
         self,
-        split: corpora.Split,
+        split: Split,
         sources: tuple[str, ...],
         tokenizer: Tokenizer,
         config: DataConfig,
@@ -49,13 +49,15 @@ class Batches:
         phase: int = 0,
     ):
         if len(sources) > MAX_SOURCES:
-            raise CorpusError(f"The corpus has {len(sources)} sources, {MAX_SOURCES} can be mixed: join some of them.")
+            raise CorpusError(
+                f"The corpus has {len(sources)} sources, but only {MAX_SOURCES} can be mixed: merge some of them."
+            )
         self.split, self.sources, self.tokenizer, self.config = split, sources, tokenizer, config
         self.batch_size = batch_size
         self._token_ids = np.asarray(split.token_ids)  # a memory map is slower to index
         parts = [split.of_source(i) for i in range(len(sources))]
         if not any(part.num_documents for part in parts):
-            raise CorpusError("The corpus has a split without documents: prepare it anew.")
+            raise CorpusError("The corpus has a split without documents: build it again.")
         self.rows = [
             SourceRows(part, i, config, seed, phase) if part.num_documents else None for i, part in enumerate(parts)
         ]
@@ -64,7 +66,7 @@ class Batches:
         self._mixture = Mixture(self.shares, (seed, phase))
 
     def epochs(self, step: int) -> dict[str, float]:
-        """For each source, passes over it that are finished before `step` (0 is the first step)."""
+        """How many passes over each source are complete before `step` (counted from 0)."""
         group = self.config.group_rows
         dealt = self._mixture.rows_until(step * self.batch_size // group) * group
         return {
@@ -73,9 +75,9 @@ class Batches:
         }
 
     def examples(self, step: int, begin: int = 0, end: int | None = None) -> tuple[Examples, np.ndarray, np.ndarray]:
-        """The examples in rows begin..end of the batch of `step`: sorted by row and slot; row and slot of each."""
+        """The examples in rows begin..end of the batch of `step`, sorted by row and slot; their rows; their slots."""
         end = self.batch_size if end is None else end
-        # Rows that belong together are dealt together: a row's rivals are of its own source.
+        # Rows of one group come from the same source: candidates compete within a group.
         group, within = np.divmod(
             np.arange(step * self.batch_size + begin, step * self.batch_size + end), self.config.group_rows
         )
@@ -92,7 +94,9 @@ class Batches:
         return Examples.concatenate(parts).take(order), row[order], slot[order]
 
     def batch(self, step: int, begin: int = 0, end: int | None = None) -> Batch:
-        """Rows begin..end of the batch of `step` (from 0), as host arrays of the schema in `bert_jax.batch`."""
+        """Rows begin..end of the batch of `step` (counted from 0), as host arrays of the schema in `bert_jax.batch`."""
         end = self.batch_size if end is None else end
         examples, row, slot = self.examples(step, begin, end)
-        return assemble(examples, row, slot, end - begin, self._token_ids, self.tokenizer, self.config)
+        return assemble(
+            examples, row, slot, end - begin, self._token_ids, self.tokenizer, self.config, len(self.sources)
+        )

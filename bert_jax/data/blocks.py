@@ -1,17 +1,17 @@
-"""The cut of a corpus into fixed blocks, each a random sample of it.
+"""Splits a corpus into fixed blocks, each of which is a random sample of it.
 
-Documents are cut into pieces at sentence ends, so that a novel and a tweet are handled alike; neighbouring pieces
-travel together in runs of about RUN_TOKENS; runs are dealt to blocks of about BLOCK_TOKENS once and for ever. A block
-is planned as a whole, its examples are shuffled, and its random next sentences come from within it: with runs from all
-over the corpus it stands for the whole.
+Documents are cut into pieces at sentence ends, so that a novel and a tweet are treated alike. Neighbouring pieces stay
+together in runs of about RUN_TOKENS, and runs are dealt to blocks of about BLOCK_TOKENS, once and for all. A block is
+planned as a whole: its examples are shuffled, and its random next sentences come from within it. Because its runs are
+from all over the corpus, a block represents the whole.
 """
 
 import dataclasses
 
 import numpy as np
 
+from bert_jax.corpus.store import Split
 from bert_jax.data import draws
-from bert_jax.data.corpus import Split
 
 RUN_TOKENS = 1 << 13
 BLOCK_TOKENS = 1 << 20
@@ -22,9 +22,9 @@ class Pieces:
     """Contiguous sentences of one document each.
 
     Attributes (all int64 [pieces]):
-      begin: first sentence.
+      begin: the first sentence.
       end: one past the last sentence.
-      document: the document it belongs to.
+      document: the document that the piece is from.
     """
 
     begin: np.ndarray
@@ -35,18 +35,19 @@ class Pieces:
         return len(self.begin)
 
     def take(self, index: np.ndarray) -> "Pieces":
+        """The pieces at the given indices."""
         return Pieces(self.begin[index], self.end[index], self.document[index])
 
 
 def cut(split: Split) -> tuple[Pieces, np.ndarray]:
-    """All pieces of a split in corpus order, and the token offset at which each begins (int64 [pieces])."""
+    """Returns all pieces of a split in corpus order, and the token offset at which each begins (int64 [pieces])."""
     begin = np.asarray(split.document_starts[:-1])
     end = np.asarray(split.document_starts[1:])
     document = np.arange(len(begin))
     length = split.sentence_starts[end] - split.sentence_starts[begin]
     long = np.flatnonzero(length > RUN_TOKENS)
     if len(long):
-        # The inner cuts of long documents: the first sentence at or after each multiple of RUN_TOKENS.
+        # Long documents are cut before the first sentence at or after each multiple of RUN_TOKENS.
         cuts_per = (length[long] - 1) // RUN_TOKENS
         owner = np.repeat(long, cuts_per)
         ordinal = np.arange(len(owner)) - np.repeat(np.cumsum(cuts_per) - cuts_per, cuts_per) + 1
@@ -62,10 +63,10 @@ def cut(split: Split) -> tuple[Pieces, np.ndarray]:
 
 
 class Blocks:
-    """Which pieces make up which block.
+    """The blocks of a split.
 
     Attributes:
-      tokens: int64 [blocks], the tokens of each.
+      tokens: int64 [blocks], the number of tokens in each.
     """
 
     def __init__(self, split: Split, seed: int):
@@ -74,7 +75,7 @@ class Blocks:
         _, run = np.unique(run, return_inverse=True)
         num_runs = int(run[-1]) + 1
         num_blocks = max(1, round(split.num_tokens / BLOCK_TOKENS))
-        # Runs are dealt like cards, so that blocks are equal in size to within a run.
+        # Runs are dealt like cards, so that the sizes of blocks differ by one run at most.
         deal = np.empty(num_runs, np.int64)
         deal[draws.permutation(num_runs, seed, draws.Purpose.PIECE_TO_BLOCK)] = np.arange(num_runs) % num_blocks
         block = deal[run]

@@ -1,21 +1,23 @@
-"""Examples from documents, for all documents of a block at once: pairs of segments, or single ones.
+"""Makes examples from all documents of a block at once: pairs of segments, or single segments.
 
-A document's sentences are gathered into chunks of a target length, and a chunk becomes an example:
+The sentences of a document are grouped into chunks of a target length, and each chunk becomes an example:
 
-  bert            it is cut in two at a random sentence: either the second part is B (label 0, "is next"), or B comes
-                  from a random place of another document (label 1) and the second part goes back to be the start of the
-                  next chunk. A chunk of one sentence has no second part: its B is always random. Pairs that are too
-                  long lose tokens one by one from the longer segment, at a random end each.
+  bert            The chunk is cut at a random sentence. Either the second part is B (label 0, "is next"), or B comes
+                  from a random place in another document (label 1), and the second part begins the next chunk. A chunk
+                  of one sentence has no second part, so its B is always random. Pairs that are too long lose tokens one
+                  by one from the longer segment, at a random end each time.
                   Source: create_pretraining_data.py of github.com/google-research/bert (Devlin et al. 2018).
-  sentence_order  it is cut in two, and the parts are A and B (label 0) or B and A (label 1); a chunk of one sentence is
-                  a single segment whose label does not count (ALBERT, Lan et al. 2020, arXiv 1909.11942).
-  candidates      it is cut in two, and the parts are two examples that stand together in a row; nothing looks from one
-                  to the other. A chunk of one sentence has no next and does not count.
-  full_sentences  as many sentences as fit are one segment; a sentence longer than a row is cut. Documents do not share
-                  an example: packing fills the row (RoBERTa's DOC-SENTENCES, Liu et al. 2019, arXiv 1907.11692).
+  sentence_order  The chunk is cut in two, and the parts are A and B (label 0) or B and A (label 1). A chunk of one
+                  sentence is a single segment whose label does not count (ALBERT, Lan et al. 2020, arXiv 1909.11942).
+  candidates      The chunk is cut in two, and the parts are two examples in the same row, which do not attend to each
+                  other. A chunk of one sentence has no next part and does not count.
+  full_sentences  As many sentences as fit are one segment; a sentence longer than a row is cut. No example spans two
+                  documents: packing fills the row (RoBERTa's DOC-SENTENCES, Liu et al. 2019, arXiv 1907.11692).
 """
 
 import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Self
 
 import numpy as np
 
@@ -23,96 +25,98 @@ from bert_jax.data import draws
 from bert_jax.data.blocks import Pieces
 from bert_jax.data.draws import Purpose
 
-# As in the source: another document is looked for so many times.
+# How many times to try to draw another document, as in the source.
 RANDOM_DOCUMENT_TRIES = 10
 
 
 @dataclasses.dataclass(frozen=True)
-class Examples:
-    """Examples as ranges of the corpus; all arrays [examples].
+class Segments:
+    """Examples as ranges of token ids. All arrays are [examples].
 
     Attributes:
-      a_start, b_start: int64, first token of each segment in the split's token_ids.
-      a_length, b_length: int64, tokens of each segment, special tokens not counted; b_length is 0 without a B.
-      label: bool, B is from elsewhere, or the segments are swapped.
-      is_true: bool, the label tells the truth; False where no other document was found for a random B, and without a B.
-      is_free: bool, the label is true and was drawn; False where a one-sentence chunk forced it.
-      source: int64, the source it was taken from.
-      document: int64, the document it (or its A) was taken from.
-      key: uint32, names the example for every later draw.
+      a_start, b_start: int64, the first token of each segment.
+      a_length, b_length: int64, the tokens in each segment without special tokens; b_length is 0 without a B.
+      key: uint32, identifies the example in all later draws.
     """
 
     a_start: np.ndarray
     a_length: np.ndarray
     b_start: np.ndarray
     b_length: np.ndarray
-    label: np.ndarray
-    is_true: np.ndarray
-    is_free: np.ndarray
-    source: np.ndarray
-    document: np.ndarray
     key: np.ndarray
 
     def __len__(self) -> int:
         return len(self.key)
 
-    def take(self, index: np.ndarray) -> "Examples":
-        """The examples at some indices."""
-        return Examples(*(getattr(self, field.name)[index] for field in dataclasses.fields(self)))
+    def take(self, index: np.ndarray) -> Self:
+        """The examples at the given indices."""
+        return type(self)(*(getattr(self, field.name)[index] for field in dataclasses.fields(self)))
 
     @classmethod
-    def concatenate(cls, parts: "list[Examples]") -> "Examples":
-        """All examples of several parts, in order."""
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """Concatenates examples."""
         names = [field.name for field in dataclasses.fields(cls)]
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
     @property
     def length(self) -> np.ndarray:
-        """Tokens in the row, special tokens included: [CLS] A [SEP] B [SEP], or [CLS] A [SEP]."""
+        """The tokens of each example with special tokens: [CLS] A [SEP] B [SEP], or [CLS] A [SEP]."""
         return self.a_length + self.b_length + 2 + (self.b_length > 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples(Segments):
+    """Examples made from a corpus, as ranges of the split's token_ids.
+
+    Attributes:
+      label: bool, B is from elsewhere, or the segments are swapped.
+      is_true: bool, the label is correct; False without a B, or if no other document was found for a random B.
+      is_free: bool, the label is correct and was drawn; False if a one-sentence chunk forced it.
+      source: int64, the source of the example.
+      document: int64, the document of the example (or of its A).
+    """
+
+    label: np.ndarray
+    is_true: np.ndarray
+    is_free: np.ndarray
+    source: np.ndarray
+    document: np.ndarray
 
 
 def make_examples(
     pieces: Pieces,
     sentence_starts: np.ndarray,
-    kind: str,
-    sequence_length: int,
+    make: "Maker",
+    longest: int,
     short_probability: float,
     source: int,
     stream: tuple[int, ...],
 ) -> Examples:
-    """All examples of some pieces.
+    """Makes all examples of the given pieces.
 
     Args:
-      pieces: what to take sentences from.
-      sentence_starts: int64 [sentences + 1], the split's token offsets.
-      kind: as `DataConfig.examples`; of `candidates` the pairs, see `split_pairs`.
-      sequence_length: tokens of a row at most.
-      short_probability: share of documents with a random, shorter target length (`short_seq_prob`).
-      source: what the pieces belong to.
-      stream: integers that name these draws: seed, phase, source, epoch, block, pass.
+      pieces: the sentences to use.
+      sentence_starts: int64 [sentences + 1], token offsets in the split.
+      make: the maker of a kind of examples, see `kinds.py`; for `candidates`, `split_pairs` splits the result.
+      longest: the most tokens in an example, without special tokens.
+      short_probability: the share of documents with a random, shorter target length (`short_seq_prob`).
+      source: the source of the pieces.
+      stream: integers that identify these draws: seed, phase, source, epoch, block, pass.
     """
     text = _LocalText.of(pieces, sentence_starts)
-    longest = sequence_length - {"full_sentences": 2, "candidates": 4}.get(kind, 3)
     piece = np.arange(len(pieces))
     target = np.full(len(pieces), longest)
     short = draws.uniform(*stream, Purpose.TARGET_LENGTH, piece, 0) < short_probability
     target[short] = 2 + draws.integers(longest - 1, *stream, Purpose.TARGET_LENGTH, piece[short], 1)
 
-    make = {
-        "bert": _bert,
-        "balanced": _bert,
-        "sentence_order": _sentence_order,
-        "full_sentences": _full_sentences,
-        "candidates": _in_order,
-    }
     rounds, cursor, ordinal = [], text.begin.copy(), 0
     while len(piece):
-        # One chunk of every piece that is not used up: few rounds, each over many pieces.
+        # One chunk of every piece that has sentences left: few rounds, each over many pieces.
         bits = draws.bits64(*stream, Purpose.EXAMPLE, ordinal, piece)
         chunk = _Chunk(piece, cursor[piece], target[piece], bits)
-        made, cursor[piece] = make[kind](text, pieces, chunk)
-        rounds.append((*made, np.full(len(piece), source), pieces.document[piece], bits.astype(np.uint32)))
+        made, cursor[piece] = make(text, pieces, chunk)
+        key, source_of = bits.astype(np.uint32), np.full(len(piece), source)
+        rounds.append((*made[:4], key, *made[4:], source_of, pieces.document[piece]))
         piece = piece[cursor[piece] < text.end[piece]]
         ordinal += 1
     columns = [np.concatenate(column) for column in zip(*rounds, strict=True)]
@@ -121,12 +125,12 @@ def make_examples(
 
 @dataclasses.dataclass(frozen=True)
 class _LocalText:
-    """The pieces' sentences one after the other, numbered from 0: the numbers used below.
+    """The sentences of all pieces, numbered from 0. The code below uses these numbers.
 
     Attributes:
-      begin, end: [pieces], first sentence of each piece, and one past its last.
-      token_start: [sentences], first token in the split.
-      offsets: [sentences + 1], the same as if the pieces were all there is.
+      begin, end: [pieces], the first sentence of each piece, and one past its last.
+      token_start: [sentences], the first token of each sentence in the split.
+      offsets: [sentences + 1], the first token of each sentence if the pieces are concatenated.
     """
 
     begin: np.ndarray
@@ -144,17 +148,17 @@ class _LocalText:
         return cls(begin, begin + counts, token_start, offsets)
 
     def tokens(self, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
-        """How many tokens the sentences begin..end have."""
+        """The number of tokens in the sentences begin..end."""
         return self.offsets[end] - self.offsets[begin]
 
     def until(self, begin: np.ndarray, goal: np.ndarray, limit: np.ndarray) -> np.ndarray:
-        """One past the first sentence with which `goal` tokens from `begin` are reached, `limit` at most."""
+        """One past the sentence that reaches `goal` tokens from `begin` on, but at most `limit`."""
         return np.minimum(np.searchsorted(self.offsets, self.offsets[begin] + goal), limit)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Chunk:
-    """One chunk of each of some pieces: the piece, its first sentence, the tokens wanted, the bits of all its draws."""
+    """A chunk of each given piece: the piece, the first sentence, the number of tokens to reach, the bits for draws."""
 
     piece: np.ndarray
     begin: np.ndarray
@@ -162,7 +166,7 @@ class _Chunk:
     bits: np.ndarray
 
     def middle(self, end: np.ndarray) -> np.ndarray:
-        """A random sentence to cut at: at least one before it, and at least one after it where there are two."""
+        """Draws the sentence to cut at. Both parts have at least one sentence, if the chunk has two."""
         size = end - self.begin
         several = size >= 2
         split = np.ones_like(size)
@@ -170,12 +174,17 @@ class _Chunk:
         return self.begin + split
 
     def coin(self) -> np.ndarray:
-        """The label, where it is free."""
+        """Draws the label."""
         return draws.uniform(Purpose.PAIR_LABEL, self.bits) < 0.5
 
 
-def _bert(text, pieces, chunk):
-    """The columns of `Examples` up to is_free, and where each piece goes on."""
+# Maps (text, pieces, a chunk of each piece) to columns of `Examples` (a_start, a_length, b_start, b_length, label,
+# is_true, is_free) and the sentence at which each piece continues.
+Maker = Callable[[_LocalText, Pieces, _Chunk], tuple[tuple[np.ndarray, ...], np.ndarray]]
+
+
+def next_sentences(text: _LocalText, pieces: Pieces, chunk: _Chunk) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """The maker of `bert` and `balanced`."""
     end = text.until(chunk.begin, chunk.goal, text.end[chunk.piece])
     middle = chunk.middle(end)
     several = end - chunk.begin >= 2
@@ -196,7 +205,7 @@ def _bert(text, pieces, chunk):
 
 
 def _random_text(text, pieces, chunk, goal):
-    """Sentences of another document, from a random one on, until `goal` tokens: (begin, end, found)."""
+    """Draws sentences of another document, with about `goal` tokens: (begin, end, found)."""
     piece = chunk.piece
     other = np.zeros_like(piece)
     found = np.zeros(len(piece), bool)
@@ -208,15 +217,19 @@ def _random_text(text, pieces, chunk, goal):
         other[missing] = draw
         found[missing] = pieces.document[draw] != pieces.document[piece[missing]]
     begin = text.begin[other] + draws.integers(text.end[other] - text.begin[other], Purpose.RANDOM_START, chunk.bits)
-    # Always at least one sentence, also where A alone fills the target.
+    # At least one sentence, even if A alone reaches the target.
     return begin, text.until(begin, np.maximum(goal, 1), text.end[other]), found
 
 
-def _sentence_order(text, pieces, chunk):
+def sentences_in_any_order(
+    text: _LocalText, pieces: Pieces, chunk: _Chunk
+) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """The maker of `sentence_order`."""
     return _neighbours(text, chunk, swapped=chunk.coin())
 
 
-def _in_order(text, pieces, chunk):
+def sentences_in_order(text: _LocalText, pieces: Pieces, chunk: _Chunk) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """The maker of `candidates`."""
     return _neighbours(text, chunk, swapped=np.zeros(len(chunk.piece), bool))
 
 
@@ -230,7 +243,7 @@ def _neighbours(text, chunk, swapped):
     made = (
         text.token_start[a_begin],
         text.tokens(a_begin, a_end),
-        # Without a B there is no first token of it, and its number may lie behind the last one.
+        # Without a B, b_begin may be past the last sentence.
         np.where(several, text.token_start[np.minimum(b_begin, len(text.token_start) - 1)], 0),
         text.tokens(b_begin, b_end),
         swapped,
@@ -240,8 +253,9 @@ def _neighbours(text, chunk, swapped):
     return made, end
 
 
-def _full_sentences(text, pieces, chunk):
-    # The last sentence that still fits whole, but one at least.
+def full_sentences(text: _LocalText, pieces: Pieces, chunk: _Chunk) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """The maker of `full_sentences`."""
+    # All sentences that fit as a whole, but at least one.
     end = np.searchsorted(text.offsets, text.offsets[chunk.begin] + chunk.goal, side="right") - 1
     end = np.minimum(np.maximum(end, chunk.begin + 1), text.end[chunk.piece])
     nothing = np.zeros_like(end)
@@ -251,7 +265,7 @@ def _full_sentences(text, pieces, chunk):
 
 
 def split_pairs(pairs: Examples) -> tuple[Examples, np.ndarray]:
-    """Each pair as two examples of one segment; and their places: int64 [pairs, 2], -1 where there is no second one."""
+    """Splits each pair into two examples, and returns their indices, int64 [pairs, 2], -1 if there is no second."""
     has_b = pairs.b_length > 0
     nothing = np.zeros_like(pairs.b_length)
     first = dataclasses.replace(pairs, b_start=nothing, b_length=nothing)
@@ -263,11 +277,11 @@ def split_pairs(pairs: Examples) -> tuple[Examples, np.ndarray]:
 
 
 def _truncate(examples: Examples, longest: int, stream) -> Examples:
-    """Cuts pairs to `longest` tokens in all: the longer segment loses, B where they are equal."""
+    """Cuts pairs to `longest` tokens in total. The longer segment loses tokens, or B if both are equally long."""
     a, b = examples.a_length, examples.b_length
     excess = np.maximum(a + b - longest, 0)
     gap = np.minimum(np.abs(a - b), excess)
-    rest = excess - gap  # taken in turn, starting with B
+    rest = excess - gap  # cut from both in turn, starting with B
     cut_a = np.where(a > b, gap, 0) + rest // 2
     cut_b = np.where(a > b, 0, gap) + (rest + 1) // 2
     front_a = _coin_flips(cut_a, examples.key, stream, 0)
@@ -282,7 +296,7 @@ def _truncate(examples: Examples, longest: int, stream) -> Examples:
 
 
 def _coin_flips(flips: np.ndarray, key: np.ndarray, stream, segment: int) -> np.ndarray:
-    """How many of `flips` fair coins fall on their head: 64 coins a hash."""
+    """Draws the number of heads in `flips` tosses of a fair coin, 64 per hash."""
     heads = np.zeros_like(flips)
     for word in range(-(-int(flips.max(initial=0)) // 64)):
         open_rows = np.flatnonzero(flips > 64 * word)

@@ -1,7 +1,7 @@
-"""Which tokens are predicted, and what stands in their place.
+"""Chooses the tokens to predict, and what replaces them.
 
-Draws depend on the example's key and the position in it alone: an example is masked the same in any row, whatever it
-is packed with.
+Draws depend only on the example's key and the position in the example. So an example is masked in the same way in any
+row, whatever it is packed with.
 """
 
 import dataclasses
@@ -11,33 +11,34 @@ import numpy as np
 from bert_jax.data import draws
 from bert_jax.data.config import DataConfig
 from bert_jax.data.draws import Purpose
+from bert_jax.hashing import GOLDEN32, mix32
 
-# Lengths of masked spans, in words: geometric, cut off and scaled to sum to 1; 3.8 on average (Joshi et al. 2020,
-# SpanBERT, arXiv 1907.10529).
+# Lengths of masked spans, in words: a geometric distribution, truncated and renormalised; 3.8 on average (Joshi et al.
+# 2020, SpanBERT, arXiv 1907.10529).
 SPAN_STOP, LONGEST_SPAN = 0.2, 10
 
 
 def wanted_predictions(length: np.ndarray, rate: float) -> np.ndarray:
-    """Positions that the rate asks for, in examples of some length (special tokens count, as in BERT's own code)."""
+    """How many positions to predict at this rate. `length` includes special tokens, as in BERT's own code."""
     return np.maximum(np.rint(length * rate).astype(np.int64), 1)
 
 
 def num_predictions(length: np.ndarray, rate: float, max_predictions: int) -> np.ndarray:
-    """Positions to predict at most: what is wanted, what a row has room for, never more than ordinary tokens."""
+    """`wanted_predictions`, but at most `max_predictions` and the number of ordinary tokens."""
     return np.minimum(np.minimum(wanted_predictions(length, rate), max_predictions), np.maximum(length - 3, 1))
 
 
 @dataclasses.dataclass(frozen=True)
 class Tokens:
-    """All positions of a batch, row after row.
+    """The content of all positions of a batch, row after row.
 
     Attributes:
       ids: int32 [positions].
-      example: int64 [positions], which example; any in padding.
-      position: int64 [positions], position within the example.
-      is_special: bool [positions], [CLS], [SEP] or padding.
+      example: int64 [positions], the index of the example; arbitrary in padding.
+      position: int64 [positions], the position within the example.
+      is_special: bool [positions], true for [CLS], [SEP] and padding.
       first: int64 [examples], the index of each example's first token.
-      separator: int64 [examples], the position within it of the [SEP] after A.
+      separator: int64 [examples], the position of the [SEP] after A within the example.
       length: int64 [examples].
       key: uint32 [examples].
     """
@@ -53,43 +54,43 @@ class Tokens:
 
 
 def choose(tokens: Tokens, config: DataConfig, word_starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Chooses ordinary tokens, at most `num_predictions` an example.
+    """Chooses ordinary tokens to predict, at most `num_predictions` per example.
 
-    Tokens are drawn uniformly. Words and spans are drawn as wholes, in random order; one that would exceed an example's
-    number is left out and the next that fits is taken, as google-research/bert does with words.
+    Tokens are drawn uniformly. Words and spans are drawn as units, in random order. A unit that would exceed the
+    example's number is skipped, and the next one that fits is taken, as google-research/bert does with words.
 
     Args:
       tokens: of the batch.
-      config: how.
-      word_starts: bool [V], pieces that begin a word.
+      config: says what the units are, and how many tokens to choose.
+      word_starts: bool [V], whether a piece begins a word.
 
     Returns:
-      Indices into `tokens`, ascending; and for each, the position whose draw decides what stands there (its own, or
-      that of its span's first token: a span is replaced as a whole).
+      Ascending indices into `tokens`, and for each of them the position whose draw decides the replacement: its own,
+      or that of the first token of its span, because a span is replaced as a whole.
     """
     counts = num_predictions(tokens.length, config.mask_rate, config.example_predictions)
     if config.masking == "token":
         chosen = _choose_tokens(tokens, counts, config.sequence_length)
         return chosen, tokens.position[chosen]
     begins_word = word_starts[tokens.ids] | tokens.is_special
-    begins_word[1:] |= tokens.is_special[:-1]  # the first piece of a segment, where truncation cut into a word
+    begins_word[1:] |= tokens.is_special[:-1]  # the first piece of a segment, even if truncation cut the word
     begins = begins_word if config.masking == "whole_word" else _span_begins(tokens, begins_word)
     chosen, unit_begin = _choose_units(tokens, counts, begins)
     return chosen, tokens.position[unit_begin if config.masking == "span" else chosen]
 
 
 def _choose_tokens(tokens: Tokens, counts: np.ndarray, sequence_length: int) -> np.ndarray:
-    """`counts` ordinary tokens of each example, uniformly without repetition."""
+    """Chooses `counts` ordinary tokens of each example, uniformly without replacement."""
     position = np.arange(tokens.length.max(initial=1), dtype=np.uint32)
-    # Of the longest row possible, not of this batch: how ties fall must not depend on the other examples.
+    # For the longest possible row, not for this batch: ties must not depend on the other examples.
     position_bits = np.uint32(max(1, int(sequence_length - 1).bit_length()))
-    # One sort of plain integers: the high bits are the draw, the low bits say whose it is.
+    # One sort of plain integers: the high bits are the draw, the low bits its position.
     score = _scores(tokens.key[:, None], position) >> position_bits << position_bits | position
     score[:, 0] = 0xFFFFFFFF
     score[np.arange(len(score)), tokens.separator] = 0xFFFFFFFF
     score[position >= (tokens.length - 1)[:, None]] = 0xFFFFFFFF
     most = int(counts.max(initial=0))
-    # Only the smallest of each row are wanted, in any order.
+    # Only the smallest scores in each row are needed, in any order.
     score = np.partition(score, most - 1, axis=1)[:, :most] if 0 < most < len(position) else score
     score.sort(axis=1)
     chosen = (score[:, :most] & ((np.uint32(1) << position_bits) - np.uint32(1))).astype(np.int64)
@@ -98,23 +99,26 @@ def _choose_tokens(tokens: Tokens, counts: np.ndarray, sequence_length: int) -> 
 
 
 def _scores(key: np.ndarray, position: np.ndarray) -> np.ndarray:
-    """A uint32 draw for each position of an example, broadcast; the smallest are chosen."""
+    """Draws uint32 for each position of an example, broadcast. The smallest ones are chosen."""
     with np.errstate(over="ignore"):
-        salt = np.uint32(Purpose.MASK_POSITION * 0x9E3779B9 & 0xFFFFFFFF)
-        return draws.mix32(draws.mix32(key ^ salt) + position.astype(np.uint32) * np.uint32(0x9E3779B9))
+        salt = np.uint32(Purpose.MASK_POSITION * int(GOLDEN32) & 0xFFFFFFFF)
+        return mix32(mix32(key ^ salt) + position.astype(np.uint32) * GOLDEN32)
 
 
 def _choose_units(tokens: Tokens, counts: np.ndarray, begins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Units as wholes, until `counts` tokens an example; the tokens, ascending, and the first token of each one's unit.
+    """Chooses whole units, up to `counts` tokens per example.
 
     Args:
-      begins: bool [tokens], where a unit begins; a special token is a unit of its own, never chosen.
+      begins: bool [tokens], whether a unit begins. Each special token is a unit, which is never chosen.
+
+    Returns:
+      The chosen tokens in ascending order, and the first token of the unit of each.
     """
     start = np.flatnonzero(begins)
     sizes = np.zeros(len(begins), np.int64)
     sizes[start] = np.diff(np.append(start, len(begins)))
     start = start[~tokens.is_special[start]]
-    # One sort of plain integers, many times as fast as a sort of indices: which example, the draw, whose it is.
+    # One sort of plain integers (example, draw, position), many times as fast as a sort of indices.
     example, position = tokens.example[start].astype(np.uint64), tokens.position[start].astype(np.uint64)
     score = _scores(tokens.key[example], position).astype(np.uint64) >> np.uint64(8)
     ordered = np.sort(example << np.uint64(40) | score << np.uint64(16) | position)
@@ -122,13 +126,13 @@ def _choose_units(tokens: Tokens, counts: np.ndarray, begins: np.ndarray) -> tup
     start = tokens.first[example] + (ordered & np.uint64(0xFFFF)).astype(np.int64)
     size = sizes[start]
 
-    # The first units of each example that fit one after the other …
+    # Take the first units of each example for as long as they fit …
     total = np.cumsum(size)
     first_unit = np.searchsorted(example, np.arange(len(counts)))
     before = np.where(first_unit > 0, total[first_unit - 1], 0)
     taken = total - before[example] <= counts[example]
     room = counts - np.bincount(example[taken], size[taken], len(counts)).astype(np.int64)
-    # … then, for what is left, the next one that fits, as long as there is one: few rounds, over all examples at once.
+    # … then the next unit that fits into the rest, while there is one: few rounds, each over all examples.
     while len(fits := np.flatnonzero(~taken & (size <= room[example]))):
         owner, index = np.unique(example[fits], return_index=True)
         taken[fits[index]] = True
@@ -141,7 +145,7 @@ def _choose_units(tokens: Tokens, counts: np.ndarray, begins: np.ndarray) -> tup
 
 
 def _span_begins(tokens: Tokens, begins_word: np.ndarray) -> np.ndarray:
-    """Where spans begin: each example's words are laid out in spans of drawn lengths, from a drawn phase on.
+    """Where spans begin: the words of each example are divided into spans of random lengths, with a random phase.
 
     Special tokens end a span.
     """
@@ -174,14 +178,14 @@ def replacements(
     mask_id: int,
     ordinary_ids: np.ndarray,
 ) -> np.ndarray:
-    """What stands at each chosen position: [MASK], a random ordinary token, or the target itself.
+    """Draws what replaces each chosen token: [MASK], a random ordinary token, or the token itself.
 
     Args:
-      key, position, targets: [predictions], the example's key, the position in it, and the token there.
+      key, position, targets: [predictions], the key of the example, the position in it, and the token there.
       decider: [predictions], the position whose draw decides between the three.
-      config: its `mask_share` and `random_share`.
-      mask_id: of [MASK].
-      ordinary_ids: ids that may be drawn.
+      config: for `mask_share` and `random_share`.
+      mask_id: the id of [MASK].
+      ordinary_ids: the ids to draw random tokens from.
     """
     action = draws.uniform(Purpose.MASK_ACTION, key, decider)
     random = ordinary_ids[draws.integers(len(ordinary_ids), Purpose.MASK_TOKEN, key, position)]

@@ -1,7 +1,7 @@
-"""Which source each row comes from: fixed shares, dealt out window by window.
+"""Assigns rows to sources in fixed shares, window by window.
 
-Row g is found by arithmetic alone, for any g: in the first k windows of WINDOW rows a source has had exactly
-floor(share * k * WINDOW) rows, and the heaviest source the rest; within a window the order is drawn.
+Arithmetic alone finds row g, for any g: in the first k windows of WINDOW rows, each source has exactly
+floor(share * k * WINDOW) rows, and the source with the largest share the rest. The order within a window is random.
 """
 
 import functools
@@ -12,15 +12,15 @@ from bert_jax.data import draws
 from bert_jax.data.draws import Purpose
 
 WINDOW = 4096
-MAX_SOURCES = 64  # so many floors cannot take more than the heaviest source's share of a window
+MAX_SOURCES = 64  # the rounding of this many sources stays below the largest share of a window
 
 
 class Mixture:
-    """Deals rows to sources.
+    """Assigns rows to sources.
 
     Args:
       shares: float64 [sources], summing to 1.
-      stream: integers that name the draws.
+      stream: integers that identify the draws.
     """
 
     def __init__(self, shares: np.ndarray, stream: tuple[int, ...]):
@@ -28,7 +28,7 @@ class Mixture:
         self._window = functools.lru_cache(maxsize=4)(self._deal)
 
     def dealt(self, windows: int) -> np.ndarray:
-        """Rows of each source in the first so many windows, int64 [sources]."""
+        """The number of rows of each source in the first `windows` windows, int64 [sources]."""
         rows = np.floor(self._shares * windows * WINDOW).astype(np.int64)
         heaviest = int(self._shares.argmax())
         rows[heaviest] += windows * WINDOW - rows.sum()
@@ -45,7 +45,7 @@ class Mixture:
         return source, index
 
     def locate(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """For each row: its source, and its place among that source's rows; both int64."""
+        """Finds the source of each row, and the index of the row within its source; both int64."""
         windows, within = np.divmod(rows, WINDOW)
         source, index = np.empty_like(rows), np.empty_like(rows)
         for window in np.unique(windows):
@@ -55,7 +55,7 @@ class Mixture:
         return source, index
 
     def rows_until(self, row: int) -> np.ndarray:
-        """How many of the first `row` rows each source has, int64 [sources]."""
+        """The number of rows of each source among the first `row` rows, int64 [sources]."""
         windows, within = divmod(row, WINDOW)
         source, _ = self._window(windows)
         return self.dealt(windows) + np.bincount(source[:within], minlength=len(self._shares))

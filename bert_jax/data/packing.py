@@ -1,8 +1,8 @@
-"""Packing examples into rows by the histogram of their lengths.
+"""Packs examples into rows by the histogram of their lengths.
 
-Shortest-pack-first histogram packing (Krell et al. 2021, arXiv 2107.02027), best fit: the loop runs over distinct
-lengths, not over examples, so that it costs the same for a thousand examples and for a million. Each example also
-brings its number of predictions: a row never takes more of them than it has room for.
+This is shortest-pack-first histogram packing (Krell et al. 2021, arXiv 2107.02027) with best fit. The loop runs over
+distinct lengths, not over examples, so that it takes the same time for a thousand examples and for a million. Each
+example also has a number of predictions, and a row never gets more of them than it has room for.
 """
 
 import collections
@@ -18,20 +18,22 @@ def pack(
     max_predictions: int,
     max_examples: int,
 ) -> np.ndarray:
-    """Chooses rows.
+    """Assigns examples to rows.
 
     Args:
       lengths: int64 [examples], each at most `sequence_length`.
       predictions: int64 [examples], each at most `max_predictions`; a function of the length.
-      order: a permutation of the examples, which decides between examples of equal length.
-      sequence_length: S. max_predictions: K. max_examples: N.
+      order: a permutation of the examples, the order among examples of equal length.
+      sequence_length: S.
+      max_predictions: K.
+      max_examples: N.
 
     Returns:
-      int64 [rows, N], indices of examples, -1 where unused; every example is in exactly one row.
+      Indices of examples, int64 [rows, N], -1 in unused slots. Every example is in exactly one row.
     """
     by_length = order[np.argsort(-lengths[order], kind="stable")]
     values, firsts, counts = np.unique(-lengths[by_length], return_index=True, return_counts=True)
-    # open_rows[free tokens][(free predictions, pattern)] = how many rows look like that
+    # open_rows[free tokens][(free predictions, pattern)] = the number of such rows
     open_rows: dict[int, collections.Counter] = collections.defaultdict(collections.Counter)
     for value, first, count in zip((-values).tolist(), firsts.tolist(), counts.tolist(), strict=True):
         needed, left = int(predictions[by_length[first]]), count

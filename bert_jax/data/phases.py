@@ -1,7 +1,7 @@
-"""Phases of a run: from given steps on another sequence length, batch size, mask rate or corpus.
+"""Phases of a run: the sequence length, batch size, mask rate or corpus changes at given steps.
 
-Each phase has batches of its own, so that the batch of any step is still a function of the step alone. A phase begins
-a new epoch with new draws.
+Each phase has its own batches, so that the batch of any step remains a function of the step alone. A phase begins a new
+epoch with new draws.
 """
 
 import dataclasses
@@ -9,22 +9,23 @@ import functools
 
 from bert_jax import configuration
 from bert_jax.batch import Batch
+from bert_jax.corpus.store import Corpus
 from bert_jax.data.batches import Batches
 from bert_jax.data.config import DataConfig
-from bert_jax.data.corpus import Corpus
+from bert_jax.data.statistics import describe
 from bert_jax.errors import ConfigError
 
-# The loss is that of one kind of examples; the last two mean nothing in a phase.
+# One loss serves the whole run, so the kind of examples cannot change. The last two mean nothing in a phase.
 FIXED = ("examples", "nsp_group_size", "nsp_temperature", "phases", "prefetch")
 
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """One phase.
+    """One phase of a run.
 
     Attributes:
-      start: steps done when it begins.
-      config: its data config, complete.
+      start: the number of completed steps when it begins.
+      config: its complete data config.
       batch_size: B.
     """
 
@@ -35,33 +36,34 @@ class Phase:
 
 @dataclasses.dataclass
 class _Fields(DataConfig):
-    """What a phase may set."""
+    """The fields that a phase may set."""
 
     batch_size: int = 0
 
 
 def plan_phases(config: DataConfig, batch_size: int) -> tuple[Phase, ...]:
-    """The phases of a run, the first from step 0 on; each keeps what it does not name from the one before.
+    """Returns the phases of a run. The first begins at step 0, and each inherits what it does not set.
 
     Args:
-      config: its field `phases` says what changes when, see `configuration.stages`; a phase may set the fields of
-        `DataConfig` and `batch_size`.
+      config: its field `phases` says what changes when, see `configuration.phases`. A phase may set `batch_size` and
+        the fields of `DataConfig`.
       batch_size: of the first phase.
 
     Raises:
-      ConfigError: another form, an unknown field, a value of another type, or steps that do not rise.
+      ConfigError: the field is malformed, names an unknown field, has a value of another type, or its steps do not
+        increase.
     """
     fields = _Fields(**dataclasses.asdict(dataclasses.replace(config, phases="")), batch_size=batch_size)
     phases = []
-    for start, stage in configuration.stages(fields, config.phases, "data.phases", FIXED):
-        values = dataclasses.asdict(stage)
+    for start, phase in configuration.phases(fields, config.phases, "data.phases", FIXED):
+        values = dataclasses.asdict(phase)
         size = values.pop("batch_size")
         phases.append(Phase(start, DataConfig(**values), size))
     return tuple(phases)
 
 
 def phase_problems(config: DataConfig, batch_size: int) -> list[str]:
-    """Sentences about what cannot work in any phase."""
+    """Error messages about values that cannot work in some phase."""
     try:
         phases = plan_phases(config, batch_size)
     except ConfigError as error:
@@ -72,17 +74,17 @@ def phase_problems(config: DataConfig, batch_size: int) -> list[str]:
 
 
 class PhasedBatches:
-    """The training batches of a run, over all its phases.
+    """The training batches of all phases of a run. A `training.task.Stream`.
 
     Args:
       phases: from `plan_phases`.
-      corpora: an opened corpus for each `config.corpus` of them.
-      seed: names the stream.
+      corpora: the open corpus for each `config.corpus` of the phases, all with the same vocabulary.
+      seed: identifies the stream.
     """
 
     def __init__(self, phases: tuple[Phase, ...], corpora: dict[str, Corpus], seed: int):
         self.phases, self._corpora, self._seed = phases, corpora, seed
-        self.of_phase = functools.cache(self._of_phase)  # planned when its time comes
+        self.of_phase = functools.cache(self._of_phase)  # planned at first use
 
     def _of_phase(self, index: int) -> Batches:
         phase = self.phases[index]
@@ -91,26 +93,29 @@ class PhasedBatches:
             corpus.train, corpus.sources, corpus.tokenizer, phase.config, self._seed, phase.batch_size, index
         )
 
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Hashes that identify the data."""
+        corpora = list(self._corpora.values())
+        contents = " ".join(corpus.fingerprint for corpus in corpora)
+        return {"corpus": contents, "tokenizer": corpora[0].tokenizer.sha256}
+
     def phase_index(self, step: int) -> int:
-        """Which phase `step` (from 0) belongs to."""
+        """The index of the phase of `step` (counted from 0)."""
         return max(i for i, phase in enumerate(self.phases) if phase.start <= step)
 
-    def batch_size(self, step: int) -> int:
-        """B at `step`."""
-        return self.phases[self.phase_index(step)].batch_size
-
     def at(self, step: int) -> tuple[Batches, int]:
-        """The batches that `step` belongs to, and its number among them."""
+        """The batches of the phase of `step`, and the index of the step within the phase."""
         index = self.phase_index(step)
         return self.of_phase(index), step - self.phases[index].start
 
     def batch(self, step: int, begin: int = 0, end: int | None = None) -> Batch:
-        """Rows begin..end of the batch of `step` (from 0)."""
+        """Rows begin..end of the batch of `step` (counted from 0)."""
         batches, local = self.at(step)
         return batches.batch(local, begin, end)
 
     def epochs(self, step: int) -> dict[str, float]:
-        """Passes over each source that are finished before `step`, over all phases so far."""
+        """How many passes over each source are complete before `step`, summed over all phases."""
         total: dict[str, float] = {}
         for index, phase in enumerate(self.phases):
             if phase.start >= step and index:
@@ -119,3 +124,26 @@ class PhasedBatches:
             for name, epochs in self.of_phase(index).epochs(min(end, step) - phase.start).items():
                 total[name] = total.get(name, 0.0) + epochs
         return total
+
+    def num_steps(self, epochs: float) -> int:
+        """Not defined, because passes over different sources end at different steps.
+
+        Raises:
+          ConfigError: always.
+        """
+        raise ConfigError(
+            "train.num_epochs is for labelled examples: give train.num_steps or train.time_budget instead."
+        )
+
+    def describe(self, num_steps: int) -> list[str]:
+        """Describes the data of a run of `num_steps` steps, in lines."""
+        train = self._corpora[self.phases[0].config.corpus].train
+        lines = [f"data         {train.num_documents:,} documents, {train.num_tokens:,} tokens of text"]
+        for index, phase in enumerate(self.phases):
+            if phase.start < num_steps:
+                lines.append(
+                    f"from step {phase.start + 1:<3,}{phase.batch_size:,} rows × {phase.config.sequence_length} tokens:"
+                    f" {describe(self.of_phase(index))}"
+                )
+        sources = ", ".join(f"{name} {passes:,.2f}" for name, passes in self.epochs(num_steps).items())
+        return [*lines, f"epochs       passes over each source: {sources}"]

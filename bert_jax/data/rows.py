@@ -1,7 +1,7 @@
-"""The packed rows of one source: as many as are asked for, each found by arithmetic.
+"""An endless sequence of packed rows of one source, any of which arithmetic finds.
 
-An epoch visits every block of the source once, in its own order; a block yields a fixed number of rows, known from its
-tokens before it is planned. So any row is made by planning the one block it falls in.
+An epoch visits every block of the source once, in a random order. A block yields a fixed number of rows, which is known
+from its tokens before it is planned. So to make a row, only its own block has to be planned.
 """
 
 import dataclasses
@@ -9,14 +9,14 @@ import functools
 
 import numpy as np
 
+from bert_jax.corpus.store import Split
 from bert_jax.data import draws, masking, packing
 from bert_jax.data.blocks import Blocks
 from bert_jax.data.config import DataConfig
-from bert_jax.data.corpus import Split
 from bert_jax.data.draws import Purpose
 from bert_jax.data.examples import Examples, make_examples, split_pairs
 
-# A block promises this share of the rows it is expected to give: plans differ a little from epoch to epoch.
+# A block promises this share of its expected rows, because plans differ a little from epoch to epoch.
 PROMISED_SHARE = 0.97
 BLOCKS_TO_ESTIMATE_FROM = 4
 
@@ -26,9 +26,9 @@ class Plan:
     """The rows of one block in one epoch.
 
     Attributes:
-      examples: all that were made.
-      rows: int64 [rows, N], indices into `examples`, -1 where unused.
-      leftover_rows: rows that were made but not promised, and are not used this time.
+      examples: all examples of the block.
+      rows: int64 [rows, N], indices into `examples`, -1 in unused slots.
+      leftover_rows: the number of rows beyond the promised ones, which are not used in this epoch.
     """
 
     examples: Examples
@@ -42,9 +42,9 @@ class SourceRows:
     Args:
       split: the documents of this source alone.
       source: its index.
-      config: how examples are made.
-      seed: decides the cut into blocks, the same in every phase.
-      phase: with the seed, names the draws of everything else.
+      config: says how to make examples.
+      seed: decides the split into blocks, which is the same in every phase.
+      phase: identifies all other draws, together with the seed.
     """
 
     def __init__(self, split: Split, source: int, config: DataConfig, seed: int, phase: int):
@@ -64,18 +64,18 @@ class SourceRows:
         return np.maximum(1, (self._blocks.tokens * rate * PROMISED_SHARE).astype(np.int64))
 
     def _make_rows(self, epoch, block, attempt) -> tuple[Examples, np.ndarray]:
-        """Examples, and rows of them as in `Plan`, in the order of packing."""
+        """Makes examples and rows of them, as in `Plan` but in the order of packing."""
         examples = make_examples(
             self._blocks.pieces(block),
             self._sentence_starts,
-            self._config.examples,
-            self._config.sequence_length,
+            self._config.kind.make,
+            self._config.sequence_length - self._config.kind.special_tokens,
             self._config.short_probability,
             self._source,
             (*self._stream, epoch, block, attempt),
         )
         config = self._config
-        if config.examples == "candidates":
+        if config.kind.is_split:
             return split_pairs(examples)
         return examples, packing.pack(
             examples.length,
@@ -89,7 +89,7 @@ class SourceRows:
     def _plan(self, epoch: int, block: int) -> Plan:
         promised = int(self.block_rows[block])
         parts, rows, count = [], [], 0
-        # Normally one pass. A block poorer than the ones the promise came from is gone through again, drawn anew.
+        # Normally one pass. A block that yields fewer rows than promised gets another pass with new draws.
         while sum(map(len, rows)) < promised:
             attempt = len(parts)
             examples, packed = self._make_rows(epoch, block, attempt)
@@ -101,16 +101,15 @@ class SourceRows:
         return Plan(Examples.concatenate(parts), all_rows[:promised], len(all_rows) - promised)
 
     def _order_of(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """The order of the blocks in an epoch, and how many rows there are up to the end of each."""
+        """The order of the blocks in an epoch, and the number of rows up to the end of each."""
         order = draws.permutation(len(self._blocks), *self._stream, Purpose.BLOCK_ORDER, epoch)
         return order, np.cumsum(self.block_rows[order])
 
     def take(self, wanted: np.ndarray) -> tuple[Examples, np.ndarray]:
-        """Some rows, by their numbers from 0 on over all epochs.
+        """Makes rows, given their indices, counted from 0 over all epochs.
 
         Returns:
-          The examples in them, in the order of `wanted`, and which row (an index into `wanted`) and slot each is in,
-          int64 [examples, 2].
+          The examples in the rows, and the row (an index into `wanted`) and slot of each, int64 [examples, 2].
         """
         epochs, within = np.divmod(wanted, self.rows_per_epoch)
         parts, places = [], []

@@ -1,6 +1,6 @@
-"""Parameters and configs to and from Hugging Face `transformers` BERT, by one table of names that is read both ways.
+"""Converts parameters and configs to and from Hugging Face `transformers` BERT, with one table of names for both ways.
 
-Tensors are numpy arrays by their names in `state_dict()`; how they are stored in files is not decided here.
+Tensors are numpy arrays by their names in `state_dict()`. Reading and writing files is left to the caller.
 """
 
 import dataclasses
@@ -16,30 +16,32 @@ import numpy as np
 from bert_jax import configuration
 from bert_jax.errors import CheckpointError, ConfigError
 from bert_jax.model.config import ModelConfig
-from bert_jax.model.embeddings import fixed_positions
+from bert_jax.model.positions import fixed_positions
 
 Tensors = dict[str, np.ndarray]
 
 BODY = ("embeddings", "encoder")
 PRETRAINING = ("pooler", "mlm", "nsp")
 
-# Stored twice in a state dict: the second name is the one that counts.
+# Tensors stored twice in a state dict; the table has the second name.
 TWINS = {
     "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
     "cls.predictions.decoder.bias": "cls.predictions.bias",
 }
-BUFFERS = ("bert.embeddings.position_ids", "bert.embeddings.token_type_ids")  # in older checkpoints; nothing learnt
+BUFFERS = ("bert.embeddings.position_ids", "bert.embeddings.token_type_ids")  # in older checkpoints; not learned
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One of our arrays and what it is called there.
+    """One of our arrays, and its tensors there.
 
     Attributes:
-      ours: path in the parameter tree, and the array's shape.
-      theirs: name of the tensor, or names of the three that we keep as one, and the shape of each.
-      join: their tensors to our array.
-      split: the inverse.
+      ours: path in the parameter tree.
+      our_shape: shape of the array.
+      theirs: name of the tensor, or names of the three tensors that are one array here.
+      their_shape: shape of each tensor.
+      join: maps their tensors to our array.
+      split: the inverse of `join`.
     """
 
     ours: str
@@ -59,7 +61,7 @@ def _norm(ours: str, theirs: str, size: int) -> list[Entry]:
 
 
 def _linear(ours: str, theirs: str | tuple[str, ...], inputs: tuple[int, ...], outputs: tuple[int, ...]) -> list[Entry]:
-    """Kernel [*inputs, *outputs] against weight [outputs, inputs]; several layers are one before our last axis."""
+    """Maps a kernel [*inputs, *outputs] to a weight [outputs, inputs]; layers are stacked before our last axis."""
     names = (theirs,) if isinstance(theirs, str) else theirs
     fan_in, fan_out = prod(inputs), prod(outputs)
     fused = outputs if len(names) == 1 else (*outputs[:-1], len(names), outputs[-1])
@@ -91,13 +93,14 @@ def _linear(ours: str, theirs: str | tuple[str, ...], inputs: tuple[int, ...], o
 
 
 def name_table(config: ModelConfig, num_labels: int = 0) -> dict[str, list[Entry]]:
-    """All arrays of a model, by part; `num_labels` of its classifier, if it has one."""
+    """Returns all arrays of a model, by part; `num_labels` is that of the head `label`, if there is one."""
+    assert config.vocab_size is not None, "checked by the callers"
     size, inner, heads = config.hidden_size, config.feed_forward_size, (config.num_heads, config.head_size)
     ours, theirs = "bert/embeddings/", "bert.embeddings."
     table = {
         "embeddings": [
             _array(f"{ours}word", f"{theirs}word_embeddings.weight", config.vocab_size, size),
-            _array(f"{ours}segment", f"{theirs}token_type_embeddings.weight", config.num_segments, size),
+            _array(f"{ours}token_type", f"{theirs}token_type_embeddings.weight", config.num_token_types, size),
             _array(f"{ours}position", f"{theirs}position_embeddings.weight", config.max_positions, size),
             *_norm(f"{ours}layer_norm", f"{theirs}LayerNorm", size),
         ],
@@ -109,7 +112,7 @@ def name_table(config: ModelConfig, num_labels: int = 0) -> dict[str, list[Entry
             _array("mlm/bias", "cls.predictions.bias", config.vocab_size),
         ],
         "nsp": _linear("nsp/dense", "cls.seq_relationship", (size,), (2,)),
-        "classifier": _linear("classifier/dense", "classifier", (size,), (num_labels,)),
+        "label": _linear("label/dense", "classifier", (size,), (num_labels,)),
         "span": _linear("span/dense", "qa_outputs", (size,), (2,)),
     }
     for layer in range(config.num_layers):
@@ -127,35 +130,37 @@ def name_table(config: ModelConfig, num_labels: int = 0) -> dict[str, list[Entry
 
 
 def from_hugging_face(tensors: Tensors, config: ModelConfig, parts: tuple[str, ...] = PRETRAINING) -> dict[str, Any]:
-    """Parameters from a state dict of `BertForPreTraining`, or of another BERT.
+    """Converts a state dict of `BertForPreTraining`, or of another BERT, to parameters.
 
-    Names with or without `bert.` in front, layer norms called `gamma` and `beta`, the decoder with or without its own
-    copy of the word table, buffers, and any floating type are understood.
+    Names may have the prefix `bert.` or not, layer norms may be called `gamma` and `beta`, the decoder may have its own
+    copy of the word table, there may be buffers, and any floating-point dtype is accepted.
 
     Args:
-      tensors: arrays by name; those of other parts than `parts` are left alone.
-      config: of the model, for example from `config_from_hugging_face`.
-      parts: what to read besides embeddings and encoder: `pooler`, `mlm`, `nsp`, `classifier` (of examples, tokens or
-        choices), `span`.
+      tensors: arrays by name; parts not in `parts` are ignored.
+      config: config of the model, for example from `config_from_hugging_face`.
+      parts: the parts to read besides embeddings and encoder: `pooler`, `mlm`, `nsp`, `label` (the `classifier` of
+        examples, tokens or choices), `span`.
 
     Returns:
-      float32 arrays, the tree that the composites of `bert_jax.model.bert` take.
+      float32 arrays, as a parameter tree for a `bert_jax.model.composite.Composite` with heads of these names.
 
     Raises:
-      CheckpointError: a tensor that is missing, unknown, there twice, misshapen or not finite.
-      ConfigError: a config that Hugging Face's BERT does not have.
+      CheckpointError: a tensor is missing, unknown, duplicate, not finite, or has the wrong shape.
+      ConfigError: Hugging Face's BERT does not support the config.
     """
     _check_expressible(config)
     if config.positions != "learned":
-        raise ConfigError(f"model.positions={config.positions} has no table to read into: use model.positions=learned.")
+        raise ConfigError(
+            f"model.positions={config.positions} has no position table to read into: use model.positions=learned."
+        )
     tensors = _canonical(tensors)
-    classifier = tensors.get("classifier.bias")
-    table = name_table(config, 0 if classifier is None else classifier.size)
+    bias = tensors.get("classifier.bias")
+    table = name_table(config, 0 if bias is None else bias.size)
     known = {name for entries in table.values() for entry in entries for name in entry.theirs}
     if unknown := sorted(tensors.keys() - known):
         raise CheckpointError(
-            f"The checkpoint has {_some(unknown)}, which this config has no place for: check num_layers and the kind"
-            " of model."
+            f"The checkpoint has {_some(unknown)}, which this config does not have: check num_layers and the kind of"
+            " model."
         )
     wanted = [entry for part in (*BODY, *parts) for entry in table[part]]
     if missing := [name for entry in wanted for name in entry.theirs if name not in tensors]:
@@ -168,36 +173,39 @@ def from_hugging_face(tensors: Tensors, config: ModelConfig, parts: tuple[str, .
 
 
 def to_hugging_face(params: Any, config: ModelConfig) -> Tensors:
-    """The state dict of `BertForPreTraining`, or of the model whose parts are in `params`: the inverse.
+    """Converts parameters to a state dict of `BertForPreTraining`, or of the model whose parts are in `params`.
 
-    Positions that are not learned become a position table, so that the model computes the same there.
+    The inverse of `from_hugging_face`. Positions that are not learned become a position table, so that both models
+    compute the same.
 
     Returns:
-      float32 arrays; with `mlm`, the decoder's own copies (`TWINS`) share their memory with the arrays they repeat.
+      float32 arrays by name. With `mlm`, the decoder's copies (`TWINS`) share memory with the originals.
 
     Raises:
-      CheckpointError: an array that is missing, unknown, misshapen or not finite.
-      ConfigError: a model that Hugging Face's BERT cannot be.
+      CheckpointError: an array is missing, unknown, not finite, or has the wrong shape.
+      ConfigError: Hugging Face's BERT does not support the model.
     """
     _check_expressible(config)
-    arrays = flax.traverse_util.flatten_dict(params, sep="/")
+    arrays: dict[str, Any] = dict(flax.traverse_util.flatten_dict(params, sep="/"))
     if config.positions != "learned":
-        positions = np.arange(config.max_positions)
+        positions = jnp.arange(config.max_positions)
         fixed = fixed_positions(config, positions) if config.positions == "sinusoidal" else None
         empty = np.zeros((config.max_positions, config.hidden_size))
         arrays["bert/embeddings/position"] = empty if fixed is None else np.asarray(fixed)
-    for head in ("nsp", "classifier"):
+    for head in ("nsp", "label"):
         if head in params and config.pooling != "cls":
             raise ConfigError(
-                f"Hugging Face's BERT has no model.pooling={config.pooling} for {head!r} to read: take {head!r} out of"
-                " the parameters, or, if it classifies tokens, pass a config with model.pooling=cls."
+                f"Hugging Face's BERT has no model.pooling={config.pooling}, which {head!r} reads: remove {head!r} from"
+                " the parameters, or, if it labels tokens, pass a config with model.pooling=cls."
             )
-    classifier = arrays.get("classifier/dense/bias")
-    table = name_table(config, 0 if classifier is None else classifier.size)
+    bias = arrays.get("label/dense/bias")
+    table = name_table(config, 0 if bias is None else bias.size)
     present = [part for part, entries in table.items() if part in BODY or any(e.ours in arrays for e in entries)]
     wanted = [entry for part in present for entry in table[part]]
     if unknown := sorted(arrays.keys() - {entry.ours for entry in wanted}):
-        raise CheckpointError(f"The parameters have {_some(unknown)}, which this config has no place for.")
+        raise CheckpointError(
+            f"The parameters have {_some(unknown)}, which this config does not have: check the config."
+        )
     if missing := [entry.ours for entry in wanted if entry.ours not in arrays]:
         raise CheckpointError(f"The parameters lack {_some(missing)}: check the config.")
     tensors = {}
@@ -209,34 +217,36 @@ def to_hugging_face(params: Any, config: ModelConfig) -> Tensors:
 
 
 def _canonical(tensors: Tensors) -> Tensors:
-    """The same tensors by the names in the table, without buffers and twins."""
+    """Renames tensors to the names in the table, and drops buffers and twins."""
     result: Tensors = {}
     for name, value in tensors.items():
         plain = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name))
         plain = re.sub(r"^(?=(embeddings|encoder|pooler)\.)", "bert.", plain)
         if plain in result:
-            raise CheckpointError(f"The checkpoint has {plain} twice, once as {name}: take one of them out.")
+            raise CheckpointError(f"The checkpoint has {plain} twice, once as {name}: remove one of them.")
         if plain not in BUFFERS:
             result[plain] = value
     for twin, name in TWINS.items():
         if twin in result and not np.array_equal(result[twin], result.setdefault(name, result[twin])):
             raise CheckpointError(
-                f"{twin} is not equal to {name}: a model with an output table of its own is not read."
+                f"{twin} is not equal to {name}: models with a separate output table are not supported."
             )
         result.pop(twin, None)
     return result
 
 
 def _checked(name: str, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """`value` as float32.
+    """Converts `value` to float32.
 
     Raises:
-      CheckpointError: another shape, another kind of number, or numbers that are not finite.
+      CheckpointError: the shape is wrong, or the numbers are not floating-point or not finite.
     """
     if value.shape != shape:
         raise CheckpointError(f"{name} has the shape {list(value.shape)} where the config asks for {list(shape)}.")
     if not jnp.issubdtype(value.dtype, jnp.floating):
-        raise CheckpointError(f"{name} holds {value.dtype}, not floating numbers: quantised models are not read.")
+        raise CheckpointError(
+            f"{name} holds {value.dtype}, not floating-point numbers: quantised models are not supported."
+        )
     value = value.astype(np.float32)
     if not np.isfinite(value).all():
         raise CheckpointError(f"{name} holds numbers that are not finite: the checkpoint is damaged.")
@@ -249,12 +259,14 @@ def _some(names: list[str]) -> str:
 
 def _check_expressible(config: ModelConfig) -> None:
     if config.norm_position != "post":
-        raise ConfigError(f"model.norm_position={config.norm_position} does not exist in Hugging Face's BERT.")
+        raise ConfigError(
+            f"model.norm_position={config.norm_position} does not exist in Hugging Face's BERT: only post does."
+        )
     if config.vocab_size is None:
         raise ConfigError("model.vocab_size is empty: give the number of tokens.")
 
 
-# theirs -> ours; the first ones decide shapes and have to be there, the others have the same default on both sides.
+# From their names to ours. Shapes are required; rates have the same defaults on both sides.
 SHAPES = {
     "vocab_size": "vocab_size",
     "num_hidden_layers": "num_layers",
@@ -262,7 +274,7 @@ SHAPES = {
     "num_attention_heads": "num_heads",
     "intermediate_size": "intermediate_size",
     "max_position_embeddings": "max_positions",
-    "type_vocab_size": "num_segments",
+    "type_vocab_size": "num_token_types",
 }
 RATES = {
     "hidden_dropout_prob": "dropout",
@@ -271,7 +283,7 @@ RATES = {
     "initializer_range": "initializer_range",
 }
 ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}
-# Switches of theirs that we have at one position only.
+# Options of theirs for which only one value is supported.
 FIXED = {
     "model_type": "bert",
     "position_embedding_type": "absolute",
@@ -282,16 +294,16 @@ FIXED = {
 
 
 def config_from_hugging_face(values: dict[str, Any]) -> ModelConfig:
-    """The config that a `config.json` of Hugging Face describes; what says nothing about the encoder is not read.
+    """Converts the contents of a Hugging Face `config.json`; fields that do not concern the encoder are ignored.
 
     Raises:
-      ConfigError: a model that is not BERT, or a value that is missing or of another type.
+      ConfigError: the model is not BERT, or a value is missing or of another type.
     """
     for name, only in FIXED.items():
         if values.get(name, only) != only:
             raise ConfigError(f"{name}={values[name]!r} is not supported: only {only!r} is.")
     if missing := [name for name in SHAPES if name not in values]:
-        raise ConfigError(f"The config lacks {_some(missing)}.")
+        raise ConfigError(f"The config lacks {_some(missing)}: add it.")
     config = ModelConfig()
     for theirs, ours in (SHAPES | RATES).items():
         if theirs in values:
@@ -306,10 +318,10 @@ def config_from_hugging_face(values: dict[str, Any]) -> ModelConfig:
 
 
 def config_to_hugging_face(config: ModelConfig) -> dict[str, Any]:
-    """The same as a dictionary for `config.json`; the inverse.
+    """Converts a config to the contents of a `config.json`; the inverse of `config_from_hugging_face`.
 
     Raises:
-      ConfigError: a model that Hugging Face's BERT cannot be.
+      ConfigError: Hugging Face's BERT does not support the model.
     """
     _check_expressible(config)
     values = {theirs: getattr(config, ours) for theirs, ours in (SHAPES | RATES).items()}

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+from bert_jax.configuration import setting
 from bert_jax.errors import choice_problem
 
 POSITIONS = ("learned", "sinusoidal", "none")
@@ -14,37 +15,45 @@ DTYPES = ("float32", "bfloat16")
 
 @dataclasses.dataclass
 class ModelConfig:
-    """A bidirectional Transformer encoder (Devlin et al. 2018); the defaults are BERT-base."""
+    """The shape of a bidirectional Transformer encoder (Devlin et al. 2018); the defaults are BERT-base."""
 
-    vocab_size: int | None = None  # V; none: the tokenizer's
-    num_layers: int = 12  # blocks of attention and feed-forward
-    hidden_size: int = 768  # H, width of a token's vector
-    num_heads: int = 12  # of attention in each layer; each has H / num_heads of the width
+    vocab_size: int | None = setting(None, chosen=True)  # V; none: that of the tokenizer
+    num_layers: int = 12  # layers of attention and feed-forward
+    hidden_size: int = 768  # H, the width of a token's vector
+    num_heads: int = 12  # attention heads per layer; each has H / num_heads of the width
     intermediate_size: int | None = None  # width inside the feed-forward block; none: 4 H
     positions: str = "learned"  # learned, sinusoidal (fixed sines and cosines) or none
-    max_positions: int = 512  # rows of the learned position table; longer rows cannot be used
-    num_segments: int = 2  # rows of the segment table: first and second segment of a pair
-    norm_position: str = "post"  # layer norms after each residual sum, or pre: before each block and once at the end
+    max_positions: int = 512  # size of the learned position table; rows cannot be longer
+    num_token_types: int = 2  # size of the token-type table: first and second segment of a pair
+    norm_position: str = "post"  # post: layer norms after each residual sum; pre: before each block and once at the end
     activation: str = "gelu"  # gelu (erf) or gelu_tanh (as in Google's released code)
     pooling: str = "cls"  # cls (first token through a tanh layer), max or mean over an example's tokens
-    dropout: float = 0.1  # of embeddings and of each block's output
-    attention_dropout: float = 0.1  # of attention probabilities
+    dropout: float = 0.1  # dropout rate of embeddings and of each block's output
+    attention_dropout: float = 0.1  # dropout rate of attention probabilities
     layer_norm_epsilon: float = 1e-12  # added to the variance under the root of a layer norm
-    initializer_range: float = 0.02  # standard deviation of the truncated normal, cut at two of them
+    initializer_range: float = 0.02  # standard deviation of the initial weights, a normal truncated at two deviations
     dtype: str = "float32"  # of products and activations: float32 or bfloat16; parameters, softmax, losses stay float32
-    remat: bool = False  # compute each layer again in the backward pass: less memory for about a third more work
+    # recompute each layer in the backward pass: less memory for about a third more arithmetic
+    remat: bool = setting(False, may_change="memory only")
 
     @property
     def feed_forward_size(self) -> int:
+        """The width inside the feed-forward block."""
         return 4 * self.hidden_size if self.intermediate_size is None else self.intermediate_size
 
     @property
     def head_size(self) -> int:
+        """The width of one attention head."""
         return self.hidden_size // self.num_heads
 
     @property
+    def longest_row(self) -> int | None:
+        """The longest row that has positions; None if there is no limit."""
+        return self.max_positions if self.positions == "learned" else None
+
+    @property
     def cut_sizes(self) -> dict[str, tuple[str, int]]:
-        """Logical axes that devices must be able to cut into equal parts: what each is called here, and its size."""
+        """The logical axes that must be split into equal parts: from each to its name in messages and its size."""
         return {
             "embed": ("model.hidden_size", self.hidden_size),
             "heads": ("model.num_heads", self.num_heads),
@@ -52,13 +61,13 @@ class ModelConfig:
         }
 
     def problems(self) -> list[str]:
-        """Sentences about what cannot work."""
+        """Returns a message for each setting that cannot work."""
         found = []
         for name in ("vocab_size", "num_layers", "hidden_size", "num_heads", "intermediate_size", "max_positions"):
             if (value := getattr(self, name)) is not None and value < 1:
                 found.append(f"model.{name}={value} must be at least 1.")
-        if self.num_segments < 2:
-            found.append(f"model.num_segments={self.num_segments} must be at least 2: a pair has two.")
+        if self.num_token_types < 2:
+            found.append(f"model.num_token_types={self.num_token_types} must be at least 2: a pair uses two.")
         if self.num_heads >= 1 and self.hidden_size % self.num_heads:
             found.append(
                 f"model.num_heads={self.num_heads} does not divide model.hidden_size={self.hidden_size}:"
@@ -76,8 +85,17 @@ class ModelConfig:
             found += choice_problem(f"model.{name}", getattr(self, name), choices)
         for name in ("layer_norm_epsilon", "initializer_range"):
             if not 0 < getattr(self, name) < math.inf:
-                found.append(f"model.{name}={getattr(self, name)} must be above 0, and finite.")
+                found.append(f"model.{name}={getattr(self, name)} must be above 0 and finite.")
         for name in ("dropout", "attention_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 found.append(f"model.{name}={getattr(self, name)} must be at least 0 and below 1.")
         return found
+
+    def length_problems(self, sequence_length: int, where: str) -> list[str]:
+        """Returns a message if rows of `sequence_length` tokens, set by the field `where`, are too long."""
+        if self.longest_row is None or sequence_length <= self.longest_row:
+            return []
+        return [
+            f"{where}={sequence_length} is longer than model.max_positions={self.max_positions}: raise"
+            " model.max_positions, or use model.positions=sinusoidal."
+        ]

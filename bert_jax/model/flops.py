@@ -1,24 +1,36 @@
-"""How much arithmetic training takes: the products of the model, forward and backward."""
+"""The arithmetic of training: matrix products of the body, forward and backward. Objectives count their own heads."""
 
 import numpy as np
 
 from bert_jax.batch import Batch
 from bert_jax.model.config import ModelConfig
 
+# A multiplication and an addition in the forward pass, and twice as much in the backward pass.
+FLOPS_PER_WEIGHT = 6
 
-def training_flops(config: ModelConfig, batch: Batch) -> float:
-    """Floating-point operations of one training step on a host batch, for its real tokens: padding is no work.
 
-    2 for a multiplication with its addition, 6 with the backward pass; attention spans an example's own tokens, the
-    vocabulary is scored at the used predictions. Embeddings, norms and other element-wise work are left out, as usual.
+def body_flops(config: ModelConfig, batch: Batch) -> float:
+    """Counts the floating-point operations of the body in one training step on a host batch.
 
-    Args:
-      config: with its vocab_size.
+    Only real tokens count, not padding, and attention spans the tokens of one example. As usual, embeddings, norms and
+    other element-wise operations are left out.
     """
-    rows, slots = batch["sequence_ids"].shape[0], batch["summary_positions"].shape[1] + 1
-    slot = batch["sequence_ids"] + slots * np.arange(rows)[:, None]
+    rows, slots = batch["example_ids"].shape[0], batch["cls_positions"].shape[1] + 1
+    slot = batch["example_ids"] + slots * np.arange(rows)[:, None]
     lengths = np.bincount(slot.ravel(), minlength=rows * slots).reshape(rows, slots)[:, 1:].astype(np.float64)
     width, inner = config.hidden_size, config.feed_forward_size
-    layer = (6 * (4 * width**2 + 2 * width * inner) * lengths + 12 * width * lengths**2).sum()
-    head = 6 * (width**2 + width * config.vocab_size) * float(batch["masked_weights"].sum())
-    return config.num_layers * layer + head
+    weights = 4 * width**2 + 2 * width * inner
+    return config.num_layers * (FLOPS_PER_WEIGHT * (weights * lengths + 2 * width * lengths**2)).sum()
+
+
+def head_flops(config: ModelConfig, count: float, outputs: float, pooled: bool) -> float:
+    """Counts the floating-point operations of a linear head in one training step.
+
+    Args:
+      config: the shape of the model.
+      count: the number of vectors that the head reads.
+      outputs: the number of outputs for each.
+      pooled: whether the vectors are pooled examples; a pooler with a layer of its own is counted too.
+    """
+    pooler = config.hidden_size if pooled and config.pooling == "cls" else 0
+    return FLOPS_PER_WEIGHT * config.hidden_size * (pooler + outputs) * count

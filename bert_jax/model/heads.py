@@ -1,44 +1,136 @@
-"""What is predicted from the encoder's output."""
+"""The heads, which predict something from the output of the body (`Encoded`) and the batch. Logits are float32."""
+
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from bert_jax.batch import Batch
+from bert_jax.errors import ConfigError
+from bert_jax.model.composite import Encoded
 from bert_jax.model.config import ModelConfig
-from bert_jax.model.dropout import Dropout
-from bert_jax.model.layers import Dense, LayerNorm, activation, whole_width, zeros
+from bert_jax.model.dropout import Dropout, keys_at
+from bert_jax.model.feed_forward import activation
+from bert_jax.model.layers import Dense, whole_width, zeros
+from bert_jax.model.norms import make_norm
+from bert_jax.model.pooling import members
 from bert_jax.model.products import product
 
 
-class MaskedLanguageModelHead(nn.Module):
-    """Scores of all words at the predicted positions only; the output matrix is the word table."""
+class MaskedWordsHead(nn.Module):
+    """Scores all words, at the predicted positions only; the output matrix is the word table."""
 
     config: ModelConfig
 
     @nn.compact
-    def __call__(self, hidden: jax.Array, masked_positions: jax.Array, word_table: jax.Array) -> jax.Array:
-        """[B, S, H] and [B, K] to logits [B, K, V], float32."""
+    def __call__(self, encoded: Encoded, batch: Batch) -> jax.Array:
+        """Returns logits [B, K, V] at `masked_positions` [B, K]."""
         config = self.config
-        x = jnp.take_along_axis(hidden, masked_positions[..., None], axis=1)
+        x = jnp.take_along_axis(encoded.hidden, batch["masked_positions"][..., None], axis=1)
         x = activation(config, Dense(config, (config.hidden_size,), ("embed",), ("embed_out",), name="transform")(x))
         x = nn.with_logical_constraint(x, ("batch", None, "activation_embed"))
-        x = LayerNorm(config, name="norm")(x)
+        x = make_norm(config, name="norm")(x)
         bias = self.param("bias", zeros(("vocab",)), (config.vocab_size,))
-        table = whole_width(word_table.astype(config.dtype), ("vocab", "embed"))
+        table = whole_width(encoded.word_table.astype(config.dtype), ("vocab", "embed"))
         flat = product(x.reshape(-1, config.hidden_size), table.T)
         logits = flat.astype(jnp.float32).reshape(*x.shape[:-1], -1) + bias
-        # Over `tensor`, each device scores its own words; see `losses.py` for how they meet.
+        # With `tensor`, each device scores its own words. `losses.py` reduces over them without gathering the logits.
         return nn.with_logical_constraint(logits, ("batch", None, "activation_vocab"))
 
 
-class LabelHead(nn.Module):
-    """Scores of labels from one vector each: of an example, or of a token."""
+class ExampleLabelsHead(nn.Module):
+    """Scores C labels for each example, from its pooled vector after `dropout`."""
 
     config: ModelConfig
     num_labels: int
+    dropout: float
 
     @nn.compact
-    def __call__(self, x: jax.Array, keys: jax.Array | None) -> jax.Array:
-        """[..., H] to logits [..., C], float32; `x` is dropped by `keys` [...], none means no dropout."""
-        x = Dropout(self.config.dropout, name="dropout")(x, keys)
-        return Dense(self.config, (self.num_labels,), ("embed",), ("labels",), name="dense")(x).astype(jnp.float32)
+    def __call__(self, encoded: Encoded, batch: Batch) -> jax.Array:
+        """Returns logits [B, N, C]."""
+        keys = keys_at(encoded.dropout_keys, batch["cls_positions"])
+        x = Dropout(self.dropout, name="dropout")(encoded.pooled(), keys)
+        return _labels(self.config, self.num_labels)(x).astype(jnp.float32)
+
+
+class TokenLabelsHead(nn.Module):
+    """Scores C labels for each token, from its vector after `dropout`."""
+
+    config: ModelConfig
+    num_labels: int
+    dropout: float
+
+    @nn.compact
+    def __call__(self, encoded: Encoded, batch: Batch) -> jax.Array:
+        """Returns logits [B, S, C]."""
+        x = Dropout(self.dropout, name="dropout")(encoded.hidden, encoded.dropout_keys)
+        return _labels(self.config, self.num_labels)(x).astype(jnp.float32)
+
+
+def _labels(config: ModelConfig, num_labels: int) -> Dense:
+    return Dense(config, (num_labels,), ("embed",), ("labels",), name="dense")
+
+
+class SpanLogits(NamedTuple):
+    """Logits of the first and the last token of a span, over the positions of the row.
+
+    Attributes:
+      start: float32 [B, N, S], for each example. Outside of the example it is the lowest float, so that a softmax over
+        the row is a softmax over the example.
+      end: the same for the last token.
+    """
+
+    start: jax.Array
+    end: jax.Array
+
+
+class SpansHead(nn.Module):
+    """Scores each token as the start and as the end of a span in its example."""
+
+    config: ModelConfig
+
+    @nn.compact
+    def __call__(self, encoded: Encoded, batch: Batch) -> SpanLogits:
+        """Returns the logits; like BERT, without dropout."""
+        logits = _labels(self.config, 2)(encoded.hidden).astype(jnp.float32)
+        logits = jnp.where(members(batch)[..., None], logits[:, None], jnp.finfo(jnp.float32).min)
+        return SpanLogits(logits[..., 0], logits[..., 1])
+
+
+class ChoicesHead(nn.Module):
+    """Scores C choices, each of which is an example: the question with one of its answers.
+
+    The slots of a batch, row after row, are divided into questions of C slots: C rows make a question if rows are
+    unpacked, one row does if N = C.
+    """
+
+    config: ModelConfig
+    num_choices: int
+    dropout: float
+
+    @nn.compact
+    def __call__(self, encoded: Encoded, batch: Batch) -> jax.Array:
+        """Returns logits [B · N / C, C].
+
+        Raises:
+          ConfigError: the slots cannot be divided into questions.
+        """
+        rows, slots = batch["cls_positions"].shape
+        if rows * slots % self.num_choices:
+            raise ConfigError(
+                f"{rows} rows of {slots} examples cannot be divided into questions of {self.num_choices} choices:"
+                " change the batch size."
+            )
+        keys = keys_at(encoded.dropout_keys, batch["cls_positions"])
+        x = Dropout(self.dropout, name="dropout")(encoded.pooled(), keys)
+        return _labels(self.config, 1)(x).astype(jnp.float32).reshape(-1, self.num_choices)
+
+
+class PooledHead(nn.Module):
+    """Returns the pooled vectors themselves, for objectives that compare examples. It has no parameters."""
+
+    @nn.compact
+    def __call__(self, encoded: Encoded, batch: Batch) -> jax.Array:
+        """Returns [B, N, H]."""
+        return encoded.pooled()

@@ -1,11 +1,12 @@
-"""The linear layer and the layer norm that everything else is made of, with their axes named.
+"""The linear layer that everything else is built from, and initialisers. Parameters have logical axis names.
 
-Logical axes: vocab, embed (hidden width), heads, qkv, head, mlp (feed-forward width), positions, segments, labels;
+Logical axes: vocab, embed (hidden width), heads, qkv, head, mlp (feed-forward width), positions, token_types, labels.
 `bert_jax.sharding` maps them to the mesh.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -15,24 +16,35 @@ import numpy as np
 from bert_jax.model.config import ModelConfig
 from bert_jax.model.products import product
 
+# Makes an array boxed with its axis names. It is not typed as such, since `Module.param` returns the array itself.
+Initializer = Callable[..., Any]
 
-def weights(config: ModelConfig, axes: Sequence[str]):
-    """BERT's initialiser, with the logical names of the array's axes."""
-    initializer = nn.initializers.truncated_normal(config.initializer_range)
+
+def weights(config: ModelConfig, axes: Sequence[str]) -> Initializer:
+    """Returns BERT's initialiser of weights, for an array with these logical axes."""
+    return _named(nn.initializers.truncated_normal(config.initializer_range), axes)
+
+
+def zeros(axes: Sequence[str]) -> Initializer:
+    """Returns an initialiser with zeros, for an array with these logical axes."""
+    return _named(nn.initializers.zeros, axes)
+
+
+def ones(axes: Sequence[str]) -> Initializer:
+    """Returns an initialiser with ones, for an array with these logical axes."""
+    return _named(nn.initializers.ones, axes)
+
+
+def _named(initializer: Initializer, axes: Sequence[str]) -> Initializer:
     return nn.with_logical_partitioning(initializer, tuple(axes))
-
-
-def zeros(axes: Sequence[str]):
-    """An initialiser of zeros, with the logical names of the array's axes."""
-    return nn.with_logical_partitioning(nn.initializers.zeros, tuple(axes))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def whole_width(x: jax.Array, axes: tuple[str, ...]) -> jax.Array:
-    """A parameter of these axes as a product takes it: gathered over the devices that its width is cut over.
+    """Gathers a parameter with these axes over the devices that its width is split over, for use in a product.
 
-    Its gradient is cut again where it is made, so that each device adds up its own part only; jax would have the whole
-    of it on all of them.
+    Its gradient is split again where it is computed, so that each device sums its own part only. By default, JAX would
+    keep the whole gradient on all of them.
     """
     return nn.with_logical_constraint(x, tuple(None if axis == "embed" else axis for axis in axes))
 
@@ -49,11 +61,12 @@ whole_width.defvjp(_gather, _scatter)
 
 
 class Dense(nn.Module):
-    """y = x · kernel + bias over the last axis of x, or its last axes together.
+    """Computes y = x · kernel + bias, contracting the last axis or axes of x.
 
     Attributes:
-      output_shape: the axes of y in place of the last one of x.
-      input_axes, output_axes: logical names; as many input axes of x are contracted as there are names.
+      config: the shape of the model.
+      output_shape: the axes of y that replace the contracted axes of x.
+      input_axes, output_axes: logical names; as many axes of x are contracted as there are input names.
     """
 
     config: ModelConfig
@@ -68,32 +81,11 @@ class Dense(nn.Module):
         dtype = jnp.dtype(self.config.dtype)
         kernel = self.param("kernel", weights(self.config, (*self.input_axes, *self.output_axes)), shape)
         bias = self.param("bias", zeros(self.output_axes), self.output_shape)
-        # Each device takes the whole of what `fsdp` cuts, and no more than its part of what `tensor` cuts.
+        # Each device needs all of what `fsdp` splits, but only its own part of what `tensor` splits.
         kernel = whole_width(kernel.astype(dtype), (*self.input_axes, *self.output_axes))
-        # Two-dimensional: on CPU, products of three axes are slower.
+        # In two dimensions: on CPU, products with three axes are slower.
         kernel = kernel.reshape(int(np.prod(contracted)), -1)
         y = product(x.astype(dtype).reshape(-1, kernel.shape[0]), kernel)
-        # Repeated first, then cast, so that its gradient is summed in float32: exact, and on CPU 40 times as fast.
+        # Broadcast first, then cast, so that the gradient is summed in float32: exact, and on CPU 40 times as fast.
         y += jnp.broadcast_to(bias.reshape(-1), y.shape).astype(dtype)
         return y.reshape(*lead, *self.output_shape)
-
-
-class LayerNorm(nn.Module):
-    """Layer normalisation over the last axis, in float32 (Ba et al. 2016)."""
-
-    config: ModelConfig
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        shape = x.shape[-1:]
-        scale = self.param("scale", nn.with_logical_partitioning(nn.initializers.ones, ("embed",)), shape)
-        bias = self.param("bias", zeros(("embed",)), shape)
-        x = x.astype(jnp.float32)
-        centred = x - x.mean(-1, keepdims=True)
-        inverse = jax.lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + self.config.layer_norm_epsilon)
-        return (centred * inverse * scale + bias).astype(self.config.dtype)
-
-
-def activation(config: ModelConfig, x: jax.Array) -> jax.Array:
-    """GELU, exact or by tanh (Hendrycks & Gimpel 2016)."""
-    return jax.nn.gelu(x, approximate=config.activation == "gelu_tanh")

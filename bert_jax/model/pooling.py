@@ -1,4 +1,4 @@
-"""One vector for each example, blind to padding and to its neighbours in the row."""
+"""Pooling to one vector per example, regardless of padding and of other examples in the row."""
 
 import flax.linen as nn
 import jax
@@ -10,21 +10,21 @@ from bert_jax.model.layers import Dense
 
 
 def members(batch: Batch) -> jax.Array:
-    """True where a token belongs to an example: [B, N, S]."""
-    slots = batch["summary_positions"].shape[1]
-    return batch["sequence_ids"][:, None, :] == jnp.arange(1, slots + 1)[None, :, None]
+    """Returns True where a token belongs to an example: [B, N, S]."""
+    slots = batch["cls_positions"].shape[1]
+    return batch["example_ids"][:, None, :] == jnp.arange(1, slots + 1)[None, :, None]
 
 
 def mean_pool(hidden: jax.Array, batch: Batch) -> jax.Array:
-    """The mean of an example's tokens, special ones included: [B, N, H]; zeros for unused slots."""
+    """Averages the tokens of each example, special tokens included: [B, N, H]; zeros for unused slots."""
     inside = members(batch)
     total = jnp.einsum("bns,bsh->bnh", inside.astype(hidden.dtype), hidden, preferred_element_type=jnp.float32)
-    # In float32 until here: bfloat16 cannot tell 259 tokens from 260.
+    # Cast to the dtype only now: bfloat16 cannot tell 259 tokens from 260.
     return (total / jnp.maximum(inside.sum(-1, keepdims=True), 1)).astype(hidden.dtype)
 
 
 def max_pool(hidden: jax.Array, batch: Batch) -> jax.Array:
-    """The maximum of each feature over an example's tokens: [B, N, H]; zeros for unused slots."""
+    """Takes the maximum of each feature over the tokens of each example: [B, N, H]; zeros for unused slots."""
     inside = members(batch)[..., None]
     largest = jnp.where(inside, hidden[:, None], jnp.finfo(hidden.dtype).min).max(axis=2)
     return jnp.where(inside.any(axis=2), largest, 0)
@@ -37,11 +37,11 @@ class Pooler(nn.Module):
 
     @nn.compact
     def __call__(self, hidden: jax.Array, batch: Batch) -> jax.Array:
-        """[B, S, H] to [B, N, H]."""
+        """Pools [B, S, H] to [B, N, H]."""
         config = self.config
         if config.pooling == "max":
             return max_pool(hidden, batch)
         if config.pooling == "mean":
             return mean_pool(hidden, batch)
-        first = jnp.take_along_axis(hidden, batch["summary_positions"][..., None], axis=1)
+        first = jnp.take_along_axis(hidden, batch["cls_positions"][..., None], axis=1)
         return jnp.tanh(Dense(config, (config.hidden_size,), ("embed",), ("pooled",), name="dense")(first))

@@ -1,8 +1,9 @@
 """Matrix products, in the one form for which XLA's CPU compiler has a fast bfloat16 kernel.
 
-It has one (YNNPACK) for bfloat16 factors with a float32 result, all three stored row by row, where the last axis of the
-first factor meets the last but one of the second. Any other product, and so each one of a backward pass that JAX
-derives, is computed in float32 from copies of its factors: half as fast. GPUs and TPUs get plain products.
+That kernel (YNNPACK) takes bfloat16 factors and gives a float32 result, all three in row-major order, and contracts the
+last axis of the first factor with the second-to-last axis of the second. Any other product is computed in float32 from
+copies of its factors, which is half as fast; that includes every product of a backward pass derived by JAX. GPUs and
+TPUs use plain products.
 """
 
 import jax
@@ -11,8 +12,8 @@ from jax.experimental.layout import Layout, with_layout_constraint
 
 
 def product(a: jax.Array, b: jax.Array) -> jax.Array:
-    """a · b: [..., M, K] and [..., K, N] of one dtype, with the same leading axes, to [..., M, N]."""
-    # Layouts are asked for on one device only: a mesh would gather whatever is cut over it.
+    """Multiplies [..., M, K] and [..., K, N] of the same dtype and leading axes to [..., M, N]."""
+    # Layouts are requested on one device only: on a mesh, they would gather whatever is split over it.
     if a.dtype == jnp.bfloat16 and jax.sharding.get_abstract_mesh().size <= 1:
         return _bfloat16_product(a, b)
     return a @ b
@@ -25,13 +26,13 @@ def _bfloat16_product(a: jax.Array, b: jax.Array) -> jax.Array:
 
 def _row_by_row(a: jax.Array, b: jax.Array) -> jax.Array:
     def stored(x: jax.Array) -> jax.Array:
-        # Otherwise a transposition melts into the product, or the result is stored by columns.
+        # Otherwise XLA fuses a transposition into the product, or stores the result in column-major order.
         return with_layout_constraint(x, Layout(tuple(range(x.ndim))))
 
     return stored(jnp.matmul(stored(a), stored(b), preferred_element_type=jnp.float32)).astype(a.dtype)
 
 
-def _forward(a: jax.Array, b: jax.Array):
+def _forward(a: jax.Array, b: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     return _bfloat16_product(a, b), (a, b)
 
 

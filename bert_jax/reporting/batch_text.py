@@ -1,4 +1,4 @@
-"""A training batch as text that a person reads: segments, what was masked by what, labels, packing, sources."""
+"""A training batch as readable text: segments, masks, labels, packing and sources."""
 
 import numpy as np
 
@@ -7,19 +7,16 @@ from bert_jax.data.phases import PhasedBatches
 from bert_jax.data.statistics import describe
 from bert_jax.tokenization import Tokenizer
 
-LABELS = {"sentence_order": ("in order", "swapped")}
-PAIR_LABELS = ("is next", "random")
-
 
 def batch_text(batches: PhasedBatches, step: int, rows: range | None = None) -> str:
-    """Shows the batch that made one step.
+    """Describes the batch of one step.
 
-    A predicted token is written {what the model saw: what it was to say}.
+    A predicted token is written as {token that the model saw: token to predict}.
 
     Args:
-      batches: of the run.
-      step: counted as in the logs, from 1 on.
-      rows: which of the batch's rows; None: all.
+      batches: the batches of the run.
+      step: the step, counted from 1 as in the logs.
+      rows: the rows to show; None shows all.
     """
     of_phase, local = batches.at(step - 1)
     batch = of_phase.batch(local)
@@ -30,31 +27,31 @@ def batch_text(batches: PhasedBatches, step: int, rows: range | None = None) -> 
     config = of_phase.config
     lines = [
         f"step {step:,}: {of_phase.batch_size} rows × {config.sequence_length} tokens",
-        f"batches like this: {describe(of_phase)}",
-        "passes over each source before it: "
+        f"batches of this phase: {describe(of_phase)}",
+        "passes over each source before this step: "
         + ", ".join(f"{name} {epochs:.2f}" for name, epochs in batches.epochs(step - 1).items()),
     ]
-    kinds = LABELS.get(config.examples, PAIR_LABELS)
+    kind = config.kind
     for row in rows if rows is not None else range(of_phase.batch_size):
         mine = np.flatnonzero(row_of == row)
-        real, predicted = (batch["sequence_ids"][row] > 0).sum(), int(batch["masked_weights"][row].sum())
+        real, predicted = (batch["example_ids"][row] > 0).sum(), int(batch["masked_weights"][row].sum())
         lines.append(
             f"\nrow {row}: {len(mine)} examples, {real} of {config.sequence_length} tokens,"
             f" {predicted} of {config.row_predictions} predictions"
         )
         for slot, i in enumerate(mine):
-            label = kinds[batch["nsp_labels"][row, slot]] if examples.b_length[i] else "one segment"
-            if config.examples == "candidates":
-                label = ("first", "its next")[slot]
+            label = kind.label_words[int(examples.label[i])] if examples.b_length[i] else "one segment"
+            if kind.is_split:
+                label = kind.label_words[slot]
             if examples.b_length[i] and not batch["nsp_weights"][row, slot]:
-                label += " (does not count)"
+                label += " (not counted)"
             lines.append(f"  {slot + 1}. {of_phase.sources[examples.source[i]]}, document {document[i]:,}: {label}")
             lines += [f"     {text}" for text in _segments(batch, row, slot, of_phase.tokenizer)]
     return "\n".join(lines)
 
 
 def _segments(batch: Batch, row: int, slot: int, tokenizer: Tokenizer) -> list[str]:
-    """`A …` and, where there is one, `B …`."""
+    """Returns the lines `A …` and, if there is a second segment, `B …`."""
     shown = batch["token_ids"][row].copy()
     used = batch["masked_weights"][row] > 0
     targets = dict(
@@ -62,8 +59,8 @@ def _segments(batch: Batch, row: int, slot: int, tokenizer: Tokenizer) -> list[s
     )
     texts = []
     for segment, name in enumerate("AB"):
-        places = np.flatnonzero((batch["sequence_ids"][row] == slot + 1) & (batch["segment_ids"][row] == segment))
-        # Without the special tokens: [CLS] A [SEP] B [SEP].
+        places = np.flatnonzero((batch["example_ids"][row] == slot + 1) & (batch["token_type_ids"][row] == segment))
+        # Drop the special tokens of [CLS] A [SEP] B [SEP].
         places = places[1 - segment : -1]
         if len(places):
             texts.append(f"{name}  {_with_masks(places.tolist(), shown, targets, tokenizer)}")

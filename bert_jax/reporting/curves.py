@@ -1,32 +1,35 @@
-"""The curves of one run as one picture."""
+"""The curves of one run in one figure."""
 
 from etils import epath
 
 from bert_jax.reporting.panel import COLORS, DASHES, GREY, Line, Panel, draw_panels
 from bert_jax.reporting.run_record import RunRecord
-from bert_jax.reporting.scores import Score, baseline_words, scores_of
+from bert_jax.reporting.run_scores import baseline_value, parts_of, scores_of
+from bert_jax.scores import Score
+from bert_jax.training.step import GRAD_NORM_BY_LAYER
 
 TRAIN, HELD_OUT, LEVEL = COLORS[5], COLORS[0], COLORS[1]
-BY_SOURCE, BY_LAYER = "eval/mlm_loss/", "train/grad_norm/"
-MOST_SOURCES = 8
-# From dark to light with depth; the colour map viridis without its yellow.
+BY_LAYER = f"train/{GRAD_NORM_BY_LAYER}"
+MOST_PARTS = 8
+# Layers from dark to light with depth: the colour map viridis without its yellow.
 DEPTHS = ("#440154", "#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d")
 
 
 def draw_curves(run: RunRecord, file: epath.PathLike) -> None:
-    """Draws what a run has logged: scores, losses by source, rate, gradient norm, throughput, MFU.
+    """Draws the scores, losses by source, learning rate, gradient norms, throughput and MFU of a run.
 
     Args:
-      run: as it stands; what it did not log is left out.
-      file: the PNG to write.
+      run: the run, finished or not; values that it did not log are left out.
+      file: the PNG file to write.
     """
-    panels = [_score(run, score) for score in scores_of(run) if "/" not in score.name]
+    whole = [score for score in scores_of(run) if "/" not in score.name]
+    panels = [_score(run, score) for score in whole]
+    panels += [_parts(run, score) for score in whole]
     panels += [
-        _sources(run),
         Panel("Learning rate", [Line(run, "train/learning_rate")], from_zero=True),
         _gradient(run),
         _layers(run),
-        Panel("Throughput, real tokens a second", [_measured(run, "train/tokens_per_second")], from_zero=True),
+        Panel("Throughput, real tokens per second", [_measured(run, "train/tokens_per_second")], from_zero=True),
         Panel("MFU, % of the measured matrix peak", [_measured(run, "train/mfu")], from_zero=True, scale=100),
     ]
     marks = [(start.get("step", 0), ":") for start in run.restarts]
@@ -41,20 +44,21 @@ def _score(run: RunRecord, score: Score) -> Panel:
         Line(run, f"train/{score.name}", "training", TRAIN, noisy=True, raw=True),
         Line(run, f"eval/{score.name}", "held out", HELD_OUT),
     ]
-    baseline = score.baseline_value(run)
-    levels = [(baseline, baseline_words(score), LEVEL)] if baseline is not None else []
+    baseline = baseline_value(score, run)
+    levels = [(baseline, score.baseline_title, LEVEL)] if baseline is not None else []
     return Panel(score.title[0].upper() + score.title[1:], lines, levels)
 
 
-def _sources(run: RunRecord) -> Panel:
-    names = [name for name in run.names if name.startswith(BY_SOURCE)]
-    shown = sorted(names, key=lambda name: -run.last_evaluation.get(name, 0.0))[:MOST_SOURCES]
+def _parts(run: RunRecord, score: Score) -> Panel:
+    """Draws the parts of a score, such as its values on each source."""
+    names = [f"eval/{part.name}" for part in parts_of(run, score)]
+    shown = sorted(names, key=lambda name: -run.last_evaluation.get(name, 0.0))[:MOST_PARTS]
     lines = [
-        Line(run, name, name.removeprefix(BY_SOURCE), COLORS[i % len(COLORS)], DASHES[i // len(COLORS)])
+        Line(run, name, name.rpartition("/")[2], COLORS[i % len(COLORS)], DASHES[i // len(COLORS)])
         for i, name in enumerate(shown)
     ]
     some = f" ({len(shown)} highest of {len(names)})" if len(shown) < len(names) else ""
-    return Panel(f"Held-out loss by source, in nats{some}", lines)
+    return Panel(f"{score.title[0].upper()}{score.title[1:]}: held out, by source{some}", lines)
 
 
 def _gradient(run: RunRecord) -> Panel:
@@ -66,7 +70,7 @@ def _gradient(run: RunRecord) -> Panel:
 def _layers(run: RunRecord) -> Panel:
     names = [name.removeprefix(BY_LAYER) for name in run.names if name.startswith(BY_LAYER)]
     layers = sorted((n for n in names if n.startswith("layer_")), key=lambda n: int(n.rpartition("_")[2]))
-    # A legend of all layers would be longer than the panel is high.
+    # A legend with all layers would be taller than the panel.
     named = {layers[0], layers[len(layers) // 2], layers[-1]} if layers else set()
     lines = []
     for i, name in enumerate(layers):

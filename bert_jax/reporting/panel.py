@@ -1,4 +1,4 @@
-"""Panels of one picture: what both the curves of a run and the comparison of several are drawn with."""
+"""Panels of a figure, for the curves of one run and for comparisons."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,18 +7,18 @@ import numpy as np
 from etils import epath
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, ScalarFormatter
 
 from bert_jax.reporting.run_record import X_AXES, RunRecord
 from bert_jax.reporting.smoothing import reach, smoothed, usual_range
 
-# Okabe & Ito 2008, told apart by colour-blind readers too; yellow is left out, which fades on white.
+# Safe for colour-blind readers (Okabe & Ito 2008), without yellow, which is hard to see on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":")
 GREY = "#666666"
-COLUMNS, WIDTH, HEIGHT = 2, 5.5, 3.3  # inches a panel
-SMALLEST_TO_SMOOTH = 20  # values
-FEW = 20  # values that are marked
+COLUMNS, WIDTH, HEIGHT = 2, 5.5, 3.3  # panels per row; inches per panel
+SMALLEST_TO_SMOOTH = 20  # values; shorter series are drawn as they are
+FEW = 20  # values; series up to this length have markers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Line:
     """One logged value of one run.
 
     Attributes:
-      noisy: measured on one batch or interval: drawn smoothed, and single values may leave the frame.
-      raw: of a noisy line, draw the values themselves as well.
+      noisy: measured on one batch or interval; drawn smoothed, and single values may lie outside the frame.
+      raw: for a noisy line, whether to draw the logged values as well.
     """
 
     run: RunRecord
@@ -44,9 +44,9 @@ class Panel:
     """One quantity.
 
     Attributes:
-      title: with its unit.
-      levels: (height, label, colour) of dashed lines to read the others against.
-      scale: what logged values are multiplied by.
+      title: title with the unit.
+      levels: (height, label, colour) of dashed reference lines.
+      scale: factor for the logged values.
     """
 
     title: str
@@ -65,15 +65,15 @@ def draw_panels(
     names: Sequence[tuple[str, str, str]] = (),
     note: str = "",
 ) -> None:
-    """Draws panels into one picture.
+    """Draws panels into one figure.
 
     Args:
-      panels: those without any value are left out.
-      file: the PNG to write.
+      panels: the panels; those without values are left out.
+      file: the PNG file to write.
       x_axis: one of `X_AXES`.
       marks: (x, dash) of vertical lines.
-      names: (label, colour, dash) of a legend for all panels.
-      note: a line below, to which what was smoothed or left the frame is added.
+      names: (label, colour, dash) of the entries of a legend for all panels.
+      note: text below the panels; notes on smoothing and on values outside the frame are added.
     """
     panels = [panel for panel in panels if any(_points(line, panel, x_axis) for line in panel.lines)]
     rows = max(1, -(-len(panels) // COLUMNS))
@@ -98,10 +98,13 @@ def draw_panels(
         figure.legend(handles, labels, loc="outside upper left", ncols=columns, frameon=False)
     if widths:
         several = f"{min(widths)} to {max(widths)}" if len(widths) > 1 else f"{max(widths)}"
-        pale = "; pale: as logged" if any(line.raw for panel in panels for line in panel.lines) else ""
-        notes.append(f"Training, smoothed: the mean of the middle half of {several} logged values around each{pale}.")
+        pale = "; pale: logged values" if any(line.raw for panel in panels for line in panel.lines) else ""
+        notes.append(
+            f"Training curves are smoothed: each point is the mean of the middle half of the {several} logged values"
+            f" around it{pale}."
+        )
     if beyond:
-        notes.append("Triangles at the edge of a frame: single values beyond it.")
+        notes.append("Triangles at the edge of a frame: values outside of it.")
     if notes:
         figure.supxlabel("\n".join(notes), fontsize=8, color=GREY, x=0.01, ha="left")
     with epath.Path(file).open("wb") as handle:
@@ -109,7 +112,7 @@ def draw_panels(
 
 
 def _points(line: Line, panel: Panel, x_axis: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Its x [n] and y [n]; None without any."""
+    """Returns the x [n] and y [n] of a line; None if it has no values."""
     steps, values = line.run.series(line.name)
     x, y = line.run.x(steps, x_axis), values * panel.scale
     if x is not None and panel.log:
@@ -118,7 +121,7 @@ def _points(line: Line, panel: Panel, x_axis: str) -> tuple[np.ndarray, np.ndarr
 
 
 def _draw(axis: Axes, panel: Panel, x_axis: str) -> tuple[set[int], bool]:
-    """Draws one panel; returns over how many values it was smoothed, and whether some lie beyond the frame."""
+    """Draws one panel; returns the smoothing widths, and whether some values lie outside the frame."""
     widths, drawn, outside = set(), [], False
     ranges = [(level, level) for level, *_ in panel.levels]
     width = 1.6 if len(panel.lines) < 8 else 1.1
@@ -154,7 +157,7 @@ def _draw(axis: Axes, panel: Panel, x_axis: str) -> tuple[set[int], bool]:
 
 
 def _dress(axis: Axes, panel: Panel, x_axis: str, low: float, high: float) -> None:
-    """Title, legend, frame, ticks."""
+    """Draws the title, legend, frame and ticks."""
     if panel.log:
         axis.set_yscale("log")
         digits = "23456789" if high / low < 6 else "25" if high / low < 100 else ""
@@ -164,32 +167,35 @@ def _dress(axis: Axes, panel: Panel, x_axis: str, low: float, high: float) -> No
     axis.xaxis.set_major_formatter(
         {"step": FuncFormatter(lambda x, _: f"{x:,.0f}"), "tokens": FuncFormatter(_short), "hours": _decimals()}[x_axis]
     )
-    axis.xaxis.get_major_locator().set_params(integer=x_axis == "step", nbins=6)
+    locator = axis.xaxis.get_major_locator()
+    assert isinstance(locator, MaxNLocator)  # as on every linear axis
+    locator.set_params(integer=x_axis == "step", nbins=6)
     axis.set(xlabel=X_AXES[x_axis], ylim=(low, high))
     axis.tick_params(labelsize=9, which="both")
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
-    # A label that comes again, as for baselines in the colours of their runs, is told once.
+    # A repeated label, such as that of baselines in the colours of their runs, is shown once.
     handles = dict(reversed([*zip(*reversed(axis.get_legend_handles_labels()), strict=True)]))
     labels, columns = list(handles)[::-1], 4
     if labels:
-        # Between title and frame, where it can cover no curve.
-        place = {"loc": "lower left", "bbox_to_anchor": (-0.02, 0.99), "borderaxespad": 0.2}
+        # Between title and frame, where it covers no curve.
         axis.legend(
             [handles[label] for label in labels],
             labels,
+            loc="lower left",
+            bbox_to_anchor=(-0.02, 0.99),
+            borderaxespad=0.2,
             ncols=columns,
             frameon=False,
             fontsize=8,
             columnspacing=1.2,
             handlelength=1.6,
-            **place,
         )
     axis.set_title(panel.title, loc="left", fontsize=10.5, pad=6 + 14 * -(-len(labels) // columns))
 
 
 def _short(number: float, _position: int | None = None) -> str:
-    """`2.5 M`."""
+    """Formats a number like `2.5 M`."""
     for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if abs(number) >= size:
             return f"{number / size:g} {letter}"
@@ -197,7 +203,7 @@ def _short(number: float, _position: int | None = None) -> str:
 
 
 def _decimals() -> ScalarFormatter:
-    """All ticks with as many decimals, and whole numbers."""
+    """Formats all ticks with the same number of decimals, without exponents."""
     formatter = ScalarFormatter(useOffset=False)
     formatter.set_scientific(False)
     return formatter

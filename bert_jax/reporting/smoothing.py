@@ -1,21 +1,22 @@
-"""Noisy values as a smooth line, and the range they lie in but for spikes."""
+"""Smoothing of noisy values, and their range without spikes."""
 
 import numpy as np
 
-SPIKE_REACH = 3  # values to each side
-SPIKE = 6  # standard deviations from the values around
+SPIKE_REACH = 3  # neighbours on each side
+SPIKE = 6  # standard deviations from the neighbours
 
 
 def reach(count: int) -> int:
-    """How many of `count` values to each side a value is smoothed with."""
+    """Returns the number of neighbours on each side for smoothing `count` values."""
     return min(max(count // 25, 2), 50)
 
 
 def smoothed(values: np.ndarray, half: int) -> np.ndarray:
-    """The mean of the middle half of the values around each, as few outliers do not move it: [n] for [n].
+    """Returns the mean of the middle half of the values around each [n]; single outliers do not change it.
 
     Args:
-      values: [n]. half: to each side; fewer at the ends.
+      values: [n].
+      half: the number of neighbours on each side; there are fewer at the ends.
     """
     windows, counts = _windows(values, half)
     low, high = counts // 4, counts - counts // 4
@@ -25,12 +26,12 @@ def smoothed(values: np.ndarray, half: int) -> np.ndarray:
 
 
 def usual_range(values: np.ndarray, log: bool = False) -> tuple[float, float]:
-    """The range of values [n]; without single spikes, where these would take up more than half of it.
+    """Returns the range of values [n], without single spikes if they would take up more than half of it.
 
-    A spike stands far out from the values around it. The first and last values never count as spikes.
+    A spike is far from the values around it. The first and last values never count as spikes.
     """
     values = np.log(values) if log else values
-    # Around each as many to the left as to the right, so that a slope is its own median.
+    # Windows are symmetric, so that the median of a slope is its middle.
     middle = values.copy()
     for half in range(1, SPIKE_REACH + 1):
         if len(values) > 2 * half:
@@ -44,7 +45,7 @@ def usual_range(values: np.ndarray, log: bool = False) -> tuple[float, float]:
 
 
 def _windows(values: np.ndarray, half: int) -> tuple[np.ndarray, np.ndarray]:
-    """The sorted neighbours of each value [n, 2 half + 1], NaN last where there are fewer; and their number [n]."""
+    """Returns the sorted window around each value [n, 2 half + 1], padded with NaN, and its number of values [n]."""
     padded = np.pad(values.astype(np.float64), half, constant_values=np.nan)
     windows = np.sort(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1), axis=1)
     return windows, (~np.isnan(windows)).sum(axis=1)

@@ -1,4 +1,4 @@
-"""Hugging Face's `tokenizer.json`: BERT's WordPiece becomes ours, any other kind runs on the `tokenizers` library."""
+"""Reads Hugging Face's `tokenizer.json`: BERT's WordPiece as our own, other kinds through the `tokenizers` library."""
 
 import json
 from typing import Any
@@ -9,15 +9,15 @@ from bert_jax.tokenization.json_tokenizer import JsonTokenizer
 from bert_jax.tokenization.tokenizer import SPECIAL_TOKENS, Tokenizer
 from bert_jax.tokenization.wordpiece import PREFIX, WordPieceTokenizer
 
-# Ids beyond are no vocabulary but a damaged file that would fill the memory.
+# A file with larger ids is damaged, and would fill the memory.
 MAX_PIECES = 5_000_000
 
 
 def read_tokenizer_json(content: bytes) -> Tokenizer:
-    """The tokenizer of a `tokenizer.json`.
+    """Makes the tokenizer that a `tokenizer.json` describes.
 
     Raises:
-      TokenizerError: it is not one, or is damaged.
+      TokenizerError: the content is not a `tokenizer.json`, or is damaged.
     """
     try:
         document = json.loads(content)
@@ -34,7 +34,7 @@ def read_tokenizer_json(content: bytes) -> Tokenizer:
 
 
 def _kind(model: dict[str, Any]) -> str:
-    """The kind of a model whose file is too old to name it."""
+    """Infers the kind of a model whose file is too old to name it."""
     if isinstance(model["vocab"], list):
         return "Unigram"
     if "merges" in model:
@@ -43,7 +43,7 @@ def _kind(model: dict[str, Any]) -> str:
 
 
 def _vocabulary(document: dict[str, Any]) -> list[str]:
-    """Pieces by id, added tokens included; ids that nothing has are empty."""
+    """The pieces by id, with added tokens. Unused ids have empty pieces."""
     vocabulary = document["model"]["vocab"]
     rows = vocabulary.items() if isinstance(vocabulary, dict) else ((row[0], i) for i, row in enumerate(vocabulary))
     by_id = {i: piece for piece, i in rows} | {token["id"]: token["content"] for token in document["added_tokens"]}

@@ -1,8 +1,8 @@
-"""A foreign `tokenizer.json` of any kind (byte-level BPE, Unigram, …), run by the `tokenizers` library."""
+"""Runs a `tokenizer.json` of any kind (byte-level BPE, Unigram, …) with the `tokenizers` library."""
 
 import copy
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import tokenizers
@@ -19,23 +19,24 @@ from bert_jax.tokenization.tokenizer import (
 )
 
 JSON_FILE = "tokenizer.json"
-# A character that Unicode promises never to use. Special pieces are renamed with it, so that no text spells them.
+# A character that Unicode guarantees never to use. It is added to special pieces, so that no text spells them.
 SEAL = "\U0010ffff"
 
 
 class JsonTokenizer(Tokenizer):
-    """Ids as Hugging Face's `tokenizers` gives them, but for text that spells special tokens, which stays text.
+    """Gives the ids of Hugging Face's `tokenizers`, except that text which spells a special token remains text.
 
-    Truncation and padding that the file asks for are left out. Special tokens that it lacks are appended.
+    Truncation and padding settings in the file are ignored. Special tokens that it lacks are appended.
     """
 
     def __init__(self, document: dict[str, Any], vocabulary: Sequence[str]):
         """Opens a parsed `tokenizer.json`, whose pieces by id are `vocabulary`.
 
         Raises:
-          TokenizerError: the library refuses it, or numbers its pieces otherwise.
+          TokenizerError: the library rejects it, or gives other ids to its pieces.
         """
-        self._document = document = {**document, "truncation": None, "padding": None}
+        document = dict(document, truncation=None, padding=None)
+        self._document = document
         vocabulary = list(vocabulary)
         five = _find_special_tokens(document, vocabulary)
         extra = [token["id"] for token in document["added_tokens"] if token["special"]]
@@ -54,7 +55,7 @@ class JsonTokenizer(Tokenizer):
         return self._decode_around_specials(ids, self._backend.decode)
 
     def files(self) -> dict[str, bytes]:
-        """`tokenizer.json`."""
+        """Returns `tokenizer.json`."""
         return {JSON_FILE: (json.dumps(self._document, ensure_ascii=False) + "\n").encode()}
 
     def _starts_word(self, index: int, piece: str) -> bool:
@@ -66,13 +67,13 @@ def _encodable(text: str) -> str:
 
 
 def _find_special_tokens(document: dict[str, Any], vocabulary: list[str]) -> list[int]:
-    """Ids of the five; what is missing is appended to both arguments, and all become special in `document`."""
+    """The ids of the five special tokens, which become special in `document`. Missing ones are appended to both."""
     ids = {piece: i for i, piece in enumerate(vocabulary)}
     model = document["model"]
     added = document["added_tokens"] = [dict(token) for token in document["added_tokens"]]
     unknown = model["unk_id"] if model["type"] == "Unigram" else ids.get(model.get("unk_token"))
     if model["type"] == "Unigram" and unknown is None:
-        raise TokenizerError("tokenizer.json has no piece for what it cannot spell (unk_id): it cannot be used here.")
+        raise TokenizerError("tokenizer.json has no unknown piece (unk_id): use another tokenizer.")
     five = []
     for token in SPECIAL_TOKENS:
         found = next((ids[name] for name in SPELLINGS[token] if name in ids), None)
@@ -82,7 +83,7 @@ def _find_special_tokens(document: dict[str, Any], vocabulary: list[str]) -> lis
             vocabulary.append(token)
             flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
             added.append({"id": found, "content": token, **flags, "special": True})
-            logging.warning("tokenizer.json has no %s: it is appended as id %d.", token, found)
+            logging.warning("tokenizer.json has no %s, so it is appended as id %d.", token, found)
         five.append(found)
     for token in added:
         token["special"] = token["special"] or token["id"] in five
@@ -90,7 +91,7 @@ def _find_special_tokens(document: dict[str, Any], vocabulary: list[str]) -> lis
 
 
 def _open(document: dict[str, Any], tokenizer: Tokenizer) -> tokenizers.Tokenizer:
-    """The library's tokenizer, with the special pieces of the model renamed to what no text can spell."""
+    """The library's tokenizer, with the special pieces of the model renamed to strings that no text contains."""
     sealed = {tokenizer.vocabulary[i]: SEAL + tokenizer.vocabulary[i] for i in tokenizer.frame_ids}
     document = copy.deepcopy(document) | {"post_processor": None}
     model = document["model"]
@@ -106,18 +107,20 @@ def _open(document: dict[str, Any], tokenizer: Tokenizer) -> tokenizers.Tokenize
     document["added_tokens"] = [token for token in document["added_tokens"] if token["content"] not in in_model]
     try:
         backend = tokenizers.Tokenizer.from_str(json.dumps(document))
-    except Exception as error:  # the library raises nothing narrower
+    except Exception as error:  # the library raises no narrower class
         raise TokenizerError(f"tokenizer.json is damaged ({error}): fetch it again.") from None
     backend.encode_special_tokens = True
     ids = backend.get_vocab(with_added_tokens=True)
     expected = {sealed[p] if p in in_model else p: i for i, p in enumerate(tokenizer.vocabulary) if p}
     if ids != expected:
-        raise TokenizerError("tokenizer.json numbers its added tokens otherwise than they are counted: it is damaged.")
+        raise TokenizerError(
+            "tokenizer.json is damaged (the ids of its added tokens are inconsistent): fetch it again."
+        )
     return backend
 
 
-def _word_mark(document: dict[str, Any]):
-    """Which pieces begin a word, by how this tokenizer marks the space before one."""
+def _word_mark(document: dict[str, Any]) -> Callable[[str], bool]:
+    """Says which pieces begin a word, by how this tokenizer marks the space before a word."""
     prefix = document["model"].get("continuing_subword_prefix")
     if prefix:
         return lambda piece: not piece.startswith(prefix)
@@ -130,7 +133,7 @@ def _word_mark(document: dict[str, Any]):
 
 
 def _byte_letters() -> dict[str, int]:
-    """The printable character that stands for each byte in byte-level pieces (Radford et al. 2019)."""
+    """Maps the printable characters in byte-level pieces to the bytes they represent (Radford et al. 2019)."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}

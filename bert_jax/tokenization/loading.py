@@ -1,4 +1,4 @@
-"""Opening a tokenizer from its files: our own, Google's and Hugging Face's."""
+"""Opens tokenizers from files: our own, Google's and Hugging Face's."""
 
 import json
 from typing import Any
@@ -12,8 +12,8 @@ from bert_jax.tokenization.sentence_piece import MODEL_FILE, SentencePieceTokeni
 from bert_jax.tokenization.tokenizer import Tokenizer
 from bert_jax.tokenization.wordpiece import CONFIG_FILE, VOCABULARY_FILE, WordPieceTokenizer
 
-# The first of these that a folder holds is opened. `sentencepiece.bpe.model` comes last: XLM-R's ids are those of the
-# tokenizer.json beside it, which are shifted by one from the model's own.
+# The first of these files in a folder is opened. `sentencepiece.bpe.model` comes last: XLM-R uses the ids of the
+# tokenizer.json next to it, which are shifted by one from the model's own.
 PRECEDENCE = (MODEL_FILE, "spiece.model", "spm.model", VOCABULARY_FILE, JSON_FILE, "sentencepiece.bpe.model")
 MAX_FILE_BYTES = 1 << 28
 
@@ -22,11 +22,11 @@ def load_tokenizer(path: epath.PathLike) -> Tokenizer:
     """Opens a `vocab.txt`, a `tokenizer.json`, a SentencePiece `.model`, or a folder that holds one.
 
     Args:
-      path: local or `gs://`. In a folder the first name of `PRECEDENCE` counts. A `tokenizer_config.json` beside a
-        vocabulary says its case; without one the pieces are asked (`from_files`).
+      path: local or `gs://`. In a folder, the first file of `PRECEDENCE` is opened. A `tokenizer_config.json` next to
+        a `vocab.txt` gives its case; without one, the pieces decide (see `from_files`).
 
     Raises:
-      TokenizerError: nothing there, or not a tokenizer.
+      TokenizerError: there is no such file, or it is not a tokenizer.
     """
     path = epath.Path(path)
     if path.is_dir():
@@ -38,7 +38,7 @@ def load_tokenizer(path: epath.PathLike) -> Tokenizer:
         raise TokenizerError(f"No vocabulary at {path}: give a vocab.txt, tokenizer.json, .model, or their folder.")
     kinds = {".txt": VOCABULARY_FILE, ".json": JSON_FILE, ".model": MODEL_FILE}
     if path.suffix not in kinds:
-        raise TokenizerError(f"{path} is none of .txt, .json and .model: give one of these, or a folder.")
+        raise TokenizerError(f"{path} does not end in .txt, .json or .model: give such a file, or a folder.")
     files = {kinds[path.suffix]: _read(path)}
     config = path.parent / CONFIG_FILE
     if path.suffix == ".txt" and config.exists():
@@ -50,13 +50,13 @@ def load_tokenizer(path: epath.PathLike) -> Tokenizer:
 
 
 def from_files(files: dict[str, bytes]) -> Tokenizer:
-    """The tokenizer that `Tokenizer.files` gave, or a foreign one, from the content of its files by name.
+    """Makes a tokenizer from the content of its files by name, as `Tokenizer.files` returns them.
 
-    A `vocab.txt` without a `tokenizer_config.json` that says `do_lower_case` is taken as uncased if lower-casing
-    changes none of its ordinary pieces, and a warning says so.
+    If no `tokenizer_config.json` gives the case of a `vocab.txt` (`do_lower_case`), it is taken as uncased if
+    lower-casing changes none of its ordinary pieces, and a warning says so.
 
     Raises:
-      TokenizerError: no known name, or damaged content.
+      TokenizerError: no file has a known name, or the content is damaged.
     """
     if MODEL_FILE in files:
         return SentencePieceTokenizer(files[MODEL_FILE])
@@ -64,11 +64,11 @@ def from_files(files: dict[str, bytes]) -> Tokenizer:
         return _wordpiece(files[VOCABULARY_FILE], _config(files.get(CONFIG_FILE, b"{}")))
     if JSON_FILE in files:
         return read_tokenizer_json(files[JSON_FILE])
-    raise TokenizerError(f"None of {MODEL_FILE}, {VOCABULARY_FILE} and {JSON_FILE} is there: restore the tokenizer.")
+    raise TokenizerError(f"There is no {MODEL_FILE}, {VOCABULARY_FILE} or {JSON_FILE}: restore the tokenizer.")
 
 
 def looks_uncased(vocabulary: tuple[str, ...]) -> bool:
-    """Whether lower-casing changes no piece, bracketed ones such as `[CLS]` and `<S>` aside."""
+    """Whether lower-casing changes no piece, except for bracketed ones such as `[CLS]` and `<S>`."""
     return not any(piece.lower() != piece for piece in vocabulary if piece[:1] not in ("[", "<"))
 
 
@@ -76,16 +76,17 @@ def _wordpiece(content: bytes, config: dict[str, Any]) -> WordPieceTokenizer:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise TokenizerError("The vocabulary is not UTF-8 text: give a file with one piece a line.") from None
+        raise TokenizerError("The vocabulary is not UTF-8 text: give a file with one piece per line.") from None
     if not text.strip():
-        raise TokenizerError("The vocabulary is empty: give a file with one piece a line.")
-    # Not splitlines(): it also cuts at separators that may be pieces themselves.
+        raise TokenizerError("The vocabulary is empty: give a file with one piece per line.")
+    # Not splitlines(), which also splits at separators that may be pieces.
     vocabulary = tuple(line.strip() for line in text.removesuffix("\n").split("\n"))
     lowercase = config["do_lower_case"]
     if lowercase is None:
         lowercase = looks_uncased(vocabulary)
         logging.warning(
-            'The vocabulary is taken as %s, by its pieces: put {"do_lower_case": %s} into a %s beside it if it is not.',
+            "The vocabulary is taken as %s, judging by its pieces: if that is wrong, put"
+            ' {"do_lower_case": %s} into a %s next to it.',
             *(("uncased", "false") if lowercase else ("cased", "true")),
             CONFIG_FILE,
         )
@@ -99,18 +100,18 @@ def _wordpiece(content: bytes, config: dict[str, Any]) -> WordPieceTokenizer:
 
 
 def _config(content: bytes) -> dict[str, Any]:
-    """Our fields of a tokenizer_config.json, each of its type."""
+    """The fields of a tokenizer_config.json that matter here, with their types checked."""
     try:
         config = json.loads(content)
     except (ValueError, RecursionError):
-        raise TokenizerError(f"{CONFIG_FILE} is not JSON: restore it, or delete it.") from None
+        raise TokenizerError(f"{CONFIG_FILE} is not JSON: restore or delete it.") from None
     fields = {"do_lower_case": None, "strip_accents": None, "tokenize_chinese_chars": True}
     if not isinstance(config, dict):
-        raise TokenizerError(f"{CONFIG_FILE} is not a JSON object: restore it, or delete it.")
+        raise TokenizerError(f"{CONFIG_FILE} is not a JSON object: restore or delete it.")
     chosen = {name: config.get(name, default) for name, default in fields.items()}
     for name, value in chosen.items():
         if not isinstance(value, bool) and value is not fields[name]:
-            raise TokenizerError(f"{CONFIG_FILE} says {name}={value!r}: make it true or false.")
+            raise TokenizerError(f"{CONFIG_FILE} has {name}={value!r}: set it to true or false.")
     extra = config.get("additional_special_tokens") or []
     names = [t.get("content") if isinstance(t, dict) else t for t in extra] if isinstance(extra, list) else [None]
     if not all(isinstance(name, str) for name in names):
@@ -120,5 +121,5 @@ def _config(content: bytes) -> dict[str, Any]:
 
 def _read(path: epath.Path) -> bytes:
     if path.stat().length > MAX_FILE_BYTES:
-        raise TokenizerError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB: it is no tokenizer.")
+        raise TokenizerError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB: give the file of a tokenizer.")
     return path.read_bytes()

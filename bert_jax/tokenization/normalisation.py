@@ -1,9 +1,9 @@
-"""Text to words, exactly as google-research/bert does it before WordPiece.
+"""Splits text into words, exactly as google-research/bert does before WordPiece.
 
-Published vocabularies and models were made by that code, so its every rule counts, here asked of Python's own Unicode
-tables: which characters are dropped, which are spaces, which stand alone. The native normaliser of `tokenizers`
-follows other tables and another order in places (docs/tokenization.md lists them), and is slower than
-`str.translate` over a table that fills itself.
+That code made the published vocabularies and models, so all its rules matter: which characters are dropped, which are
+spaces, and which are words of their own. As there, Python's Unicode tables decide. The native normaliser of
+`tokenizers` differs in places, by its tables or its order (docs/tokenization.md lists them), and is slower than
+`str.translate` with a table that is filled on demand.
 """
 
 import unicodedata
@@ -17,20 +17,20 @@ ASCII_PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
 
 def is_cjk(character: str) -> bool:
-    """Whether it is a Chinese character by BERT's ranges, which leave out kana, Hangul and later extensions."""
+    """Whether this is a Chinese character by BERT's ranges, which exclude kana, Hangul and later extensions."""
     return any(low <= ord(character) <= high for low, high in CJK_RANGES)
 
 
 def is_punctuation(character: str) -> bool:
-    """Whether it is one of ASCII's signs or in a Unicode category of punctuation."""
+    """Whether this is an ASCII sign, or in a Unicode category of punctuation."""
     return character in ASCII_PUNCTUATION or unicodedata.category(character)[0] == "P"
 
 
 class Normaliser:
-    """Clean-up, case, accents, and the cut at spaces, punctuation and Chinese characters.
+    """Cleans text, changes case and accents, and splits at spaces, punctuation and Chinese characters.
 
     Attributes:
-      lowercase, strip_accents, split_cjk: which of the steps are taken.
+      lowercase, strip_accents, split_cjk: which of these steps to take.
     """
 
     def __init__(self, lowercase: bool, strip_accents: bool, split_cjk: bool):
@@ -40,16 +40,16 @@ class Normaliser:
         self._whole = _Table(self._whole_character)
 
     def words(self, text: str) -> list[str]:
-        """The words of `text`, each punctuation sign and Chinese character one of its own."""
+        """The words of `text`. Each punctuation sign and Chinese character is a word."""
         try:
             return text.translate(self._whole).split()
         except _NeedsNeighbours:
             return self._recased(text.translate(self._clean)).translate(self._cut).split()
 
     def _whole_character(self, character: str) -> str:
-        """All three steps at once, which is right unless a character's result depends on those beside it."""
+        """All three steps at once. This is correct unless the result depends on neighbouring characters."""
         text = self._recased(self._clean_character(character))
-        # str.lower() has two forms for a capital sigma; NFD sorts neighbouring marks, and some marks are kept.
+        # str.lower() has two forms for a capital sigma. NFD sorts neighbouring marks, and some marks are kept.
         if (self.lowercase and character == "Σ") or (
             self.strip_accents and any(unicodedata.combining(c) for c in text)
         ):
@@ -61,7 +61,7 @@ class Normaliser:
             return " "
         if character in "\0\ufffd" or unicodedata.category(character) in ("Cc", "Cf"):
             return ""
-        if character.isspace():  # Unicode's Zs, and the two separators at which str.split() cuts
+        if character.isspace():  # Unicode's Zs, and the two separators at which str.split() splits
             return " "
         return f" {character} " if self.split_cjk and is_cjk(character) else character
 
@@ -74,11 +74,11 @@ class Normaliser:
 
 
 class _NeedsNeighbours(Exception):  # noqa: N818 (a signal, not an error)
-    """A character was met whose normalisation depends on the ones beside it."""
+    """Found a character whose normalisation depends on its neighbours."""
 
 
 class _Table(dict):
-    """For `str.translate`: asks `normalise` about each character once."""
+    """A table for `str.translate`, which calls `normalise` once for each character."""
 
     def __init__(self, normalise: Callable[[str], str]):
         self._normalise = normalise
@@ -90,5 +90,5 @@ class _Table(dict):
 
 def _cut_character(character: str) -> str:
     if "\ud800" <= character <= "\udfff":
-        return "\ufffd"  # a lone surrogate has no UTF-8; U+FFFD itself was dropped, so no piece is confused with it
+        return "\ufffd"  # a lone surrogate has no UTF-8; U+FFFD itself has been dropped, so they cannot be confused
     return f" {character} " if is_punctuation(character) else character

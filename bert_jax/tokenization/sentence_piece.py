@@ -1,12 +1,15 @@
-"""SentencePiece models (Kudo & Richardson 2018): unigram or BPE pieces over raw text, as ALBERT and XLM-R use them."""
+"""SentencePiece models (Kudo & Richardson 2018): unigram or BPE pieces of raw text, as in ALBERT and XLM-R."""
 
 import functools
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import sentencepiece
 from absl import logging
 from google.protobuf.message import DecodeError
-from sentencepiece import sentencepiece_model_pb2
+
+# Protobuf makes it at import.
+from sentencepiece.sentencepiece_model_pb2 import ModelProto  # pyrefly: ignore[missing-module-attribute]
 
 from bert_jax.errors import TokenizerError
 from bert_jax.tokenization.tokenizer import (
@@ -21,23 +24,23 @@ from bert_jax.tokenization.tokenizer import (
 
 MODEL_FILE = "tokenizer.model"
 SPACE = "▁"
-Type = sentencepiece_model_pb2.ModelProto.SentencePiece.Type
+Type = ModelProto.SentencePiece.Type
 
 
 class SentencePieceTokenizer(Tokenizer):
-    """Pieces over raw text, with the space in front of a word as a part of its first piece.
+    """Splits raw text into pieces. The space before a word is a part of its first piece.
 
-    A special token that the model lacks is appended after the model's own pieces, with a warning: the vocabulary
-    grows. Special tokens that the model lets text spell are closed to it.
+    A special token that the model lacks is appended after its own pieces, with a warning, so the vocabulary grows.
+    Special tokens that text could spell become control symbols, which it cannot.
     """
 
     def __init__(self, model_proto: bytes):
         """Opens a serialised `ModelProto`.
 
         Raises:
-          TokenizerError: it is not one.
+          TokenizerError: it is not a SentencePiece model.
         """
-        model = sentencepiece_model_pb2.ModelProto()
+        model = ModelProto()
         try:
             model.ParseFromString(model_proto)
         except DecodeError:
@@ -62,16 +65,16 @@ class SentencePieceTokenizer(Tokenizer):
         return self._decode_around_specials(ids, self._processor.decode)
 
     def files(self) -> dict[str, bytes]:
-        """`tokenizer.model`."""
+        """Returns `tokenizer.model`."""
         return {MODEL_FILE: self._proto}
 
     def _encode_after_mask(self, text: str) -> list[int]:
-        # The model writes a space before every text; after a mask there is one only where the text has it.
+        # The model puts a space before every text. After a mask, there is one only if the text has it.
         return _encode(self._processor if text[:1].isspace() else self._unspaced_processor, text)
 
     @functools.cached_property
     def _unspaced_processor(self) -> sentencepiece.SentencePieceProcessor:
-        model = sentencepiece_model_pb2.ModelProto.FromString(self._proto)
+        model = ModelProto.FromString(self._proto)
         model.normalizer_spec.add_dummy_prefix = False
         return _open(model.SerializeToString())
 
@@ -84,19 +87,21 @@ class SentencePieceTokenizer(Tokenizer):
         return piece.startswith(SPACE) or stands_alone(piece)
 
 
-def _close_special_pieces(model: sentencepiece_model_pb2.ModelProto) -> list[int]:
-    """Ids of the five special tokens in `model`, which is changed so that it has them all and text spells none."""
+def _close_special_pieces(model: ModelProto) -> list[int]:
+    """The ids of the five special tokens. Changes `model` so that it has all of them, and no text spells them."""
     ids = {piece.piece: i for i, piece in enumerate(model.pieces)}
     unknown = [i for i, piece in enumerate(model.pieces) if piece.type == Type.UNKNOWN]
     if len(unknown) != 1:
-        raise TokenizerError(f"The SentencePiece model has {len(unknown)} unknown pieces, not one: it is damaged.")
+        raise TokenizerError(
+            f"The SentencePiece model is damaged ({len(unknown)} unknown pieces instead of one): fetch it again."
+        )
     five = []
     for token in SPECIAL_TOKENS:
         found = unknown[0] if token == UNK else next((ids[name] for name in SPELLINGS[token] if name in ids), None)
         if found is None:
             found = len(model.pieces)
             model.pieces.add(piece=token, score=0.0, type=Type.CONTROL)
-            logging.warning("The SentencePiece model has no %s: it is appended as id %d.", token, found)
+            logging.warning("The SentencePiece model has no %s, so it is appended as id %d.", token, found)
         elif token != UNK:
             model.pieces[found].type = Type.CONTROL
         five.append(found)
@@ -110,10 +115,10 @@ def _open(proto: bytes) -> sentencepiece.SentencePieceProcessor:
         raise TokenizerError(f"The SentencePiece model is damaged ({error}): fetch it again.") from None
 
 
-def _encode(processor: sentencepiece.SentencePieceProcessor, text: str | list[str]):
-    """Ids of one text, or of each of several."""
+def _encode(processor: sentencepiece.SentencePieceProcessor, text: str | list[str]) -> Any:
+    """The ids of one text, or of each of several."""
     try:
         return processor.encode(text, num_threads=1)
-    except (RuntimeError, TypeError):  # a lone surrogate, which is rare: not worth a look at every text
+    except (RuntimeError, TypeError):  # a lone surrogate; these are too rare to check every text
         clean = without_surrogates(text) if isinstance(text, str) else [without_surrogates(one) for one in text]
         return processor.encode(clean, num_threads=1)

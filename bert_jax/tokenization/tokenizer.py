@@ -1,11 +1,11 @@
-"""What every tokenizer is: text to ids without special tokens, ids to text, the special ids, and its files."""
+"""The base class of all tokenizers: text to ids without special tokens, ids to text, special ids, and files."""
 
 import abc
 import functools
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from etils import epath
@@ -13,12 +13,12 @@ from etils import epath
 from bert_jax import storage
 
 PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-# The same five as XLM-R and RoBERTa spell them. The first spelling that a vocabulary has counts.
+# The same five as XLM-R and RoBERTa spell them. The first spelling in a vocabulary is used.
 SPELLINGS = {PAD: (PAD, "<pad>"), UNK: (UNK, "<unk>"), CLS: (CLS, "<s>"), SEP: (SEP, "</s>"), MASK: (MASK, "<mask>")}
-# Places kept free in a vocabulary for tokens that someone adds later.
+# Free places in a vocabulary, for tokens to be added later.
 RESERVED = re.compile(r"[\[<]unused_?\d+[\]>]")
 SURROGATE = re.compile("[\ud800-\udfff]")
-# Letters of these scripts begin a word wherever they stand: their writing has no spaces between words.
+# These scripts have no spaces between words, so that each letter may begin a word.
 UNSPACED_SCRIPTS = (
     "CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA", "BOPOMOFO", "YI", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN",
     "JAVANESE", "BALINESE", "TAI LE", "NEW TAI LUE", "TAI THAM", "TAI VIET",
@@ -26,19 +26,19 @@ UNSPACED_SCRIPTS = (
 
 
 class Tokenizer(abc.ABC):
-    """Text to ids and back.
+    """Converts text to ids and back.
 
-    Text that happens to contain `[MASK]`, `</s>` or any other special token is encoded like other text: special ids
-    come from the properties below only, and from `encode_masked`.
+    Text that contains `[MASK]`, `</s>` or any other special token is encoded like other text. Special ids only come
+    from the attributes below and from `encode_masked`.
 
     Attributes:
-      vocabulary: [V] the pieces; a piece's index is its id.
-      pad_id, unk_id, cls_id, sep_id, mask_id: of the five special tokens, however the vocabulary spells them.
-      special_ids: sorted; the five, and the extra special tokens.
+      vocabulary: [V] the pieces, by id.
+      pad_id, unk_id, cls_id, sep_id, mask_id: the five special tokens, whatever their spelling in the vocabulary.
+      special_ids: the sorted ids of these and of the extra special tokens.
     """
 
     def __init__(self, vocabulary: Iterable[str], five: Sequence[int], extra_ids: Iterable[int] = ()):
-        """Keeps the pieces, the ids of the five in the order of `SPECIAL_TOKENS`, and those of extra special tokens."""
+        """Stores the pieces, the ids of the five in the order of `SPECIAL_TOKENS`, and of extra special tokens."""
         self.vocabulary = tuple(vocabulary)
         self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = five
         self.special_ids = tuple(sorted({*five, *extra_ids}))
@@ -50,12 +50,12 @@ class Tokenizer(abc.ABC):
 
     @property
     def frame_ids(self) -> tuple[int, ...]:
-        """Ids that no text has: all special ones but the unknown, which stands for what cannot be spelt."""
+        """The ids that no text has: all special ids but the unknown one, which is for text that cannot be spelt."""
         return tuple(i for i in self.special_ids if i != self.unk_id)
 
     @functools.cached_property
     def ordinary_ids(self) -> np.ndarray:
-        """int64: the ids that may be drawn as random replacements: neither special nor reserved slots."""
+        """int64 [n], the ids to draw random replacements from: neither special tokens nor reserved slots."""
         special = set(self.special_ids)
         return np.array(
             [i for i, p in enumerate(self.vocabulary) if i not in special and self._is_ordinary(i, p)], np.int64
@@ -63,14 +63,14 @@ class Tokenizer(abc.ABC):
 
     @functools.cached_property
     def word_starts(self) -> np.ndarray:
-        """bool [V]: where a piece begins a word (or is one); special pieces do."""
+        """bool [V], whether a piece begins a word (or is one). Special pieces do."""
         starts = np.array([self._starts_word(i, piece) for i, piece in enumerate(self.vocabulary)], bool)
         starts[list(self.special_ids)] = True
         return starts
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Hash of everything that decides the ids."""
+        """A hash of everything that decides the ids."""
         digest = hashlib.sha256()
         for name, content in sorted(self.files().items()):
             digest.update(f"{name} {len(content)}\n".encode() + content)
@@ -78,16 +78,16 @@ class Tokenizer(abc.ABC):
 
     @abc.abstractmethod
     def encode(self, text: str) -> list[int]:
-        """Ids of `text`, without special tokens."""
+        """The ids of `text`, without special tokens."""
 
     def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
-        """Ids of each text, as `encode` gives them."""
+        """The ids of each text, as from `encode`."""
         return [self.encode(text) for text in texts]
 
     def encode_masked(self, text: str) -> list[int]:
-        """As `encode`, but each literal `[MASK]` in `text` becomes the mask id, in the place of a word."""
+        """The ids of `text`, as from `encode`, but each literal `[MASK]` becomes the mask id, in place of a word."""
         first, *others = text.split(MASK)
-        # The mask stands for a word and for the space before it.
+        # The mask replaces a word and the space before it.
         ids = self.encode(first.rstrip() if others else first)
         for i, part in enumerate(others, 1):
             ids.append(self.mask_id)
@@ -99,14 +99,14 @@ class Tokenizer(abc.ABC):
 
     @abc.abstractmethod
     def decode(self, ids: Sequence[int]) -> str:
-        """Readable text; special tokens stay visible, pieces of a word are joined."""
+        """Readable text, with the pieces of each word joined. Special tokens remain visible."""
 
     @abc.abstractmethod
     def files(self) -> dict[str, bytes]:
-        """What it is made of, as small files by name: `from_files` is the inverse."""
+        """The content of the tokenizer's files by name; `from_files` is the inverse."""
 
     def save(self, directory: epath.PathLike) -> None:
-        """Writes `files()`, which `load_tokenizer` reads."""
+        """Writes `files()` into a folder, which `load_tokenizer` reads."""
         directory = epath.Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         for name, content in self.files().items():
@@ -118,8 +118,8 @@ class Tokenizer(abc.ABC):
     @abc.abstractmethod
     def _starts_word(self, index: int, piece: str) -> bool: ...
 
-    def _decode_around_specials(self, ids: Sequence[int], decode_run) -> str:
-        """Joins special pieces, as they are, and runs of other ids, which `decode_run` turns into text."""
+    def _decode_around_specials(self, ids: Sequence[int], decode_run: Callable[[list[int]], str]) -> str:
+        """Joins special pieces as they are with runs of other ids, which `decode_run` converts to text."""
         special, parts, run = set(self.special_ids), [], []
         for i in map(int, ids):
             if i in special:
@@ -131,12 +131,12 @@ class Tokenizer(abc.ABC):
 
 
 def without_surrogates(text: str) -> str:
-    """`text` with U+FFFD for each lone surrogate, which has no UTF-8 and which the native libraries refuse."""
+    """Replaces lone surrogates, which have no UTF-8 and which the native libraries reject, by U+FFFD."""
     return SURROGATE.sub("\ufffd", text)
 
 
 def stands_alone(piece: str) -> bool:
-    """Whether a piece without a mark of a space before it begins a word all the same, by its first character."""
+    """Whether a piece begins a word by its first character, even without the mark of a space before it."""
     if not piece:
         return False
     category = unicodedata.category(piece[0])

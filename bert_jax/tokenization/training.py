@@ -1,14 +1,14 @@
-"""Training a vocabulary: the same text gives the same vocabulary, byte for byte, on any number of threads.
+"""Trains vocabularies. The same text gives the same vocabulary, byte for byte, on any number of threads.
 
-The `tokenizers` WordPiece trainer numbers `##x` pieces in the order in which it meets words in a hash table, and
-breaks ties between merges by those numbers: its vocabularies differ from run to run. Its plain BPE trainer sorts its
-alphabet and is exact. So each word is spelt in an alphabet where "first letter x" and "later letter x" are two
-different characters; plain BPE learns on that spelling, and the pieces are spelt back as `x` and `##x`.
+The WordPiece trainer of `tokenizers` numbers `##x` pieces in the order of a hash table of words, and breaks ties
+between merges by these numbers, so its vocabularies differ from run to run. Its plain BPE trainer sorts its alphabet,
+and is deterministic. So each word is spelt in an alphabet where "first letter x" and "later letter x" are different
+characters. Plain BPE learns from that spelling, and its pieces are spelt back as `x` and `##x`.
 
-SentencePiece's own trainers are exact on one thread, in one order of the sentences.
+The trainers of SentencePiece are deterministic on one thread, for a given order of the sentences.
 
-Every vocabulary begins with `[PAD] [UNK] [CLS] [SEP] [MASK]`, then extra special tokens, then reserved slots
-`[unused0]`, `[unused1]`, …, then what was learnt.
+Every vocabulary begins with `[PAD] [UNK] [CLS] [SEP] [MASK]`, followed by extra special tokens, reserved slots
+`[unused0]`, `[unused1]`, …, and the learnt pieces.
 """
 
 import collections
@@ -20,7 +20,9 @@ from typing import Literal
 
 import sentencepiece
 import tokenizers
-from sentencepiece import sentencepiece_model_pb2
+
+# Protobuf makes it at import.
+from sentencepiece.sentencepiece_model_pb2 import ModelProto  # pyrefly: ignore[missing-module-attribute]
 
 from bert_jax.errors import TokenizerError
 from bert_jax.tokenization.normalisation import Normaliser, is_cjk, is_punctuation
@@ -28,20 +30,20 @@ from bert_jax.tokenization.sentence_piece import SentencePieceTokenizer
 from bert_jax.tokenization.tokenizer import RESERVED, SPECIAL_TOKENS, without_surrogates
 from bert_jax.tokenization.wordpiece import MAX_WORD_CHARACTERS, PREFIX, WordPieceTokenizer
 
-# Two private planes of Unicode hold the two spellings of each letter; text itself cannot be confused with them,
-# because every letter, private or not, is respelt.
+# Two private planes of Unicode hold the two spellings of each letter. They cannot be confused with text, because every
+# letter, private or not, is respelt.
 FIRST, LATER = 0xF0000, 0x100000
-# Merges are learnt from so many of the most frequent words, and on counts scaled down to so many occurrences: the
-# trainer reads each word as often as it occurs, and keeps each different one in memory.
+# Merges are learnt from this many of the most frequent words, on counts scaled down to this many occurrences: the
+# trainer reads each word as often as it occurs, and keeps each distinct word in memory.
 MERGED_WORDS = 3_000_000
 MERGED_OCCURRENCES = 1_000_000_000
 REPEATS_PER_LINE = 10_000
-# SentencePiece leaves out sentences that hold the sign it writes for unknown pieces: they lose the sign instead.
+# SentencePiece skips sentences with the sign that it writes for unknown pieces, so the sign is removed.
 SIGN_OF_UNKNOWN = "▅"
 
 
 def count_words(texts: Iterable[str], lowercase: bool) -> collections.Counter[str]:
-    """How often each word occurs, cut as `WordPieceTokenizer` cuts text."""
+    """Counts words, splitting text as `WordPieceTokenizer` does."""
     words = Normaliser(lowercase, strip_accents=lowercase, split_cjk=True).words
     return collections.Counter(itertools.chain.from_iterable(map(words, texts)))
 
@@ -60,33 +62,33 @@ def train_wordpiece(
 
     Args:
       word_counts: from `count_words`.
-      vocab_size: pieces at most, special tokens and reserved slots included; a small corpus gives fewer.
-      lowercase: how the words were counted; kept with the tokenizer.
+      vocab_size: the largest number of pieces, with special tokens and reserved slots; a small corpus gives fewer.
+      lowercase: whether the words were lower-cased; stored with the tokenizer.
       character_coverage: the most frequent characters that make up this share of the text become pieces; words with
-        others are left out.
-      special_tokens: extra special tokens; no text becomes them.
-      reserved_slots: places for pieces that someone adds later.
-      min_count: a merge seen less often is not learnt.
+        other characters are ignored.
+      special_tokens: extra special tokens, which no text is encoded to.
+      reserved_slots: the number of free places for pieces to be added later.
+      min_count: merges that occur less often are not learnt.
 
     Raises:
-      TokenizerError: no words, or no room for the special tokens and the alphabet.
+      TokenizerError: there are no words, or no room for the special tokens and the alphabet.
     """
     head = _head(special_tokens, reserved_slots)
     alphabet = _alphabet(word_counts, character_coverage)
-    # What BERT always sets apart is never a later letter: half of a Chinese alphabet needs no second form.
+    # BERT makes each of these a word, so none is ever a later letter. For Chinese, this halves the alphabet.
     letters = [c for c in alphabet if not is_cjk(c) and not is_punctuation(c)]
     room, needed = vocab_size - len(head), len(alphabet) + len(letters)
     if not alphabet:
         raise TokenizerError("There is no text to train a vocabulary on: check the source.")
     if room < needed:
         raise TokenizerError(
-            f"vocab_size={vocab_size} leaves no room for {needed} characters, first and later ones, beside {len(head)}"
+            f"vocab_size={vocab_size} leaves no room for {needed} characters (first and later ones) besides {len(head)}"
             f" special pieces: use at least {needed + len(head)}, or a lower character_coverage."
         )
     code = {character: i for i, character in enumerate(alphabet)}
     bpe = tokenizers.Tokenizer(tokenizers.models.BPE())
     bpe.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
-    # The complete alphabet goes in, so that any word of known characters has a spelling.
+    # The complete alphabet is included, so that any word of known characters has a spelling.
     trainer = tokenizers.trainers.BpeTrainer(
         vocab_size=room,
         min_frequency=min_count,
@@ -100,7 +102,7 @@ def train_wordpiece(
         return text if ord(piece[0]) < LATER else PREFIX + text
 
     ids = bpe.get_vocab()
-    learnt = [piece for piece in map(respell, sorted(ids, key=ids.get)) if piece not in special_tokens]
+    learnt = [piece for piece in map(respell, sorted(ids, key=ids.__getitem__)) if piece not in special_tokens]
     return WordPieceTokenizer((*head, *learnt), lowercase, extra_special_tokens=special_tokens)
 
 
@@ -114,19 +116,19 @@ def train_sentencepiece(
     special_tokens: Sequence[str] = (),
     reserved_slots: int = 0,
 ) -> SentencePieceTokenizer:
-    """Learns a SentencePiece model: unigram (Kudo 2018) or BPE. All sentences are held in memory, on one thread.
+    """Learns a SentencePiece model, unigram (Kudo 2018) or BPE, on one thread and with all sentences in memory.
 
     Args:
-      sentences: in an order that is always the same.
-      vocab_size: pieces at most, special tokens and reserved slots included; a small corpus gives fewer.
-      model_type: which of the two.
-      lowercase: fold the case (NFKC with case folding; otherwise NFKC alone). The model does it itself.
+      sentences: the text; the result depends on their order.
+      vocab_size: the largest number of pieces, with special tokens and reserved slots; a small corpus gives fewer.
+      model_type: unigram or BPE.
+      lowercase: whether the model folds case (NFKC with case folding instead of NFKC alone).
       character_coverage: the most frequent characters that make up this share of the text become pieces.
-      special_tokens: extra special tokens; no text becomes them.
-      reserved_slots: places for pieces that someone adds later.
+      special_tokens: extra special tokens, which no text is encoded to.
+      reserved_slots: the number of free places for pieces to be added later.
 
     Raises:
-      TokenizerError: no text, or no room for the special tokens and the alphabet.
+      TokenizerError: there is no text, or no room for the special tokens and the alphabet.
     """
     pad, unk, cls, sep, *others = _head(special_tokens, reserved_slots)
     model = io.BytesIO()
@@ -139,8 +141,8 @@ def train_sentencepiece(
             hard_vocab_limit=False,
             character_coverage=character_coverage,
             normalization_rule_name="nmt_nfkc_cf" if lowercase else "nmt_nfkc",
-            num_threads=1,  # the pieces that unigram keeps depend on it
-            max_sentence_length=1 << 30,  # bytes; longer ones would be left out
+            num_threads=1,  # the pieces of unigram depend on the number of threads
+            max_sentence_length=1 << 30,  # bytes; longer ones are skipped
             split_digits=False,
             byte_fallback=False,
             minloglevel=2,
@@ -150,7 +152,7 @@ def train_sentencepiece(
         )
     except RuntimeError as error:
         raise TokenizerError(_said(error, vocab_size)) from None
-    proto = sentencepiece_model_pb2.ModelProto.FromString(model.getvalue())
+    proto = ModelProto.FromString(model.getvalue())
     return SentencePieceTokenizer(proto.SerializeToString(deterministic=True))
 
 
@@ -158,26 +160,26 @@ def _head(special_tokens: Sequence[str], reserved_slots: int) -> list[str]:
     """The pieces that every vocabulary begins with."""
     for i, token in enumerate(special_tokens):
         if token.split() != [token] or not token.isprintable():
-            raise TokenizerError(f"The special token {token!r} is empty or has a space in it: give it another name.")
+            raise TokenizerError(f"The special token {token!r} is empty or contains a space: give it another name.")
         if token in SPECIAL_TOKENS or token in special_tokens[:i] or RESERVED.fullmatch(token):
-            raise TokenizerError(f"The special token {token} is in the vocabulary already: leave it out.")
+            raise TokenizerError(f"The special token {token} is already in the vocabulary: leave it out.")
     return [*SPECIAL_TOKENS, *special_tokens, *(f"[unused{i}]" for i in range(reserved_slots))]
 
 
 def _alphabet(word_counts: collections.Counter[str], coverage: float) -> list[str]:
-    """The most frequent characters that make up `coverage` of all, sorted."""
+    """The sorted list of the most frequent characters that make up the share `coverage` of the text."""
     counts = collections.Counter()
     for word, count in word_counts.items():
         for character in word:
             counts[character] += count
     by_frequency = sorted(counts, key=lambda c: (-counts[c], c))
     enough, covered = coverage * counts.total(), itertools.accumulate(counts[c] for c in by_frequency)
-    # A character is taken while those before it cover too little.
+    # A character is included if those before it cover too little.
     return sorted(c for c, total in zip(by_frequency, covered, strict=True) if total - counts[c] < enough)
 
 
 def _spelt(word_counts: collections.Counter[str], code: dict[str, int]) -> Iterator[str]:
-    """Lines of words in the private alphabet, each word as often as it counts."""
+    """Yields lines of words in the private alphabet, with each word repeated by its count."""
     chosen = [w for w in word_counts if len(w) <= MAX_WORD_CHARACTERS and all(c in code for c in w)]
     chosen = sorted(sorted(chosen, key=lambda word: (-word_counts[word], word))[:MERGED_WORDS])
     scale = -(-sum(word_counts[word] for word in chosen) // MERGED_OCCURRENCES)
@@ -194,7 +196,7 @@ def _plain(sentences: Iterable[str]) -> Iterator[str]:
 
 
 def _said(error: RuntimeError, vocab_size: int) -> str:
-    """The trainer speaks in lines of C++; its usual complaints have a sentence each."""
+    """Translates the usual errors of the trainer, which are lines of C++, into error messages."""
     reason = str(error)
     if needed := re.search(r"smaller than required_chars\. \d+ vs (\d+)", reason):
         return (

@@ -11,21 +11,21 @@ from bert_jax.tokenization.normalisation import Normaliser
 from bert_jax.tokenization.tokenizer import SPECIAL_TOKENS, UNK, Tokenizer
 
 VOCABULARY_FILE, CONFIG_FILE = "vocab.txt", "tokenizer_config.json"
-# google-research/bert gives up on words over 200 characters; the library's own default is 100.
+# google-research/bert maps words longer than 200 characters to [UNK]; the library's default is 100.
 MAX_WORD_CHARACTERS = 200
-# About 200 MB when full: words beyond are cut anew each time.
+# About 200 MB when full. Further words are split again each time.
 CACHED_WORDS = 1_000_000
 PREFIX = "##"
 
 
 class WordPieceTokenizer(Tokenizer):
-    """Words by BERT's normalisation, then the longest piece that fits, again and again.
+    """Splits text into words with BERT's normalisation, and each word greedily into the longest matching pieces.
 
     Attributes:
-      lowercase: lower-case the text ("uncased").
-      strip_accents: drop the accents.
-      split_cjk: make each Chinese character a word.
-      extra_special_tokens: special tokens beside the five.
+      lowercase: whether to lower-case the text ("uncased").
+      strip_accents: whether to remove accents.
+      split_cjk: whether each Chinese character is a word.
+      extra_special_tokens: special tokens besides the five.
     """
 
     def __init__(
@@ -36,28 +36,28 @@ class WordPieceTokenizer(Tokenizer):
         split_cjk: bool = True,
         extra_special_tokens: Sequence[str] = (),
     ):
-        """Keeps the pieces, in the order of their ids.
+        """Creates a tokenizer from its pieces.
 
         Args:
-          vocabulary: with `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` and `[MASK]`. Spaces around a piece are dropped, and of
-            equal pieces the last counts, as google-research/bert reads its vocabularies.
+          vocabulary: the pieces by id, with `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` and `[MASK]`. As in
+            google-research/bert, spaces around a piece are removed, and the last of several equal pieces is used.
           lowercase: see the class.
-          strip_accents: none: as `lowercase`, which is what BERT does.
+          strip_accents: see the class; None: the same as `lowercase`, as in BERT.
           split_cjk: see the class.
-          extra_special_tokens: pieces that no text becomes.
+          extra_special_tokens: pieces that no text is encoded to.
 
         Raises:
-          TokenizerError: a special token is missing, or a piece has a line break in it.
+          TokenizerError: a special token is missing, or a piece contains a line break.
         """
         pieces = tuple(piece.strip() for piece in vocabulary)
         ids = {piece: i for i, piece in enumerate(pieces)}
         missing = [token for token in (*SPECIAL_TOKENS, *extra_special_tokens) if token not in ids]
         if missing:
             raise TokenizerError(
-                f"The vocabulary lacks {', '.join(missing)}: add each missing token as a line of its own."
+                f"The vocabulary lacks {', '.join(missing)}: add each missing token on a line of its own."
             )
         if broken := [piece for piece in pieces if "\n" in piece]:
-            raise TokenizerError(f"The piece {broken[0]!r} has a line break in it: leave it out of the vocabulary.")
+            raise TokenizerError(f"The piece {broken[0]!r} contains a line break: remove it from the vocabulary.")
         super().__init__(
             pieces, [ids[token] for token in SPECIAL_TOKENS], [ids[token] for token in extra_special_tokens]
         )
@@ -65,8 +65,8 @@ class WordPieceTokenizer(Tokenizer):
         self.strip_accents = self.lowercase if strip_accents is None else bool(strip_accents)
         self.extra_special_tokens = tuple(extra_special_tokens)
         self._words = Normaliser(self.lowercase, self.strip_accents, self.split_cjk).words
-        # Not special tokens, one of which may be spelt like a word, nor U+FFFD, which the normaliser drops from text
-        # and writes for what has no UTF-8.
+        # Without special tokens, which may be spelt like words, and without U+FFFD, which the normaliser drops from
+        # text and writes for characters that have no UTF-8.
         frame = set(self.frame_ids)
         matched = {p: i for p, i in ids.items() if i not in frame and "\ufffd" not in p}
         self._cut = _Words(
@@ -90,7 +90,7 @@ class WordPieceTokenizer(Tokenizer):
         return self._decoder.decode([self.vocabulary[int(i)] for i in ids])
 
     def files(self) -> dict[str, bytes]:
-        """`vocab.txt` and `tokenizer_config.json`, which Hugging Face reads too."""
+        """Returns `vocab.txt` and `tokenizer_config.json`, which Hugging Face also reads."""
         config = {
             "tokenizer_class": "BertTokenizer",
             "do_lower_case": self.lowercase,
@@ -108,7 +108,7 @@ class WordPieceTokenizer(Tokenizer):
 
 
 class _Words(dict):
-    """Word to ids; each word is cut once."""
+    """Maps words to ids, and caches them."""
 
     def __init__(self, model: tokenizers.models.WordPiece):
         self._tokenize = model.tokenize

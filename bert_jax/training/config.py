@@ -1,59 +1,82 @@
-"""How long a run is, and what is written when."""
+"""The config of training and evaluation: length, initial parameters, logging and checkpoints."""
 
 import dataclasses
 import math
+import re
+
+from bert_jax.configuration import setting
+
+# The cheapest ways to save memory, for all messages about a lack of it.
+MEMORY_ADVICE = "raise train.grad_accumulation_steps or mesh.fsdp, lower train.batch_size, or set model.remat=true."
 
 
 @dataclasses.dataclass
 class TrainConfig:
-    """How long, how much at once, and what is written when."""
+    """The length, batch size, initial parameters, logging and checkpoints of a run."""
 
-    num_steps: int | None = None  # steps of the whole run; none: as many as time_budget allows
-    time_budget: float | None = None  # seconds; chooses num_steps once, from the speed measured at the start
-    batch_size: int = 256  # B, rows of a step over all devices
-    accumulation: int = 1  # parts that a batch is gone through in, one after the other: less memory, the same step
-    seed: int = 0  # of parameters, dropout, pairs, masks and order
-    log_every: int = 100  # steps from one logged line to the next
-    layer_norms_every: int = 10  # log lines; such a line also has the gradient's norm layer by layer
-    checkpoint_every: int = 1000  # steps from one checkpoint to the next; the last step has one, too
-    keep_checkpoints: int = 3  # the latest; older ones are deleted
-    stop_after: int | None = None  # stop in good order after this step, as a preemption would; the same command goes on
+    # steps of the whole run; none: chosen by num_epochs or time_budget
+    num_steps: int | None = setting(
+        None, chosen=True, may_change="where the learning rates of the steps already taken stay as they were"
+    )
+    num_epochs: float | None = None  # passes over labelled examples; sets num_steps once
+    # seconds; sets num_steps at the first start, from the measured speed
+    time_budget: float | None = setting(None, may_change="it chose the number of steps at the first start")
+    batch_size: int = 256  # B, rows per step over all devices
+    # microbatches per batch, computed one after the other: less memory, same result up to rounding
+    grad_accumulation_steps: int = setting(1, may_change="memory only; sums in another order")
+    seed: int = 0  # of parameters, dropout, pairs, masks and data order
+    init_from: str = ""  # initial parameters: a run's folder or its checkpoints/; empty: random
+    init_skip: str = ""  # parameters to initialize at random anyway: a regular expression, searched in their paths
+    freeze: str = ""  # parameters that are not trained: a regular expression, such as ^bert/embeddings
+    log_every: int = setting(100, may_change="cadence")  # steps between log lines
+    # log lines between those that include the gradient norm of each layer
+    grad_norms_every: int = setting(10, may_change="cadence")
+    # steps between checkpoints; the last step is always saved
+    checkpoint_every: int = setting(1000, may_change="cadence")
+    keep_checkpoints: int = setting(3, may_change="cadence")  # number of checkpoints to keep; older ones are deleted
+    # save and stop after this step, as on preemption; the same command resumes
+    stop_after: int | None = setting(None, may_change="cadence")
+
+    @property
+    def length(self) -> int:
+        """`num_steps`, once it is known."""
+        assert self.num_steps is not None, "num_steps is chosen before anything is trained"
+        return self.num_steps
 
     def problems(self) -> list[str]:
-        """Sentences about what cannot work."""
+        """Returns error messages about this section."""
         found = []
-        if (self.num_steps is None) == (self.time_budget is None):
-            found.append("Give one of train.num_steps and train.time_budget, and set the other to none.")
-        positive = ("num_steps", "time_budget", "batch_size", "accumulation", "log_every", "layer_norms_every")
+        lengths = ("num_steps", "num_epochs", "time_budget")
+        if [getattr(self, name) for name in lengths].count(None) != len(lengths) - 1:
+            found.append(
+                "Give one of train.num_steps, train.num_epochs and train.time_budget, and set the others to none."
+            )
+        positive = (*lengths, "batch_size", "grad_accumulation_steps", "log_every", "grad_norms_every")
         for name in (*positive, "checkpoint_every", "keep_checkpoints", "stop_after"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
-                found.append(f"train.{name}={value} must be above 0, and finite.")
+                found.append(f"train.{name}={value} must be above 0 and finite.")
         if self.num_steps is not None and self.num_steps >= 2**31:
             found.append(f"train.num_steps={self.num_steps} must be below 2**31: steps are counted in 32 bits.")
         if not 0 <= self.seed < 2**31:
-            found.append(f"train.seed={self.seed} must lie between 0 and 2**31.")
+            found.append(f"train.seed={self.seed} must be at least 0 and below 2**31.")
+        for name in ("init_skip", "freeze"):
+            try:
+                re.compile(getattr(self, name))
+            except re.error as error:
+                found.append(f"train.{name}={getattr(self, name)!r} is not a valid regular expression: {error}.")
+        if self.init_skip and not self.init_from:
+            found.append("train.init_skip has no effect without train.init_from: leave it out.")
         return found
 
 
 @dataclasses.dataclass
 class EvalConfig:
-    """The fixed held-out set and when it is scored."""
+    """When the held-out set is scored."""
 
-    every: int = 1000  # steps from one evaluation to the next; the last step has one, too
-    num_targets: int = 20_000  # masked tokens at least
-    mask_rate: float = 0.15  # share of tokens to predict; of its own, so that runs of any data.mask_rate compare
-    seed: int = 0  # of its pairs and masks; the same for runs that are to be compared
+    # steps between evaluations; the last step is always evaluated
+    every: int = setting(1000, may_change="cadence")
 
     def problems(self) -> list[str]:
-        """Sentences about what cannot work."""
-        found = [
-            f"eval.{name}={getattr(self, name)} must be above 0."
-            for name in ("every", "num_targets")
-            if getattr(self, name) <= 0
-        ]
-        if not 0 < self.mask_rate < 1:
-            found.append(f"eval.mask_rate={self.mask_rate} must lie between 0 and 1.")
-        if not 0 <= self.seed < 2**31:
-            found.append(f"eval.seed={self.seed} must lie between 0 and 2**31.")
-        return found
+        """Returns error messages about this section."""
+        return [f"eval.every={self.every} must be above 0."] if self.every <= 0 else []

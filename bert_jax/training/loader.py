@@ -1,4 +1,4 @@
-"""Batches made ahead of the step that needs them, in a thread."""
+"""Prefetches batches in a background thread."""
 
 import queue
 import threading
@@ -11,7 +11,7 @@ class Loader:
     """Iterates over `make(step)` for step = start, start + 1, …, stop - 1.
 
     Attributes:
-      waited: seconds that the consumer has spent waiting so far.
+      waited: total seconds that the consumer has waited for batches.
     """
 
     def __init__(self, make: Callable[[int], Any], start: int, stop: int, prefetch: int):
@@ -26,7 +26,7 @@ class Loader:
         for step in self._range:
             try:
                 item = (make(step), None)
-            except BaseException as error:  # handed to the consumer, which raises it
+            except BaseException as error:  # passed to the consumer, which raises it
                 item = (None, error)
             while not self._closed.is_set():
                 try:
@@ -47,6 +47,6 @@ class Loader:
             yield batch
 
     def close(self) -> None:
-        """Stops the thread; batches made ahead are dropped."""
+        """Stops the thread and drops the prefetched batches."""
         self._closed.set()
         self._thread.join()

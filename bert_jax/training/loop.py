@@ -1,4 +1,4 @@
-"""The loop that runs any task: steps, logging, evaluation, checkpoints, an orderly stop."""
+"""The training loop of all tasks: steps, logging, evaluation, checkpoints and a clean stop."""
 
 import dataclasses
 import math
@@ -9,27 +9,27 @@ from typing import Any
 import jax
 
 from bert_jax.errors import BertJaxError
-from bert_jax.training.checkpoints import Checkpoints
 from bert_jax.training.config import TrainConfig
-from bert_jax.training.metrics import MetricWriter
+from bert_jax.training.placed import Work
 from bert_jax.training.profile import Profile
 from bert_jax.training.progress import Progress
 from bert_jax.training.state import TrainState
-from bert_jax.training.step import LAYER_NORM
-from bert_jax.training.task import Work
+from bert_jax.training.step import GRAD_NORM_BY_LAYER
+from bert_jax.training.workdir.checkpoints import Checkpoints
+from bert_jax.training.workdir.metrics import MetricWriter
 
 
 class TrainingError(BertJaxError):
-    """A run that cannot go on."""
+    """Raised when a run cannot continue."""
 
 
 @dataclasses.dataclass
 class Meter:
-    """Speed since it was last read, over time that was spent on training.
+    """Measures the training speed since the last reading.
 
     Attributes:
-      waited: seconds spent waiting for batches so far.
-      peak: floating-point operations a second that all devices together reach in matrix products.
+      waited: returns the total seconds spent waiting for batches.
+      peak: floating-point operations per second that all devices together reach in matrix products.
     """
 
     waited: Callable[[], float]
@@ -40,10 +40,12 @@ class Meter:
     waited_before: float = 0.0
 
     def add(self, work: Work) -> None:
+        """Adds the work of a step."""
         self.tokens += work.tokens
         self.flops += work.flops
 
     def read(self) -> dict[str, float]:
+        """Returns the values to log and resets the meter."""
         seconds, waited = time.perf_counter() - self.began, self.waited()
         values = {
             "train/tokens_per_second": self.tokens / seconds,
@@ -56,87 +58,131 @@ class Meter:
         return values
 
     def pause(self, seconds: float) -> None:
-        """Leaves out time spent on something else."""
+        """Excludes time that was not spent on training."""
         self.began += seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """Decides what happens after each step.
+
+    Attributes:
+      num_steps: the number of steps of the whole run.
+      train: when to log, save and stop.
+      eval_every: steps between evaluations.
+      should_stop: called after each step; True saves a checkpoint and ends the run.
+    """
+
+    num_steps: int
+    train: TrainConfig
+    eval_every: int
+    should_stop: Callable[[], bool]
+
+    def evaluates(self, step: int) -> bool:
+        """Returns whether to score the held-out set after this step."""
+        return step == self.num_steps or step % self.eval_every == 0
+
+    def saves(self, step: int) -> bool:
+        """Returns whether to save a checkpoint after this step, even if the run does not stop."""
+        return step == self.num_steps or step % self.train.checkpoint_every == 0
+
+    def logs(self, step: int) -> bool:
+        """Returns whether to write a log line after this step."""
+        return step == self.num_steps or step % self.train.log_every == 0
+
+    def logs_layers(self, step: int) -> bool:
+        """Returns whether that log line includes the gradient norm of each layer."""
+        return step == self.num_steps or not step // self.train.log_every % self.train.grad_norms_every
+
+
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+    """The destinations of a run's results."""
+
+    checkpoints: Checkpoints
+    writer: MetricWriter
+    progress: Progress
+    profile: Profile
+    meter: Meter
 
 
 def run(
     state: TrainState,
-    step_fn: Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]],
     work: Iterable[Work],
-    *,
-    start: int,
-    num_steps: int,
-    config: TrainConfig,
-    evaluate: Callable[[TrainState], dict[str, float]],
-    eval_every: int,
-    checkpoints: Checkpoints,
-    writer: MetricWriter,
-    progress: Progress,
-    profile: Profile,
-    meter: Meter,
-    facts: Callable[[int], dict[str, float]],
-    should_stop: Callable[[], bool],
+    train_step: Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]],
+    evaluate: Callable[[Any], dict[str, float]],
+    epochs: Callable[[int], dict[str, float]],
+    schedule: Schedule,
+    outputs: Outputs,
 ) -> TrainState:
-    """Trains from step `start` on; returns early when told to stop, with a checkpoint written.
+    """Trains from `state`. Returns early, after saving a checkpoint, if the schedule says to stop.
 
     Args:
-      work: of each step from `start` on.
-      facts: what else is to be logged after so many steps.
+      state: the state to start from.
+      work: the work of each remaining step.
+      train_step: (state, batch) -> (state, metrics).
+      evaluate: maps parameters to held-out scores, under their names in the log.
+      epochs: returns the passes over each source after a number of steps.
+      schedule: when to log, evaluate, save and stop.
+      outputs: where to write the results.
+
+    Returns:
+      The last state.
 
     Raises:
-      TrainingError: the loss or the gradient is not finite; nothing of that step is saved.
+      TrainingError: the loss or the gradient is not finite. Nothing of that step is saved.
     """
     pending: tuple[int, dict[str, jax.Array]] | None = None
 
     def log() -> None:
-        # Read one step late, when the device already has its next work.
+        # Read one step late, so that the devices already have the next step to work on.
         nonlocal pending
         if pending is not None:
             step, metrics = pending
             pending = None
-            values = _finite(step, metrics) | meter.read() | facts(step)
-            if step != num_steps and step // config.log_every % config.layer_norms_every:
-                values = {name: value for name, value in values.items() if not name.startswith(f"train/{LAYER_NORM}")}
-            writer.write(step, values)
-            progress.show(step, values)
+            values = _finite(step, metrics) | outputs.meter.read()
+            values |= {f"data/epochs/{name}": passes for name, passes in epochs(step).items()}
+            if not schedule.logs_layers(step):
+                values = {k: v for k, v in values.items() if not k.startswith(f"train/{GRAD_NORM_BY_LAYER}")}
+            outputs.writer.write(step, values)
+            outputs.progress.show(step, values)
 
-    for step, one in enumerate(work, start + 1):
-        profile.before(step)
+    for step, one in enumerate(work, int(state.step) + 1):
+        outputs.profile.before(step)
         with jax.profiler.StepTraceAnnotation("train", step_num=step):
-            state, metrics = step_fn(state, one.batch)
-        profile.after(step, metrics)
+            state, metrics = train_step(state, one.batch)
+        outputs.profile.after(step, metrics)
         log()
-        meter.add(one)
-        last = step == num_steps
-        stopping = step == config.stop_after or should_stop()
-        if last or step % config.log_every == 0:
+        outputs.meter.add(one)
+        stopping = step == schedule.train.stop_after or schedule.should_stop()
+        if schedule.logs(step):
             pending = step, metrics
-        if last or stopping or step % eval_every == 0 or step % config.checkpoint_every == 0:
-            # Lines up to here are written before a checkpoint of this step can exist.
+        if stopping or schedule.evaluates(step) or schedule.saves(step):
+            # Write all log lines up to this step before its checkpoint exists.
             log()
             _finite(step, metrics)
             began = time.perf_counter()
-            if last or step % eval_every == 0:
-                values = evaluate(state)
+            if schedule.evaluates(step):
+                values = evaluate(state.params)
                 values["eval/seconds"] = time.perf_counter() - began
-                writer.write(step, values)
-                progress.note(f"step {step:,}  " + "  ".join(f"{k} {v:.3f}" for k, v in values.items()))
-            if last or stopping or step % config.checkpoint_every == 0:
-                checkpoints.save(step, state)
-            meter.pause(time.perf_counter() - began)
+                outputs.writer.write(step, values)
+                outputs.progress.note(f"step {step:,}  " + "  ".join(f"{k} {v:.3f}" for k, v in values.items()))
+            if stopping or schedule.saves(step):
+                outputs.checkpoints.save(step, state)
+            outputs.meter.pause(time.perf_counter() - began)
         if stopping:
             break
-    checkpoints.wait()
+    outputs.checkpoints.wait()
     return state
 
 
 def _finite(step: int, metrics: dict[str, jax.Array]) -> dict[str, float]:
-    """The metrics on the host, under the names they are logged by."""
+    """Returns the metrics on the host, under their names in the log; raises if the loss or gradient is not finite."""
     values = {f"train/{name}": float(value) for name, value in jax.device_get(metrics).items()}
     if not (math.isfinite(values["train/loss"]) and math.isfinite(values["train/grad_norm"])):
-        layers = [name for name in values if LAYER_NORM in name and not math.isfinite(values[name])]
-        first = f" (not finite in {', '.join(n.removeprefix(f'train/{LAYER_NORM}') for n in layers)})" if layers else ""
+        lead = f"train/{GRAD_NORM_BY_LAYER}"
+        layers = [name.removeprefix(lead) for name in values if lead in name and not math.isfinite(values[name])]
+        first = f" (not finite in {', '.join(layers)})" if layers else ""
         raise TrainingError(
             f"The loss is {values['train/loss']} and the gradient norm {values['train/grad_norm']}{first} at step"
             f" {step}: start a new workdir with a lower optimizer.learning_rate, or see docs/failures.md."

@@ -1,7 +1,7 @@
-"""What several processes of one run have to agree about. With one process, everything here is a no-op.
+"""Coordinates the processes of a run. With one process, everything here is a no-op.
 
-Each process runs the same program on its own devices. All must call these functions in the same order: a process that
-does not, blocks the others.
+Each process runs the same program on its own devices. All processes must call these functions in the same order: one
+that does not blocks the others.
 """
 
 import contextlib
@@ -19,12 +19,12 @@ from bert_jax.errors import BertJaxError, ConfigError
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes for all."""
+    """Returns whether this is the first process, which writes the files."""
     return jax.process_index() == 0
 
 
 def gather(value: Any) -> list[Any]:
-    """The JSON-like `value` of each process, in their order."""
+    """Returns the JSON-like `value` of every process, in process order."""
     if jax.process_count() == 1:
         return [value]
     text = np.frombuffer(json.dumps(value).encode(), np.uint8)
@@ -34,21 +34,21 @@ def gather(value: Any) -> list[Any]:
 
 
 def of_first(value: Any) -> Any:
-    """The JSON-like `value` of the first process."""
+    """Returns the JSON-like `value` of the first process."""
     return gather(value)[0]
 
 
 def wait() -> None:
-    """Returns when all processes have come here."""
+    """Blocks until all processes have called it."""
     gather(None)
 
 
 @contextlib.contextmanager
 def together() -> Iterator[None]:
-    """What is done within, at no other process' pace, has succeeded on all processes, or fails on all.
+    """A context whose body either succeeds on all processes or fails on all. The body must not synchronize.
 
     Raises:
-      BertJaxError: of this process, or the first other one's.
+      BertJaxError: this process' own error, or else that of the first process that failed.
     """
     failure: BertJaxError | None = None
     try:
@@ -64,13 +64,13 @@ def together() -> Iterator[None]:
 
 
 def check_same(facts: Mapping[str, Any]) -> None:
-    """Compares what must be the same on all processes.
+    """Checks values that must be the same on all processes.
 
     Args:
       facts: JSON-like values by name.
 
     Raises:
-      ConfigError: on all processes: what differs, and where.
+      ConfigError: some values differ. Raised on all processes; names the values and the processes.
     """
     everywhere = gather(dict(facts))
     problems = [
@@ -85,10 +85,10 @@ def check_same(facts: Mapping[str, Any]) -> None:
 
 
 def anywhere(flag: Callable[[], bool]) -> Callable[[], bool]:
-    """A function, called equally often by all processes, that is True for all at once soon after `flag` is for one.
+    """Returns a function that becomes True on all processes together, soon after `flag` does on one.
 
-    Each call sends this process' flag to the others and reads what was sent the call before, which has arrived by
-    then: nobody waits.
+    All processes must call it equally often. Each call sends this process' flag and reads the result of the previous
+    call, which has arrived by then, so no process waits.
     """
     if jax.process_count() == 1:
         return flag

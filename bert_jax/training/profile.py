@@ -1,4 +1,4 @@
-"""A trace of some steps, for xprof and TensorBoard's profile tab."""
+"""Traces a range of steps for xprof and TensorBoard's profile tab."""
 
 from typing import Any
 
@@ -9,40 +9,40 @@ from bert_jax.errors import ConfigError
 
 
 class Profile:
-    """Traces the steps from `first` to `last` into a folder; with None, none.
+    """Writes a trace of a range of steps to a folder.
 
     Args:
-      steps: (first, last), counted as in the logs.
-      directory: where the trace goes; TensorBoard finds it below any folder above.
+      steps: (first, last), both included, numbered as in the logs. None: no trace.
+      directory: where the trace goes. TensorBoard finds it from any parent folder.
     """
 
     def __init__(self, steps: tuple[int, int] | None, directory: epath.Path):
         self._steps, self._directory, self._tracing = steps, directory, False
 
     def before(self, step: int) -> None:
-        """Begins at the first step, or at the first one after it that this start of the run takes."""
+        """Starts the trace at the first step of the range that this start of the run takes."""
         if self._steps is not None and not self._tracing and self._steps[0] <= step <= self._steps[1]:
             self._tracing = True
             jax.profiler.start_trace(str(self._directory))
 
     def after(self, step: int, result: Any) -> None:
-        """Ends after the last step, when the devices have finished `result`."""
-        if self._tracing and step == self._steps[1]:
+        """Stops the trace after the last step, once the devices have finished `result`."""
+        if self._tracing and self._steps is not None and step == self._steps[1]:
             jax.block_until_ready(result)
             self.close()
 
     def close(self) -> None:
-        """Writes what was traced."""
+        """Stops an open trace and writes it."""
         if self._tracing:
             self._tracing = False
             jax.profiler.stop_trace()
 
 
 def parse_steps(text: str | None) -> tuple[int, int] | None:
-    """`START:STOP` as numbers of steps, both included.
+    """Parses `START:STOP` into two step numbers, both included.
 
     Raises:
-      ConfigError: another form, or a range without steps.
+      ConfigError: the text has another form, or the range is empty.
     """
     if text is None:
         return None

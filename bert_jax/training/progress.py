@@ -1,11 +1,11 @@
-"""A line a person enjoys while it trains: rewritten in place on a terminal, plain lines elsewhere."""
+"""A progress line: updated in place on a terminal, plain lines elsewhere."""
 
 import sys
 import time
 
 
 def duration(seconds: float) -> str:
-    """`2:03`, `1:02:03`, or from two days on `3 d 4 h`."""
+    """Formats seconds as `2:03` or `1:02:03`; from two days on, as `3 d 4 h`."""
     if seconds >= 2 * 86_400:
         days, hours = divmod(round(seconds / 3600), 24)
         return f"{days:,} d {hours} h"
@@ -15,12 +15,13 @@ def duration(seconds: float) -> str:
 
 
 class Progress:
-    """Shows how far a run is.
+    """Shows the progress of a run.
 
     Args:
-      start: the step it starts after. stop: the last step.
-      quiet: show nothing (every process but the first).
-      seconds_between_lines: where lines cannot be rewritten, one in this time.
+      start: the number of steps already taken.
+      stop: the last step.
+      quiet: show nothing; for all processes but the first.
+      seconds_between_lines: the least time between lines where they cannot be updated in place.
     """
 
     def __init__(self, start: int, stop: int, quiet: bool = False, seconds_between_lines: float = 10.0):
@@ -29,7 +30,7 @@ class Progress:
         self._began, self._last, self._width = time.monotonic(), -1e9, 0
 
     def show(self, step: int, values: dict[str, float]) -> None:
-        """One line: step, losses, real tokens a second, time left."""
+        """Shows the step, losses, real tokens per second and time left, in one line."""
         now = time.monotonic()
         if self._quiet or (not self._terminal and now - self._last < self._between and step < self._stop):
             return
@@ -43,7 +44,7 @@ class Progress:
         self._print(line, end="" if self._terminal else "\n")
 
     def note(self, text: str) -> None:
-        """A line that stays."""
+        """Prints a line that is not overwritten."""
         if not self._quiet:
             self._print(text, end="\n")
 

@@ -1,34 +1,41 @@
-"""A run of any task: what is compiled, what goes on where, what is written; `loop.py` does the steps."""
+"""Runs a task: checks the config, compiles, resumes and writes the results. `loop.py` has the training loop."""
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
+from etils import epath
 
 from bert_jax import configuration, sharding
-from bert_jax.errors import ConfigError
-from bert_jax.training import budget, devices, forecast, loop, processes
-from bert_jax.training.checkpoints import Checkpoints
+from bert_jax.errors import ConfigError, check_all
+from bert_jax.optim.schedules import warmup_problem
+from bert_jax.training import loop, processes
 from bert_jax.training.loader import Loader
-from bert_jax.training.metrics import MetricWriter, read_metrics
+from bert_jax.training.placed import PlacedTask, Probe
+from bert_jax.training.planning import budget, devices, forecast
 from bert_jax.training.profile import Profile
-from bert_jax.training.program import Program, make_program
+from bert_jax.training.program import Program
 from bert_jax.training.progress import Progress
 from bert_jax.training.state import TrainState
-from bert_jax.training.task import RunConfig, Task
-from bert_jax.training.workdir import Workdir, version
+from bert_jax.training.task import Config, RunConfig, TaskKind
+from bert_jax.training.workdir.checkpoints import Checkpoints
+from bert_jax.training.workdir.folder import Workdir, version
+from bert_jax.training.workdir.metrics import MetricWriter, read_metrics
+from bert_jax.training.workdir.resume import check_resumed
+from bert_jax.training.workdir.warm_start import WarmStart
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a start of a run may choose, besides its config: nothing of it decides the result.
+    """Options of one start of a run, besides its config. They do not affect the result.
 
     Attributes:
-      should_stop: asked after each step; True ends the run with a checkpoint.
-      profile: (first, last) of the steps to trace into `profiles/`.
-      dry_run: say what would happen, after compiling it, and write nothing.
+      should_stop: called after each step; True saves a checkpoint and ends the run.
+      profile: the (first, last) step to trace into `profiles/`.
+      dry_run: compile the run, print what it would do, and write nothing.
       command: the command line, for the report.
     """
 
@@ -38,83 +45,178 @@ class Options:
     command: str = ""
 
 
-def train(task: Task, config: RunConfig, workdir: Workdir, options: Options) -> dict[str, float]:
-    """Trains, or goes on where the workdir's last checkpoint stands; writes everything into it.
+def run(
+    kind: TaskKind[Config],
+    config: Config,
+    workdir: epath.PathLike,
+    options: Options | None = None,
+    probe: Probe | None = None,
+) -> dict[str, float]:
+    """Trains, or resumes from the last checkpoint in the workdir. All results go to `workdir`.
 
-    Where it goes on: a checkpoint that is whole, the newest first; without any, the initial parameters. Data and
-    dropout follow from the step, so a run that was interrupted ends bit for bit like one that was not.
+    The parameters come from (1) the newest complete checkpoint of this workdir, (2) `train.init_from`, or (3) random
+    initialization, in this order. Data and dropout are functions of the step, so an interrupted run ends bit for bit
+    like an uninterrupted one.
 
     Args:
-      config: of the whole task, checked; a time budget fills in `train.num_steps`.
+      kind: the kind of task.
+      config: complete except for fields that the first start chooses. Give the same one at every start; see
+        `workdir/resume.py`.
+      workdir: the folder of this run; not shared with other runs.
+      options: the options of this start.
+      probe: an additional evaluation.
 
     Returns:
-      The last step's evaluation; empty where the run was stopped before it.
+      The evaluation of the last step, with baselines; empty if the run stopped before it.
 
     Raises:
-      ConfigError: the workdir was started on other data.
+      BertJaxError: the config cannot work. Raised before anything is compiled, with one sentence per problem.
+      TrainingError: the loss is not finite.
     """
-    workdir.compare_data(task.facts)
-    with jax.set_mesh(task.mesh), sharding.rules():
-        processes.check_same(_facts(task, config, workdir))
+    config, folder = copy.deepcopy(config), Workdir(workdir)
+    with processes.together():
+        placed = prepare(kind, config, folder, probe)
+    return _train(placed, kind, folder, options or Options())
+
+
+def prepare(
+    kind: TaskKind[Config], config: Config, folder: Workdir | None = None, probe: Probe | None = None
+) -> PlacedTask:
+    """Checks and completes a config, also against earlier starts in its workdir, and opens its task.
+
+    Args:
+      kind: the kind of task.
+      config: changed in place.
+      folder: the workdir of the run. None: nothing is compared or written.
+      probe: an additional evaluation.
+
+    Raises:
+      BertJaxError: the config cannot work.
+    """
+    stored = folder.load_config(kind) if folder else None
+    kind.complete(config, stored)
+    checks = [functools.partial(check_config, kind, config)]
+    if folder and processes.is_first():
+        checks.append(folder.check_writable)  # creates and removes files, so only one process does it
+    check_all(*checks)
+    if folder and stored is not None:
+        check_resumed(config, stored, folder.latest_step() or 0, str(folder.path))
+    mesh = sharding.make_mesh(config.mesh)
+    task = kind.open(config, folder.files() if folder and stored is not None else {})
+    for batch in (task.held_out[0], task.stream.batch(0, 0, 1)):
+        task.learner.check(batch)
+    if folder:
+        folder.compare_data(task.stream.fingerprints)
+    if config.train.num_steps is None and config.train.num_epochs is not None:
+        config.train.num_steps = task.stream.num_steps(config.train.num_epochs)
+        _check_warmup(config, config.train.num_steps)
+    return PlacedTask(task, config, mesh, kind.group_rows(config), probe)
+
+
+def check_config(kind: TaskKind[Config], config: Config, devices: list[jax.Device] | None = None) -> None:
+    """Checks that a config can work on these devices, before opening data or compiling.
+
+    Raises:
+      ConfigError: lists all problems, one sentence each.
+    """
+    configuration.check_types(config)
+    problems = [p for section in dataclasses.fields(config) for p in getattr(config, section.name).problems()]
+    problems += kind.problems(config)
+    steps = config.train.num_steps
+    if steps is not None and (problem := warmup_problem(config.optimizer, steps)):
+        problems.append(problem)
+    if not config.mesh.problems():
+        problems += _device_problems(kind, config, len(devices or jax.devices()))
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _device_problems(kind: TaskKind[Config], config: Config, count: int) -> list[str]:
+    """Returns error messages about sizes that do not divide evenly over `count` devices."""
+    found = sharding.mesh_problems(config.mesh, count, kind.cut_sizes(config))
+    rows, microbatches = sharding.data_devices(config.mesh, count), max(1, config.train.grad_accumulation_steps)
+    try:
+        phases = kind.phases(config)
+    except ConfigError:  # reported by the task
+        return found
+    group, group_name = max(1, kind.group_rows(config)), kind.group_rows_field
+    for phase in phases:
+        if phase.batch_size % (unit := rows * microbatches * group):
+            where = f"data.phases: batch_size={phase.batch_size} (from step {phase.start} on)"
+            found.append(
+                (where if phase.start else f"train.batch_size={phase.batch_size}")
+                + f" must be a multiple of the {rows} data devices"
+                + (f" times train.grad_accumulation_steps={microbatches}" if microbatches > 1 else "")
+                + (f" times {group_name}={group}" if group > 1 else "")
+                + f": choose {-(-phase.batch_size // unit) * unit}, for example."
+            )
+    return found
+
+
+def _train(placed: PlacedTask, kind: TaskKind, workdir: Workdir, options: Options) -> dict[str, float]:
+    task, config = placed.task, placed.config
+    with jax.set_mesh(placed.mesh), sharding.rules():
+        processes.check_same(_same_everywhere(placed, workdir))
+        # Any schedule length will do for now: it does not affect the cost of a step.
+        program = placed.program(config.train.num_steps or max(1000, placed.phase_starts[-1] + 1))
+        start = workdir.latest_step()
+        with processes.together():
+            warm = WarmStart.plan(config.train, program.state_shapes.params) if start is None else None
+        processes.check_same(warm.fingerprints if warm else {})
         if config.train.num_steps is None:
-            config.train.num_steps = _measure(task, config)
-        program = make_run_program(task, config)
-        start = workdir.latest_step() or 0
+            config.train.num_steps = _measure(placed, program)
+            program = placed.program(config.train.num_steps)
+        if warm:
+            workdir.compare_data(warm.fingerprints)
         if options.dry_run:
-            text = opening(task, config, program, workdir, start, complete=True)
+            text = opening(placed, program, workdir, start or 0, warm, complete=True)
             if processes.is_first():
                 print(text)
             return {}
         with processes.together():
-            if processes.is_first():  # after all have read, before any reads again
-                workdir.begin(config, task.facts, task.save)
+            if processes.is_first():  # after every process has read the workdir, before any reads it again
+                fingerprints = task.stream.fingerprints | (warm.fingerprints if warm else {})
+                workdir.begin(kind.name, config, task, fingerprints)
         checkpoints = Checkpoints(workdir.checkpoints, config.train.keep_checkpoints, workdir.assets())
-        state = checkpoints.restore_latest(program.state_shapes) or program.make_state()
-        start = int(state.step)
-        peak = devices.matrix_peak(task.dtype)
+        state = checkpoints.restore_latest(program.state_shapes)
+        if state is None:
+            state = program.make_state(warm.read(program.state_shapes.params) if warm else {})
+        peak = devices.matrix_peak(task.learner.dtype)
         if processes.is_first():
-            workdir.add_start(start, options.command, peak)
-        progress = Progress(start, config.train.num_steps, quiet=not processes.is_first())
-        progress.note(opening(task, config, program, workdir, start, complete=False))
-        _steps(task, config, program, workdir, options, state, checkpoints, progress)
-        processes.wait()  # until the first has written the last line
-    return next(
-        (row for row in read_metrics(workdir.path) if row["step"] == config.train.num_steps and "eval/seconds" in row),
-        {},
-    )
+            workdir.add_start(int(state.step), options.command, peak)
+        progress = Progress(int(state.step), config.train.num_steps, quiet=not processes.is_first())
+        progress.note(opening(placed, program, workdir, int(state.step), warm, complete=False))
+        _steps(placed, program, state, workdir, options, checkpoints, progress)
+        processes.wait()  # until the first process has written the last log line
+    last = [row for row in read_metrics(workdir.path) if row["step"] == config.train.num_steps]
+    return next((row for row in last if "eval/seconds" in row), {})
 
 
 def _steps(
-    task: Task,
-    config: RunConfig,
+    placed: PlacedTask,
     program: Program,
+    state: TrainState,
     workdir: Workdir,
     options: Options,
-    state: TrainState,
     checkpoints: Checkpoints,
     progress: Progress,
 ) -> None:
-    start, stop = int(state.step), config.train.num_steps
+    task, config, start = placed.task, placed.config, int(state.step)
     writer = MetricWriter(workdir.path, after_step=start)
-    loader = Loader(task.work, start, stop, task.prefetch)
+    loader = Loader(placed.work, start, config.train.length, task.prefetch)
     profile = Profile(options.profile if processes.is_first() else None, workdir.path / "profiles")
+    meter = loop.Meter(lambda: loader.waited, devices.matrix_peak(task.learner.dtype))
     try:
         loop.run(
             state,
-            program.train_step,
             loader,
-            start=start,
-            num_steps=stop,
-            config=config.train,
-            evaluate=lambda state: task.score(program.eval_step, state.params),
-            eval_every=config.eval.every,
-            checkpoints=checkpoints,
-            writer=writer,
-            progress=progress,
-            profile=profile,
-            meter=loop.Meter(lambda: loader.waited, devices.matrix_peak(task.dtype)),
-            facts=lambda step: {f"data/epochs/{name}": passes for name, passes in task.passes(step).items()},
-            should_stop=processes.anywhere(options.should_stop),
+            program.train_step,
+            functools.partial(placed.evaluate, program),
+            task.stream.epochs,
+            loop.Schedule(
+                config.train.length, config.train, config.eval.every, processes.anywhere(options.should_stop)
+            ),
+            loop.Outputs(checkpoints, writer, progress, profile, meter),
         )
     finally:
         loader.close()
@@ -123,11 +225,11 @@ def _steps(
         checkpoints.close()
 
 
-def _facts(task: Task, config: RunConfig, workdir: Workdir) -> dict[str, Any]:
-    """What all processes of a run must find alike, by a name for people."""
+def _same_everywhere(placed: PlacedTask, workdir: Workdir) -> dict[str, Any]:
+    """Returns the values that must be equal on all processes, by display name."""
     return {
-        **configuration.fields(config),
-        **task.facts,
+        **configuration.fields(placed.config),
+        **placed.task.stream.fingerprints,
         "--workdir": str(workdir.path),
         "the newest checkpoint in it": workdir.latest_step(),
         "the version of bert_jax": version("bert_jax"),
@@ -135,60 +237,58 @@ def _facts(task: Task, config: RunConfig, workdir: Workdir) -> dict[str, Any]:
     }
 
 
-def make_run_program(task: Task, config: RunConfig) -> Program:
-    """The task's functions, for the config's number of steps."""
-    return make_program(
-        task.init, task.loss_fn, task.layer_of, config, config.train.num_steps, task.group_rows, task.mesh
-    )
-
-
-def _measure(task: Task, config: RunConfig) -> int:
-    """The number of steps that the time budget allows."""
-    stand_in = copy.deepcopy(config)
-    stand_in.train.num_steps = max(1000, task.stages[-1] + 1)  # some schedule: the rates cost nothing
-    program = make_run_program(task, stand_in)
+def _measure(placed: PlacedTask, program: Program) -> int:
+    """Measures the number of steps that the time budget allows."""
+    config, seconds = placed.config, placed.config.train.time_budget
+    assert seconds is not None, "without num_steps there is a budget"
     steps = budget.choose_num_steps(
         program.train_step,
-        program.make_state,
-        lambda step: task.work(step).batch,
-        lambda state: task.score(program.eval_step, state.params),
+        lambda: program.make_state({}),
+        lambda step: placed.work(step).batch,
+        lambda state: placed.evaluate(program, state.params),
         config.eval.every,
-        task.stages,
-        config.train.time_budget,
+        placed.phase_starts,
+        seconds,
     )
-    warmup = config.optimizer.warmup_steps
-    if warmup is not None and warmup >= steps:
-        raise ConfigError(
-            f"train.time_budget={config.train.time_budget:g} allows {steps:,} steps, not more than"
-            f" optimizer.warmup_steps={warmup:,}: raise the budget, or use optimizer.warmup_ratio."
-        )
+    _check_warmup(config, steps)
     return steps
 
 
-def opening(task: Task, config: RunConfig, program: Program, workdir: Workdir, start: int, complete: bool) -> str:
-    """What will happen, in one block; see `forecast.py`.
+def _check_warmup(config: RunConfig, num_steps: int) -> None:
+    if problem := warmup_problem(config.optimizer, num_steps):
+        raise ConfigError(problem)
+
+
+def opening(
+    placed: PlacedTask, program: Program, workdir: Workdir, start: int, warm: WarmStart | None, complete: bool
+) -> str:
+    """Describes what the run will do, as a block of text; see `planning/forecast.py`.
 
     Args:
-      start: steps taken already.
-      complete: compile and weigh all stages that are left, not the next one only.
+      placed: the task.
+      program: its compiled functions.
+      workdir: where the results go.
+      start: number of steps already taken.
+      warm: where the initial parameters come from, if not random.
+      complete: compile and measure all remaining phases, not only the next one.
     """
-    steps = config.train.num_steps
+    config, learner, starts = placed.config, placed.task.learner, placed.phase_starts
+    steps = config.train.length
     lines = ["config", *configuration.lines(config)]
     if start >= steps:
         return "\n".join([*lines, f"This run is finished: {steps:,} of {steps:,} steps."])
-    left = forecast.stages_left(task.stages, start, steps)
-    compiled = [program.compiled(task.work(step).batch) for step in (left if complete else left[:1])]
+    left = forecast.phases_left(starts, start, steps)
+    compiled = [program.compiled(placed.work(step).batch) for step in (left if complete else left[:1])]
     need = forecast.memory(program.state_shapes, compiled, devices.memory())
     count = sum(leaf.size for leaf in jax.tree.leaves(program.state_shapes.params))
-    flops = forecast.total_flops(task.work, task.stages, start, steps)
-    return "\n".join(
-        [
-            *lines,
-            f"{'going on after step ' + format(start, ',') if start else 'starting'}, {steps:,} steps in all",
-            *(f"  {line}" for line in forecast.describe_memory(need, count)),
-            f"  {forecast.describe_devices(task.mesh)}",
-            *(f"  {line}" for line in task.describe(steps)),
-            *(f"  {line}" for line in forecast.describe_work(flops, devices.matrix_peak(task.dtype))),
-            f"  results      {workdir.path}",
-        ]
-    )
+    flops = forecast.total_flops(placed.work, starts, start, steps)
+    details = [
+        *forecast.describe_memory(need, count),
+        *(warm.describe() if warm else []),
+        forecast.describe_devices(placed.mesh),
+        *placed.task.stream.describe(steps),
+        *forecast.describe_work(flops, devices.matrix_peak(learner.dtype)),
+        f"results      {workdir.path}",
+    ]
+    begin = f"resuming after step {start:,}" if start else "starting"
+    return "\n".join([*lines, f"{begin}, {steps:,} steps in all", *(f"  {line}" for line in details)])

@@ -1,6 +1,6 @@
-"""What a training step reads and writes; all of it is in a checkpoint."""
+"""The training state; a checkpoint holds all of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -11,15 +11,16 @@ import optax
 from jax.sharding import Mesh
 
 from bert_jax import sharding
+from bert_jax.optim.parameters import parameter_name
 
 
 @flax.struct.dataclass
 class TrainState:
     """Attributes:
-    step: int32 [], steps taken so far.
-    params: float32 arrays.
+    step: int32 [], number of steps taken.
+    params: the parameters, float32 arrays.
     opt_state: the optimiser's arrays.
-    seed: uint32 [], from which each step's randomness is drawn together with `step`.
+    seed: uint32 []; with `step`, it determines the randomness of each step.
     """
 
     step: jax.Array
@@ -30,26 +31,34 @@ class TrainState:
 
 def create_state(
     init: Callable[[jax.Array], Any], optimizer: optax.GradientTransformation, seed: int, mesh: Mesh
-) -> tuple[Callable[[], TrainState], TrainState]:
-    """How to make the initial state, sharded from its first moment, and its abstract form.
+) -> tuple[Callable[[Mapping[str, jax.Array]], TrainState], TrainState]:
+    """Returns a function that makes the initial state, already sharded, and the shapes of that state.
 
     Args:
-      init: from a key to parameters boxed with their logical axes.
+      init: maps a key to parameters boxed with their logical axes.
+      optimizer: makes the optimiser state.
+      seed: of the initial parameters and of the state.
+      mesh: the devices.
 
     Returns:
-      A function that makes the state on the mesh, and the same tree of `jax.ShapeDtypeStruct` with shardings.
+      A pair. First, a function that makes the state on the mesh. It takes existing parameters by name, such as
+      `bert/embeddings/word`, sharded like the state's and donated; all others are initialized at random. Second, the
+      same tree as `jax.ShapeDtypeStruct` with shardings.
     """
 
-    def boxed() -> TrainState:
-        params = init(jax.random.key(seed))
-        # The optimiser's arrays inherit the boxes, and so the names, of the parameters they belong to.
+    def boxed(given: Mapping[str, jax.Array]) -> TrainState:
+        def one(path: tuple, leaf: jax.Array) -> jax.Array:
+            return given.get(parameter_name(path), leaf)
+
+        params = jax.tree_util.tree_map_with_path(one, init(jax.random.key(seed)))
+        # The optimiser's arrays inherit the boxes, and so the logical axes, of their parameters.
         return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), jnp.uint32(seed))
 
-    shardings = sharding.param_shardings(jax.eval_shape(boxed), mesh)
-    make = jax.jit(lambda: nn.meta.unbox(boxed()), out_shardings=shardings)
+    shardings = sharding.param_shardings(jax.eval_shape(boxed, {}), mesh)
+    make = jax.jit(lambda given: nn.meta.unbox(boxed(given)), out_shardings=shardings, donate_argnums=0)
     shapes = jax.tree.map(
         lambda shape, place: jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=place),
-        jax.eval_shape(make),
+        jax.eval_shape(make, {}),
         shardings,
     )
     return make, shapes

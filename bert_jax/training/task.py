@@ -1,75 +1,240 @@
-"""What is trained: one contract for pretraining and for every kind of fine-tuning."""
+"""The interface of a task, shared by pretraining and all kinds of fine-tuning.
 
+`TaskKind.open` turns a config into a `Task`: a stream of training batches, a learner and a held-out set.
+"""
+
+import abc
 import dataclasses
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import jax
-from etils import epath
-from jax.sharding import Mesh
 
-from bert_jax.losses import Mean
-from bert_jax.optimizer import OptimizerConfig
+from bert_jax.batch import Batch
+from bert_jax.losses import Outcome
+from bert_jax.optim.optimizer import OptimizerConfig
+from bert_jax.scores import Score
 from bert_jax.sharding import MeshConfig
 from bert_jax.training.config import EvalConfig, TrainConfig
-from bert_jax.training.step import LossFn
+from bert_jax.training.step import Randomness
 
 
 class RunConfig(Protocol):
-    """The sections that the config of any task has beside its own."""
+    """The sections that every task's config has, besides its own."""
 
-    optimizer: OptimizerConfig
-    train: TrainConfig
-    eval: EvalConfig
-    mesh: MeshConfig
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def optimizer(self) -> OptimizerConfig: ...
+    @property
+    def train(self) -> TrainConfig: ...
+    @property
+    def eval(self) -> EvalConfig: ...
+    @property
+    def mesh(self) -> MeshConfig: ...
 
 
-class Work(NamedTuple):
-    """What one step has to do.
+class Phase(Protocol):
+    """A part of a run with a fixed batch size.
 
     Attributes:
-      batch: arrays on the mesh.
-      tokens: real tokens in it, over all processes; padding is none.
-      flops: floating-point operations of the step for them alone.
+      start: steps taken when the phase begins; 0 for the first phase.
+      batch_size: B.
     """
 
-    batch: dict[str, jax.Array]
-    tokens: int
-    flops: float
+    @property
+    def start(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+
+
+class Stream(Protocol):
+    """The training batches, as a pure function of the step.
+
+    Attributes:
+      phases: the phases of the run, in order.
+      fingerprints: hashes that identify the data, by name; a resumed run compares them.
+    """
+
+    @property
+    def phases(self) -> Sequence[Phase]: ...
+    @property
+    def fingerprints(self) -> dict[str, str]: ...
+
+    def batch(self, step: int, begin: int = 0, end: int | None = None) -> Batch:
+        """Returns rows begin..end of the batch of `step` (from 0) as host arrays; to the last row if `end` is None."""
+        ...
+
+    def epochs(self, step: int) -> dict[str, float]:
+        """Returns the number of passes over each source before `step`."""
+        ...
+
+    def num_steps(self, epochs: float) -> int:
+        """Returns the number of steps in `epochs` passes over the data.
+
+        Raises:
+          ConfigError: passes are not defined for this stream.
+        """
+        ...
+
+    def describe(self, num_steps: int) -> list[str]:
+        """Describes the data of a run of `num_steps` steps, as lines to show when it starts."""
+        ...
+
+
+class Learner(Protocol):
+    """A model and its objectives; implemented in `bert_jax.objectives.learner`.
+
+    Attributes:
+      dtype: the dtype of the matrix products; utilisation is relative to their peak speed.
+      scores: the scores that reports show.
+    """
+
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def scores(self) -> tuple[Score, ...]: ...
+
+    def check(self, batch: Batch) -> None:
+        """Raises an error if a host batch does not match the schema."""
+        ...
+
+    def init(self, key: jax.Array) -> Any:
+        """Returns initial parameters, boxed with their logical axes."""
+        ...
+
+    def loss_fn(self, params: Any, frozen: Any, batch: Batch, randomness: Randomness) -> Outcome:
+        """Computes the losses, metrics and counts of a batch; see `training.step.LossFn`."""
+        ...
+
+    def layer_of(self, names: tuple[str, ...]) -> str:
+        """Returns the layer under which a parameter's gradient is reported, given the names on its path."""
+        ...
+
+    def flops(self, batch: Batch) -> float:
+        """Returns the floating-point operations of a training step on a host batch, not counting padding."""
+        ...
+
+    def score(self, outcome: Outcome) -> dict[str, float]:
+        """Computes the held-out scores by name from the summed outcome of all batches (host arrays)."""
+        ...
+
+    def baselines(self, held_out: Sequence[Batch]) -> dict[str, float]:
+        """Computes the baselines to compare the scores with, by name."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A task made ready for `training.run.train`.
+    """A task that is ready to train.
 
     Attributes:
-      mesh: the devices.
-      init: a key to parameters boxed with their logical axes.
-      loss_fn: see `training.step.LossFn`.
-      work: a step, from 0 on, to its batch.
-      score: (eval_step, params) to the values to log as they are named; eval_step is (params, batch) -> `Mean`s.
-      layer_of: the names on a parameter's path to the layer that its gradient is reported under.
-      passes: so many steps to {source: passes over it}.
-      describe: so many steps to lines about data and batches, for the person who starts the run.
-      stages: first steps of the run's stages, between which the shapes of batches change; the first is 0.
-      group_rows: rows of a batch that no part of it may divide.
-      prefetch: batches made ahead, in a thread.
-      dtype: of the products, whose speed is the measure of utilisation.
-      facts: what tells the data from others, kept with the run.
-      save: writes the small files that belong to the model, such as its tokenizer, into a folder.
+      stream: the training batches.
+      learner: the model and its objectives.
+      held_out: the fixed held-out batches, as host arrays.
+      files: small files that belong to the model, such as its tokenizer, by path in the workdir.
+      summary: one or two sentences for the report about the model and its data.
+      prefetch: number of batches to prefetch in a thread.
+      frozen: arrays that the loss reads but training never changes, such as a teacher's parameters. They are not saved
+        in checkpoints.
     """
 
-    mesh: Mesh
-    init: Callable[[jax.Array], Any]
-    loss_fn: LossFn
-    work: Callable[[int], Work]
-    score: Callable[[Callable[[Any, Any], dict[str, Mean]], Any], dict[str, float]]
-    layer_of: Callable[[tuple[str, ...]], str]
-    passes: Callable[[int], dict[str, float]]
-    describe: Callable[[int], list[str]]
-    stages: tuple[int, ...]
-    group_rows: int
-    prefetch: int
-    dtype: str
-    facts: dict[str, str]
-    save: Callable[[epath.Path], None]
+    stream: Stream
+    learner: Learner
+    held_out: Sequence[Batch]
+    files: Mapping[str, bytes]
+    summary: str
+    prefetch: int = 2
+    frozen: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """A task's part of the report of a run, as lines of Markdown.
+
+    Attributes:
+      data: a description of the data.
+      examples: example predictions of the model.
+    """
+
+    data: list[str]
+    examples: list[str]
+
+
+Config = TypeVar("Config", bound=RunConfig)
+
+
+class TaskKind(abc.ABC, Generic[Config]):
+    """A kind of task, such as pretraining. `bert_jax.tasks.registry` lists all kinds.
+
+    Attributes:
+      name: its name in `config.json`.
+      config_class: the dataclass of its config.
+      group_rows_field: the config field that sets `group_rows`, for error messages.
+    """
+
+    name: str
+    config_class: type[Config]
+    group_rows_field: str = ""
+
+    @abc.abstractmethod
+    def phases(self, config: Config) -> Sequence[Phase]:
+        """Returns the phases of a run, from the config alone.
+
+        Raises:
+          ConfigError: the config does not define valid phases.
+        """
+
+    def group_rows(self, config: Config) -> int:
+        """Returns the rows per group; a group is never split over devices, processes or microbatches."""
+        return 1
+
+    @abc.abstractmethod
+    def problems(self, config: Config) -> list[str]:
+        """Returns error messages about the config, besides those of its sections."""
+
+    @abc.abstractmethod
+    def cut_sizes(self, config: Config) -> dict[str, tuple[str, int]]:
+        """Returns the logical axes that must divide evenly over devices, each with its display name and size."""
+
+    @abc.abstractmethod
+    def objectives(self, config: Config, files: Mapping[str, bytes]) -> Sequence[Any]:
+        """Returns the objectives of a checkpoint's heads, without opening any data.
+
+        Args:
+          config: the config of the run.
+          files: the `Task.files` of the run.
+        """
+
+    def complete(self, config: Config, stored: Config | None) -> None:
+        """Fills in the fields that depend on where the parameters come from. Does nothing by default.
+
+        Args:
+          config: changed in place.
+          stored: the config of the first start if the run is resumed, else None.
+        """
+
+    @abc.abstractmethod
+    def open(self, config: Config, files: Mapping[str, bytes]) -> Task:
+        """Opens the data and makes the model for a checked config; fills in the fields that depend on the data.
+
+        Args:
+          config: changed in place.
+          files: the `Task.files` of the first start if the run is resumed, else empty.
+
+        Raises:
+          BertJaxError: a problem that only shows once the data are read.
+        """
+
+    def report(
+        self, config: Config, model: Any | None, epochs: Mapping[str, float], fingerprints: Mapping[str, str]
+    ) -> Report:
+        """Returns the task's part of the report; empty by default.
+
+        Args:
+          config: the config of the run.
+          model: the trained model, a `pretrained.Pretrained`; None if it cannot be read.
+          epochs: passes over each source so far.
+          fingerprints: the fingerprints of the data.
+        """
+        return Report([], [])

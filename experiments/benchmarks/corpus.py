@@ -1,11 +1,11 @@
-"""How fast a corpus is made, beside the bare tokenizer that everybody uses on the same text and the same processors.
+"""Speed of building a corpus, compared with the `tokenizers` library on the same text and processors.
 
 python -m experiments.benchmarks.corpus --source='jsonl:articles/*.jsonl.gz' --tokenizer=bert/vocab.txt
 
-Ours is `prepare_corpus` from files to an opened corpus: reading, sentences, ids, shards, index, hashes, and the start
-of its processes. The peer is `tokenizers` with BERT's normalizer, pre-tokenizer and WordPiece, `encode_batch` alone on
-documents that are in memory already, on its own threads. They run in turn, each in a fresh process, and print a JSON
-line a measurement; a ratio above 1 means that ours is faster. Memory is resident, the sum over processes.
+Ours is `prepare_corpus` from files to a finished corpus: reading, sentence splitting, ids, shards, index, hashes, and
+starting its processes. The peer is `tokenizers` with BERT's normalizer, pre-tokenizer and WordPiece: `encode_batch`
+alone, on documents in memory, with its own threads. They run in turn, each in a fresh process, and print one JSON line
+per measurement; a ratio above 1 means that ours is faster. Memory is the resident size, summed over processes.
 """
 
 import collections
@@ -16,42 +16,47 @@ import os
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from typing import Any
 
 import psutil
 from absl import flags
 
-from bert_jax.data import reading, sources
-from bert_jax.data.prepare import prepare_corpus
+from bert_jax.corpus.builder import reading, sources
+from bert_jax.corpus.builder.prepare import prepare_corpus
 from bert_jax.tokenization import load_tokenizer
+from bert_jax.tokenization.wordpiece import WordPieceTokenizer
 from experiments import sentences
 
-_SOURCE = flags.DEFINE_multi_string("source", None, "As for experiments.prepare_corpus.", required=True)
+_SOURCE = flags.DEFINE_multi_string("source", None, "A source, as in experiments.prepare_corpus.", required=True)
 _TOKENIZER = flags.DEFINE_string("tokenizer", None, "A WordPiece vocabulary.", required=True)
-_REPEATS = flags.DEFINE_integer("repeats", 3, "Measurements.", lower_bound=1)
-_WORKERS = flags.DEFINE_integer("num_workers", 0, "Processes, and threads of the peer; 0 means one a processor.")
+_REPEATS = flags.DEFINE_integer("repeats", 3, "Number of measurements.", lower_bound=1)
+_WORKERS = flags.DEFINE_integer("num_workers", 0, "Processes, and threads of the peer; 0: one per processor.")
 
 PEER_BATCH = 256  # documents
 
 
-def ours(specs, tokenizer, workers, pipe) -> None:
-    """Sends the seconds that a corpus takes."""
+def ours(specs: list[str], tokenizer: str, workers: int, pipe: Connection) -> None:
+    """Builds a corpus, and sends the seconds it took."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         prepare_corpus(specs, f"{folder}/corpus", tokenizer=tokenizer, num_workers=workers, progress=lambda _: None)
         pipe.send(time.perf_counter() - start)
 
 
-def peer(specs, tokenizer, workers, pipe) -> None:
-    """Sends the seconds in `encode_batch`, and the bytes of text."""
+def peer(specs: list[str], tokenizer: str, workers: int, pipe: Connection) -> None:
+    """Sends the seconds spent in `encode_batch`, and the bytes of text."""
     os.environ["RAYON_NUM_THREADS"] = str(workers)
-    import tokenizers  # reads the variable when it starts its threads
+    import tokenizers  # it reads the variable when it starts its threads
 
     given = load_tokenizer(tokenizer)
+    assert isinstance(given, WordPieceTokenizer)  # the flag asks for one
     ids = {piece: i for i, piece in enumerate(given.vocabulary)}
     backend = tokenizers.Tokenizer(tokenizers.models.WordPiece(ids, unk_token="[UNK]"))
     backend.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=given.lowercase)
     backend.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
-    seconds = size = 0
+    seconds, size = 0.0, 0
     texts = _texts(specs)
     while batch := list(itertools.islice(texts, PEER_BATCH)):
         size += sum(len(text.encode()) for text in batch)
@@ -61,15 +66,15 @@ def peer(specs, tokenizer, workers, pipe) -> None:
     pipe.send((seconds, size))
 
 
-def _texts(specs):
+def _texts(specs: list[str]) -> Iterator[str]:
     for source in sources.parse(specs, "en"):
         for unit in sources.units(source):
             for document in reading.documents(unit, collections.Counter()):
                 yield document.text
 
 
-def measure(target, *args):
-    """What `target` sent from a process of its own, and the peak of resident bytes of it and its children."""
+def measure(target: Callable[..., None], *args: Any) -> tuple[Any, int]:
+    """Runs `target` in its own process; returns what it sent, and its peak resident bytes, children included."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=target, args=(*args, sender))
@@ -85,7 +90,7 @@ def measure(target, *args):
     return result, peak[0]
 
 
-def _watch(process, peak, ended) -> None:
+def _watch(process: psutil.Process, peak: list[int], ended: threading.Event) -> None:
     while not ended.wait(0.05):
         total = 0
         try:
@@ -96,7 +101,7 @@ def _watch(process, peak, ended) -> None:
         peak[0] = max(peak[0], total)
 
 
-def main(_):
+def main(argv: list[str]) -> None:
     workers = _WORKERS.value or multiprocessing.cpu_count()
     asked = (_SOURCE.value, _TOKENIZER.value, workers)
     for _ in range(_REPEATS.value):

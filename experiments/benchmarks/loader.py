@@ -1,10 +1,10 @@
-"""Finished batches a second on one thread, against the masking collator of Hugging Face `transformers`.
+"""Speed of making batches on one thread, compared with the masking collator of Hugging Face `transformers`.
 
 python -m experiments.benchmarks.loader --corpus=corpora/articles
 
-Both get the same text, already tokenised, and give batches of ids, masks and targets, in turn. Ours makes pairs, packs
-and plans blocks within the time; the peer is handed ready rows of full length, and masks and stacks them. Real tokens
-count, padding does not. The peer needs `pip install transformers torch`.
+Both take turns making batches of ids, masks and targets from the same tokenised text. The time of ours includes making
+pairs, packing and planning blocks; the peer gets rows of full length, and only masks and stacks them. Padding is not
+counted. The peer needs `pip install transformers torch`.
 """
 
 import gc
@@ -15,32 +15,33 @@ from collections.abc import Callable
 import numpy as np
 from absl import flags
 
+from bert_jax.batch import real_tokens
+from bert_jax.corpus.store import Corpus, open_corpus
 from bert_jax.data.batches import Batches
 from bert_jax.data.config import DataConfig
-from bert_jax.data.corpus import Corpus, open_corpus
 from bert_jax.errors import BertJaxError
 from experiments import sentences
 
 _CORPUS = flags.DEFINE_string("corpus", None, "A prepared corpus.", required=True)
-_LENGTH = flags.DEFINE_integer("sequence_length", 128, "S.", lower_bound=8)
-_ROWS = flags.DEFINE_integer("batch_size", 256, "B.", lower_bound=1)
+_LENGTH = flags.DEFINE_integer("sequence_length", 128, "Tokens per row.", lower_bound=8)
+_ROWS = flags.DEFINE_integer("batch_size", 256, "Rows per batch.", lower_bound=1)
 _MASKING = flags.DEFINE_string("masking", "token", "token, whole_word or span; the peer masks by token.")
-_REPEATS = flags.DEFINE_integer("repeats", 5, "Measurements of each, in turn.", lower_bound=1)
-_SECONDS = flags.DEFINE_float("seconds", 2.0, "Length of one measurement at least.", lower_bound=0.1)
+_REPEATS = flags.DEFINE_integer("repeats", 5, "Number of measurements of each.", lower_bound=1)
+_SECONDS = flags.DEFINE_float("seconds", 2.0, "Shortest duration of a measurement.", lower_bound=0.1)
 
 PEER_ROWS = 20_000
 
 
-def main(_):
+def main(_: list[str]) -> None:
     corpus = open_corpus(_CORPUS.value)
     config = DataConfig(sequence_length=_LENGTH.value, masking=_MASKING.value)
     ours = Batches(corpus.train, corpus.sources, corpus.tokenizer, config, seed=0, batch_size=_ROWS.value)
     peer, peer_name = _peer(corpus, config)
     our_step = peer_step = 0
     gc.collect()
-    gc.freeze()  # what was imported is not searched for garbage within the time of either
+    gc.freeze()  # so that no measurement includes collecting imported objects
     for repeat in range(_REPEATS.value):
-        our_speed, our_step = _speed(lambda step: int((ours.batch(step)["sequence_ids"] > 0).sum()), our_step)
+        our_speed, our_step = _speed(lambda step: real_tokens(ours.batch(step)), our_step)
         peer_speed, peer_step = _speed(peer, peer_step)
         line = {
             "benchmark": "loader",
@@ -48,7 +49,7 @@ def main(_):
             "sequence_length": config.sequence_length,
             "batch_size": _ROWS.value,
             "masking": config.masking,
-            "unit": "real tokens a second, one thread",
+            "unit": "real tokens per second, one thread",
             "ours": round(our_speed),
             "peer": round(peer_speed),
             "peer_name": peer_name,
@@ -58,14 +59,14 @@ def main(_):
 
 
 def _peer(corpus: Corpus, config: DataConfig) -> tuple[Callable[[int], int], str]:
-    """The collator as a function of the step that gives the number of tokens in a finished batch; and its name."""
+    """Returns a function that collates the batch of a step and returns its number of tokens; and the peer's name."""
     try:
         import torch
         import transformers
     except ImportError:
         raise BertJaxError("The peer is missing: pip install transformers torch.") from None
     torch.set_num_threads(1)
-    tokenizer = transformers.BertTokenizerFast(vocab={piece: i for i, piece in enumerate(corpus.tokenizer.vocabulary)})
+    tokenizer = transformers.BertTokenizer(vocab={piece: i for i, piece in enumerate(corpus.tokenizer.vocabulary)})
     collate = transformers.DataCollatorForLanguageModeling(tokenizer, mlm_probability=config.mask_rate)
     text_length = config.sequence_length - 2
     count = min(PEER_ROWS, corpus.train.num_tokens // text_length)
@@ -82,7 +83,7 @@ def _peer(corpus: Corpus, config: DataConfig) -> tuple[Callable[[int], int], str
 
 
 def _speed(tokens_of_step: Callable[[int], int], step: int) -> tuple[float, int]:
-    """Tokens a second from `step` on, and the step to go on with."""
+    """Returns the tokens per second from `step` on, and the next step."""
     began, tokens = time.perf_counter(), 0
     while (elapsed := time.perf_counter() - began) < _SECONDS.value:
         tokens += tokens_of_step(step)

@@ -1,12 +1,13 @@
-"""Training steps a second, against Hugging Face `transformers` on PyTorch, on the same batches.
+"""Speed of training steps, compared with Hugging Face `transformers` on PyTorch, on the same batches.
 
-python -m experiments.benchmarks.train_step --config=experiments/configs/mini.py --config.data.corpus=DIR
+python -m experiments.benchmarks.train_step --config=experiments/configs/sizes.py:mini --config.data.corpus=DIR
 
-Ours is the step that `experiments.pretrain` runs, AdamW and dropout included; the peer is `BertForPreTraining` with the
-same sizes, dropout, loss and optimiser, in each of its modes. Both get unpacked rows of the same real text. Each runs
-in a process of its own and they take turns, the others idle: a JSON line a turn, then a table in Markdown of medians
-over the turns. A ratio is that of neighbouring turns; above 1, ours is faster. Memory is the resident peak of the
-process. The peer needs `pip install transformers torch`, its `compile` modes a C++ compiler.
+Ours is the step that `experiments.pretrain` runs, with AdamW and dropout. The peer is `BertForPreTraining`, with equal
+sizes, dropout, loss and optimiser, in each of its modes. Both get unpacked rows of the same real text. Each runs in its
+own process, and they take turns while the others are idle. The script prints a JSON line per turn, then the medians
+over the turns as a Markdown table. Ratios compare neighbouring turns; above 1, ours is faster. Memory is the peak
+resident size of the process. The peer needs `pip install transformers torch`; its `compile` modes also need a C++
+compiler.
 """
 
 import contextlib
@@ -16,18 +17,22 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
 
 from absl import flags
 
+from bert_jax.batch import Batch, real_tokens
 from bert_jax.errors import BertJaxError
-from bert_jax.tasks.pretraining import PretrainingConfig
+from bert_jax.objectives.learner import Learner
+from bert_jax.tasks.pretraining import PretrainingConfig, make_objectives, training_batches
 from experiments import config_flags
 
 MODES = tuple(f"{dtype} {kind}" for dtype in ("float32", "bfloat16") for kind in ("sdpa", "eager", "compile"))
-_MODES = flags.DEFINE_list("modes", list(MODES), "The peer's modes.")
-_OURS = flags.DEFINE_list("ours", ["float32", "bfloat16"], "Our dtypes.")
-_REPEATS = flags.DEFINE_integer("repeats", 3, "Turns of each.", lower_bound=1)
-_STEPS = flags.DEFINE_integer("steps", 5, "Steps a turn.", lower_bound=1)
+_MODES = flags.DEFINE_list("modes", list(MODES), "Modes of the peer.")
+_OURS = flags.DEFINE_list("ours", ["float32", "bfloat16"], "Dtypes of ours.")
+_REPEATS = flags.DEFINE_integer("repeats", 3, "Number of turns of each.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 5, "Number of steps per turn.", lower_bound=1)
 
 BATCHES = 4
 
@@ -59,7 +64,9 @@ def main(config: PretrainingConfig) -> None:
     print(_table(rows, failures))
 
 
-def _row(config, dtype, mode, repeat, mine, theirs, peak) -> dict:
+def _row(
+    config: PretrainingConfig, dtype: str, mode: str, repeat: int, mine: dict, theirs: dict, peak: float
+) -> dict[str, Any]:
     return {
         "benchmark": "train_step",
         "model": f"{config.model.num_layers} layers, width {config.model.hidden_size}",
@@ -81,7 +88,7 @@ def _row(config, dtype, mode, repeat, mine, theirs, peak) -> dict:
 
 
 def _table(rows: list[dict], failures: dict[str, str]) -> str:
-    """Medians over the turns, in Markdown: a line for each of our dtypes against each of the peer's modes."""
+    """Formats the medians over the turns as Markdown: a line for each pair of our dtypes and the peer's modes."""
     shown = [name for name in rows[0] if name.startswith(("ours_", "peer_")) or name == "ratio"] if rows else []
     titles = ["ours", "peer", *(name.replace("_", " ") for name in shown)]
     lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
@@ -95,11 +102,11 @@ def _table(rows: list[dict], failures: dict[str, str]) -> str:
 
 
 class _FailedError(BertJaxError):
-    """A mode that cannot be measured here."""
+    """A mode cannot be measured on this machine."""
 
 
 class _Turns:
-    """A process that measures when it is asked to."""
+    """A process that takes a measurement on request."""
 
     def __init__(self, make: Callable, config: PretrainingConfig, mode: str):
         context = multiprocessing.get_context("spawn")
@@ -109,29 +116,30 @@ class _Turns:
         other.close()
 
     def take(self) -> dict:
-        """One measurement."""
+        """Takes one measurement."""
         self._pipe.send(True)
         try:
             answer = self._pipe.recv()
         except EOFError:
-            raise _FailedError("A measuring process died: see its message above.") from None
+            raise _FailedError("A measuring process died: see its output above.") from None
         if isinstance(answer, str):
             raise _FailedError(answer)
         return answer
 
     def end(self) -> None:
+        """Ends the process."""
         with contextlib.suppress(OSError):  # it may have died
             self._pipe.send(False)
         self._process.join()
 
 
-def _serve(make, config, mode, steps, pipe) -> None:
+def _serve(make: Callable, config: PretrainingConfig, mode: str, steps: int, pipe: Connection) -> None:
     try:
         turn = make(config, mode)
-        turn(2)  # compilation and first touches
+        turn(2)  # compiles, and touches memory for the first time
     except ImportError:
         turn = "The peer is missing: pip install transformers torch."
-    except Exception as error:  # of whatever kind: the other modes are still to be measured
+    except Exception as error:  # any error, so that the other modes are still measured
         turn = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
     while pipe.recv():
         if isinstance(turn, str):
@@ -144,22 +152,20 @@ def _serve(make, config, mode, steps, pipe) -> None:
         pipe.send(result | used | {"memory": memory})
 
 
-def _batches(config: PretrainingConfig):
-    from bert_jax.tasks.pretraining import training_batches
+def _host(config: PretrainingConfig) -> tuple[Learner, list[Batch]]:
+    """Returns the learner, for its FLOPs, and some batches; fills in the vocabulary size of the config."""
+    corpora, stream = training_batches(config)
+    config.model.vocab_size = corpora[config.data.corpus].tokenizer.vocab_size
+    learner = Learner(config.model, make_objectives(config.data))
+    return learner, [stream.batch(step) for step in range(BATCHES)]
 
-    _, batches = training_batches(config)
-    return [batches.batch(step) for step in range(BATCHES)]
 
-
-def _counts(config, batches, steps) -> dict:
-    from bert_jax.model.flops import training_flops
-
+def _counts(learner: Learner, batches: list[Batch], steps: int) -> dict[str, float]:
     used = [batches[i % BATCHES] for i in range(steps)]
-    flops = sum(training_flops(config.model, batch) for batch in used)
     return {
         "rows": sum(len(batch["token_ids"]) for batch in used),
-        "tokens": int(sum((batch["sequence_ids"] > 0).sum() for batch in used)),
-        "flops": flops,
+        "tokens": sum(map(real_tokens, used)),
+        "flops": sum(map(learner.flops, used)),
     }
 
 
@@ -167,32 +173,24 @@ def _ours(config: PretrainingConfig, dtype: str) -> Callable[[int], dict]:
     import jax
 
     from bert_jax import sharding
-    from bert_jax.model.bert import layer_of
-    from bert_jax.optimizer import make_optimizer, make_schedule
-    from bert_jax.tasks.pretraining import make_loss_fn, set_up
-    from bert_jax.training.state import create_state
-    from bert_jax.training.step import make_train_step
+    from bert_jax.tasks.pretraining import Pretraining
+    from bert_jax.training.run import prepare
 
     config.model.dtype = dtype
-    run = set_up(config)
-    jax.set_mesh(run.mesh)
-    schedule = make_schedule(config.optimizer, config.train.num_steps)
-    optimizer = make_optimizer(config.optimizer, schedule)
+    learner, host = _host(config)
+    placed = prepare(Pretraining(), config)
+    jax.set_mesh(placed.mesh)
     with sharding.rules():
-        make_state, _ = create_state(run.init, optimizer, 0, run.mesh)
-        step = jax.jit(
-            make_train_step(make_loss_fn(run.model, config.data, run.corpus.sources), optimizer, schedule, layer_of),
-            donate_argnums=0,
-        )
-        host = _batches(config)
-        placed, state = [run.place(batch) for batch in host], make_state()
+        program = placed.program(config.train.length)
+        batches, state = [placed.work(step).batch for step in range(BATCHES)], program.make_state({})
 
         def turn(steps: int) -> dict:
             nonlocal state
+            metrics = {}
             for i in range(steps):
-                state, metrics = step(state, placed[i % BATCHES])
+                state, metrics = program.train_step(state, batches[i % BATCHES])
             jax.block_until_ready(metrics)
-            return _counts(config, host, steps)
+            return _counts(learner, host, steps)
 
         turn(1)
     return turn
@@ -203,9 +201,8 @@ def _peer(config: PretrainingConfig, mode: str) -> Callable[[int], dict]:
     import torch
     import transformers
 
-    from bert_jax.data.corpus import open_corpus
-
-    config.model.vocab_size = open_corpus(config.data.corpus).tokenizer.vocab_size
+    learner, host = _host(config)
+    assert config.model.vocab_size is not None  # filled in by `_host`
     dtype, kind = mode.split()
     sizes = transformers.BertConfig(
         vocab_size=config.model.vocab_size,
@@ -223,15 +220,15 @@ def _peer(config: PretrainingConfig, mode: str) -> Callable[[int], dict]:
         model.parameters(), lr=1e-4, eps=config.optimizer.epsilon, weight_decay=config.optimizer.weight_decay
     )
     run = torch.compile(model) if kind == "compile" else model
-    host, inputs = _batches(config), []
+    inputs = []
     for batch in host:
         labels = np.full_like(batch["token_ids"], -100)
         row, slot = np.nonzero(batch["masked_weights"])
         labels[row, batch["masked_positions"][row, slot]] = batch["masked_targets"][row, slot]
         arrays = {
             "input_ids": batch["token_ids"],
-            "token_type_ids": batch["segment_ids"],
-            "attention_mask": batch["sequence_ids"],
+            "token_type_ids": batch["token_type_ids"],
+            "attention_mask": batch["example_ids"],
             "labels": labels,
             "next_sentence_label": batch["nsp_labels"][:, 0],
         }
@@ -245,13 +242,13 @@ def _peer(config: PretrainingConfig, mode: str) -> Callable[[int], dict]:
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.optimizer.clip_norm or float("inf"))
             optimizer.step()
             optimizer.zero_grad()
-        return _counts(config, host, steps)
+        return _counts(learner, host, steps)
 
     return turn
 
 
 def _matrix_peak(config: PretrainingConfig, dtype: str) -> Callable[[int], dict]:
-    """The best product in `dtype` on this machine, in floating-point operations a second."""
+    """Measures the fastest matrix product in `dtype` on this machine, in floating-point operations per second."""
     import jax
     import jax.numpy as jnp
 

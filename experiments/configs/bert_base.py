@@ -2,8 +2,8 @@
 
 python -m experiments.pretrain --config=experiments/configs/bert_base.py --config.data.corpus=DIR --workdir=DIR
 
-Source: github.com/google-research/bert. Rows are not packed, as there. Cost, computed: 43 billion positions, 2.4e19
-floating-point operations. Not run to its end here.
+Source: github.com/google-research/bert. As there, rows are not packed. Computed cost: 43 billion positions, 2.4e19
+floating-point operations. Not yet run to the end.
 """
 
 from bert_jax.model.config import ModelConfig

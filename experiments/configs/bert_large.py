@@ -2,8 +2,8 @@
 
 python -m experiments.pretrain --config=experiments/configs/bert_large.py --config.data.corpus=DIR --workdir=DIR
 
-Source: github.com/google-research/bert. Cost, computed: 43 billion positions, 8.2e19 floating-point operations. Not run
-to its end here.
+Source: github.com/google-research/bert. Computed cost: 43 billion positions, 8.2e19 floating-point operations. Not yet
+run to the end.
 """
 
 from bert_jax.tasks.pretraining import PretrainingConfig

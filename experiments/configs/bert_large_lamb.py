@@ -1,10 +1,11 @@
-"""BERT-large in 8,601 steps of large batches by LAMB, in NVIDIA's two phases (You et al. 2020, arXiv 1904.00962).
+"""BERT-large in 8,601 steps of large batches with LAMB, in NVIDIA's two phases (You et al. 2020, arXiv 1904.00962).
 
     python -m experiments.pretrain --config=experiments/configs/bert_large_lamb.py --config.data.corpus=DIR \\
-        --workdir=DIR --config.train.accumulation=64
+        --workdir=DIR --config.train.grad_accumulation_steps=64
 
-Source: github.com/NVIDIA/DeepLearningExamples, PyTorch BERT. `train.accumulation` fits the batches of 65,536 and 32,768
-rows to the devices. Cost, computed: 85 billion positions, 1.6e20 floating-point operations. Not run to its end here.
+Source: github.com/NVIDIA/DeepLearningExamples, PyTorch BERT. Choose `train.grad_accumulation_steps` so that a
+microbatch of the 65,536 and 32,768 rows fits in memory. Computed cost: 85 billion positions, 1.6e20 floating-point
+operations. Not yet run to the end.
 """
 
 from bert_jax.model.config import ModelConfig

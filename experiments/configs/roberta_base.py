@@ -1,11 +1,11 @@
-"""RoBERTa's objective and schedule on the base model: full sentences, no next sentence (Liu et al. 2019).
+"""RoBERTa's objective and schedule for BERT-base: full sentences, no next-sentence prediction (Liu et al. 2019).
 
     python -m experiments.pretrain --config=experiments/configs/roberta_base.py --config.data.corpus=DIR \\
-        --workdir=DIR --config.train.accumulation=8
+        --workdir=DIR --config.train.grad_accumulation_steps=8
 
-Source: arXiv 1907.11692 and github.com/facebookresearch/fairseq. Rows are packed without attention across documents,
-where RoBERTa joins documents in a row. Cost, computed: 131 billion positions, 7.7e19 floating-point operations. Not run
-to its end here.
+Source: arXiv 1907.11692 and github.com/facebookresearch/fairseq. Rows are packed without attention across documents;
+RoBERTa joins the documents of a row. Computed cost: 131 billion positions, 7.7e19 floating-point operations. Not yet
+run to the end.
 """
 
 from bert_jax.model.config import ModelConfig

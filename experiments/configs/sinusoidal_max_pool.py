@@ -1,10 +1,11 @@
-"""A small model with sinusoidal positions, max pooling, and the next sentence as a softmax over candidates.
+"""A small model with sinusoidal positions, max pooling, and next-sentence prediction among candidates.
 
     python -m experiments.pretrain --config=experiments/configs/sinusoidal_max_pool.py --config.data.corpus=DIR \\
         --workdir=DIR
 
-Each segment and its next one are two sequences that do not look at each other; P(next) is a softmax of inner products
-of their pooled vectors over the next ones of eight rows. The temperature is the root of the width.
+Each segment and the one that follows it are two sequences that do not attend to each other. P(next) is a softmax of the
+inner products of their pooled vectors, over the following segments of eight rows. The temperature is the square root of
+the width.
 
 Measured on 14 MB of Wikipedia, vocabulary 8,192, 1,500 steps in three minutes on two cores: the next sentence is found
 among eight with accuracy 0.824 (chance 0.125); held-out masked-language-model loss 6.860 nats (word frequencies 7.070).

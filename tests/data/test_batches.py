@@ -3,14 +3,15 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bert_jax.batch import FIELDS, check
+from bert_jax import batch as schema
+from bert_jax.corpus.builder.prepare import prepare_corpus
 from bert_jax.data.batches import Batches
-from bert_jax.data.config import DataConfig
+from bert_jax.data.config import DataConfig, HeldOutConfig
 from bert_jax.data.evaluation import evaluation_batches
 from bert_jax.data.mixture import WINDOW
-from bert_jax.data.prepare import prepare_corpus
 from bert_jax.data.statistics import count, describe
 from bert_jax.errors import BertJaxError, CorpusError
+from bert_jax.tasks.pretraining import make_objectives
 from tests.conftest import make_documents
 
 CONFIG = DataConfig(sequence_length=64, max_examples=4, short_probability=0.5)
@@ -27,20 +28,42 @@ def batches(corpus):
 
 
 def equal(left, right):
-    return all((left[name] == right[name]).all() for name in FIELDS)
+    return left.keys() == right.keys() and all((left[name] == right[name]).all() for name in left)
+
+
+def joined(parts):
+    """Batches of consecutive rows as one."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def columns(corpus, examples="bert"):
+    """Those that a batch for these examples must have."""
+    wanted = dict(schema.CORE)
+    for objective in make_objectives(dataclasses.replace(CONFIG, examples=examples), corpus):
+        wanted |= objective.columns
+    return wanted
+
+
+def check(batch, corpus, examples="bert"):
+    schema.check(batch, columns(corpus, examples), {"V": corpus.tokenizer.vocab_size, "T": 2})
+
+
+def held_out(corpus, num_targets, **changes):
+    config = dataclasses.replace(CONFIG, **changes)
+    return evaluation_batches(corpus, config, HeldOutConfig(num_targets=num_targets), 8)
 
 
 def examples_of(batch):
     """Each example of a batch as plain values: key -> (tokens, segments, positions, predictions, label, weight)."""
     found = {}
     for row in range(len(batch["token_ids"])):
-        sequence = batch["sequence_ids"][row]
+        sequence = batch["example_ids"][row]
         for slot in range(sequence.max()):
             inside = np.flatnonzero(sequence == slot + 1)
             used = (batch["masked_weights"][row] > 0) & np.isin(batch["masked_positions"][row], inside)
             found[int(batch["example_keys"][row, slot])] = (
                 batch["token_ids"][row, inside].tolist(),
-                batch["segment_ids"][row, inside].tolist(),
+                batch["token_type_ids"][row, inside].tolist(),
                 batch["position_ids"][row, inside].tolist(),
                 sorted(
                     zip(
@@ -52,7 +75,7 @@ def examples_of(batch):
                 int(batch["nsp_labels"][row, slot]),
                 float(batch["nsp_weights"][row, slot]),
             )
-            assert batch["summary_positions"][row, slot] == inside[0]
+            assert batch["cls_positions"][row, slot] == inside[0]
             assert (np.diff(inside) == 1).all()
     return found
 
@@ -69,26 +92,23 @@ def test_parts_of_a_batch_are_its_rows(batches):
         whole = batches.batch(step)
         for parts in (2, 4, 8):
             size = 8 // parts
-            rows = [batches.batch(step, i * size, (i + 1) * size) for i in range(parts)]
-            for name in FIELDS:
-                np.testing.assert_array_equal(np.concatenate([part[name] for part in rows]), whole[name])
+            assert equal(joined([batches.batch(step, i * size, (i + 1) * size) for i in range(parts)]), whole)
 
 
 def test_batches_of_any_size_follow_the_same_rows(corpus, batches):
     large = make(corpus, batch_size=16).batch(2)
-    for name in FIELDS:
-        np.testing.assert_array_equal(np.concatenate([batches.batch(4)[name], batches.batch(5)[name]]), large[name])
+    assert equal(joined([batches.batch(4), batches.batch(5)]), large)
 
 
 def test_batches_keep_the_schema(corpus, batches):
     for step in range(10):
-        check(batches.batch(step), corpus.tokenizer.vocab_size)
+        check(batches.batch(step), corpus)
     broken = batches.batch(0)
     broken["masked_targets"][0, 0] = corpus.tokenizer.vocab_size
-    with pytest.raises(BertJaxError, match="masked_targets reaches outside"):
-        check(broken, corpus.tokenizer.vocab_size)
-    with pytest.raises(BertJaxError, match="lacks token_ids"):
-        check({}, 10)
+    with pytest.raises(BertJaxError, match=r"masked_targets .*outside 0\.\.299"):
+        check(broken, corpus)
+    with pytest.raises(BertJaxError, match=r"lacks .*token_ids"):
+        check({}, corpus)
 
 
 def test_examples_read_cls_a_sep_b_sep(corpus, batches):
@@ -124,7 +144,7 @@ def test_packing_fills_rows(corpus):
     fill = {}
     for slots in (1, 4):
         source = make(corpus, sequence_length=128, max_examples=slots, short_probability=1.0)
-        fill[slots] = np.mean([(source.batch(step)["sequence_ids"] > 0).mean() for step in range(20)])
+        fill[slots] = np.mean([(source.batch(step)["example_ids"] > 0).mean() for step in range(20)])
     assert fill[4] > 0.95 > 0.6 > fill[1]
 
 
@@ -149,7 +169,7 @@ def test_a_block_that_gives_too_few_rows_is_gone_through_again(corpus):
 
 def test_predictions_are_the_stated_share(batches):
     weights = np.mean([batches.batch(s)["masked_weights"].sum() for s in range(20)])
-    tokens = np.mean([(batches.batch(s)["sequence_ids"] > 0).sum() for s in range(20)])
+    tokens = np.mean([(batches.batch(s)["example_ids"] > 0).sum() for s in range(20)])
     assert abs(weights / tokens - 0.15) < 0.01
 
 
@@ -166,7 +186,7 @@ def test_balanced_pairs_count_drawn_labels_only(corpus):
 
 
 def test_evaluation_is_fixed_large_enough_and_balanced(corpus):
-    sets = [evaluation_batches(corpus, CONFIG, 0, 8, 3000) for _ in range(2)]
+    sets = [held_out(corpus, 3000) for _ in range(2)]
     assert all(equal(left, right) for left, right in zip(*sets, strict=True))
     targets = sum(batch["masked_weights"].sum() for batch in sets[0])
     assert targets >= 3000
@@ -177,7 +197,7 @@ def test_evaluation_is_fixed_large_enough_and_balanced(corpus):
 
 def test_held_out_text_without_pairs_is_refused(corpus):
     with pytest.raises(CorpusError, match="hold out at least two documents"):
-        evaluation_batches(corpus, dataclasses.replace(CONFIG, sequence_length=8), 0, 8, 100)
+        held_out(corpus, 100, sequence_length=8)
 
 
 def test_problems_are_all_named():
@@ -221,7 +241,7 @@ def test_rows_come_from_sources_by_weight(mixed):
     assert natural.shares[0] > 0.75
     np.testing.assert_allclose(equal_shares.shares, 0.5)
     batch = equal_shares.batch(0)
-    rows = [batch["source_ids"][row, : batch["sequence_ids"][row].max()] for row in range(8)]
+    rows = [batch["source_ids"][row, : batch["example_ids"][row].max()] for row in range(8)]
     assert all(len(set(row.tolist())) == 1 for row in rows)
     assert abs(sources_of(equal_shares, 100).mean() - 0.5) < 0.1
     assert sources_of(make(mixed, source_weights="small=1"), 20).all()
@@ -250,9 +270,7 @@ def test_a_mixed_batch_is_a_function_of_its_step(mixed):
     one, two = make(mixed, source_exponent=0.3), make(mixed, source_exponent=0.3)
     for step in (600, 3, 77):
         assert equal(one.batch(step), two.batch(step))
-        parts = [two.batch(step, i, i + 2) for i in range(0, 8, 2)]
-        for name in FIELDS:
-            np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), one.batch(step)[name])
+        assert equal(joined([two.batch(step, i, i + 2) for i in range(0, 8, 2)]), one.batch(step))
 
 
 @pytest.mark.parametrize("examples", ["bert", "sentence_order", "full_sentences", "candidates"])
@@ -261,7 +279,8 @@ def test_every_kind_of_batch_keeps_the_schema(corpus, examples, kind):
     source = make(corpus, examples=examples, masking=kind, mask_rate=0.3)
     for step in range(3):
         batch = source.batch(step)
-        check(batch, corpus.tokenizer.vocab_size)
+        check(batch, corpus, examples)
+        assert batch.keys() == columns(corpus, examples).keys()  # nothing that no objective reads
         kept = batch["token_ids"].copy()
         row = np.arange(len(kept))[:, None]
         used = batch["masked_weights"] > 0
@@ -275,15 +294,12 @@ def test_every_kind_of_batch_keeps_the_schema(corpus, examples, kind):
         assert not np.isin(batch["masked_targets"][used], corpus.tokenizer.frame_ids).any()
         assert len(np.unique((row * 10_000 + batch["masked_positions"])[used])) == used.sum()
     if examples in ("full_sentences", "candidates"):
-        assert not batch["segment_ids"].any()
-    if examples == "full_sentences":
-        assert not batch["nsp_weights"].any()
+        assert not batch["token_type_ids"].any()
 
 
 def test_evaluation_without_pairs_has_no_labels(corpus):
-    made = evaluation_batches(corpus, dataclasses.replace(CONFIG, examples="full_sentences"), 0, 8, 500)
-    assert sum(batch["nsp_weights"].sum() for batch in made) == 0
-    order = evaluation_batches(corpus, dataclasses.replace(CONFIG, examples="sentence_order"), 0, 8, 500)
+    assert not any("nsp_labels" in batch for batch in held_out(corpus, 500, examples="full_sentences"))
+    order = held_out(corpus, 500, examples="sentence_order")
     labels = np.concatenate([batch["nsp_labels"][batch["nsp_weights"] > 0] for batch in order])
     assert labels.mean() == 0.5
 
@@ -292,8 +308,8 @@ def test_statistics_count_what_is_there(corpus):
     source = make(corpus)
     facts = count(source, steps=3)
     made = [source.batch(step) for step in range(3)]
-    assert facts.tokens == sum((batch["sequence_ids"] > 0).sum() for batch in made)
-    assert facts.examples == sum(batch["sequence_ids"].max(axis=1).sum() for batch in made)
+    assert facts.tokens == sum((batch["example_ids"] > 0).sum() for batch in made)
+    assert facts.examples == sum(batch["example_ids"].max(axis=1).sum() for batch in made)
     assert facts.predictions == sum(batch["masked_weights"].sum() for batch in made)
     assert facts.cut == 0
     assert facts.predictions == facts.wanted
@@ -318,14 +334,12 @@ def test_candidates_stand_in_rows_of_two_and_groups_of_one_source(mixed):
     source = make(mixed, examples="candidates", nsp_group_size=4, source_exponent=0.0)
     for step in range(10):
         batch = source.batch(step)
-        assert batch["nsp_labels"].shape[1] == 2
+        assert batch["pair_weights"].shape[1] == 2
         assert (batch["source_ids"][:, 0].reshape(2, 4).std(axis=1) == 0).all()
-        complete = batch["nsp_weights"][:, 0] > 0
-        np.testing.assert_array_equal(complete, batch["sequence_ids"].max(1) == 2)
+        complete = batch["pair_weights"][:, 0] > 0
+        np.testing.assert_array_equal(complete, batch["example_ids"].max(1) == 2)
         np.testing.assert_array_equal(batch["document_ids"][complete, 0], batch["document_ids"][complete, 1])
-    parts = [source.batch(3, i, i + 4) for i in (0, 4)]
-    for name in FIELDS:
-        np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), source.batch(3)[name])
+    assert equal(joined([source.batch(3, i, i + 4) for i in (0, 4)]), source.batch(3))
 
 
 def test_two_sequences_have_room_for_their_predictions(corpus):
@@ -333,4 +347,4 @@ def test_two_sequences_have_room_for_their_predictions(corpus):
         source = make(corpus, examples="candidates", mask_rate=rate, short_probability=0.1)
         assert count(source, steps=10).cut == 0
         for step in range(10):
-            check(source.batch(step), corpus.tokenizer.vocab_size)
+            check(source.batch(step), corpus, "candidates")

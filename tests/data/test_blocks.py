@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from bert_jax.corpus.store import Split
 from bert_jax.data import blocks
-from bert_jax.data.corpus import Split
 
 
 def make_split(document_lengths, sentence_length=10):
@@ -13,7 +13,7 @@ def make_split(document_lengths, sentence_length=10):
         sentence_starts=sentence_starts,
         document_starts=np.concatenate([[0], np.cumsum(sentences)]),
         document_sources=np.zeros(len(sentences), np.int32),
-        token_counts=np.zeros(1),
+        vocab_size=1,
     )
 
 

@@ -27,9 +27,3 @@ def test_permutation_is_one():
     order = draws.permutation(1000, 1, 2)
     np.testing.assert_array_equal(np.sort(order), np.arange(1000))
     assert (order != draws.permutation(1000, 1, 3)).any()
-
-
-def test_mix32_changes_half_the_bits():
-    x = np.arange(10_000, dtype=np.uint32)
-    flipped = np.bitwise_count(draws.mix32(x) ^ draws.mix32(x ^ np.uint32(1 << 7)))
-    assert abs(flipped.mean() - 16) < 0.2

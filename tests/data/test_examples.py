@@ -3,6 +3,7 @@ import pytest
 
 from bert_jax.data.blocks import Pieces
 from bert_jax.data.examples import Examples, _truncate, make_examples, split_pairs
+from bert_jax.data.kinds import KINDS
 
 SEQUENCE = 64
 STREAM = (0, 0, 0, 0)
@@ -24,7 +25,8 @@ def examples(text):
 
 
 def make_pairs(pieces, starts, length, short, stream, kind="bert"):
-    return make_examples(pieces, starts, kind, length, short, 0, stream)
+    longest = length - KINDS[kind].special_tokens
+    return make_examples(pieces, starts, KINDS[kind].make, longest, short, 0, stream)
 
 
 def document_of(token, text):
@@ -91,16 +93,16 @@ def test_truncation_takes_from_the_longer_segment_at_either_end():
     def truncated(a, b, n=4000):
         full = np.full(n, 1)
         pair = Examples(
-            full * 0,
-            full * a,
-            full * 1000,
-            full * b,
-            full > 0,
-            full > 0,
-            full > 0,
-            full * 0,
-            full * 0,
-            np.arange(n).astype(np.uint32),
+            a_start=full * 0,
+            a_length=full * a,
+            b_start=full * 1000,
+            b_length=full * b,
+            key=np.arange(n).astype(np.uint32),
+            label=full > 0,
+            is_true=full > 0,
+            is_free=full > 0,
+            source=full * 0,
+            document=full * 0,
         )
         return _truncate(pair, 61, STREAM)
 

@@ -73,7 +73,7 @@ def test_weights_of_another_form_are_refused(text):
 
 
 def test_weights_for_sources_that_are_not_there_are_refused():
-    with pytest.raises(ConfigError, match="the corpus has en, de"):
+    with pytest.raises(ConfigError, match="but the corpus has en, de"):
         source_shares(DataConfig(source_weights="fr=1"), ("en", "de"), np.array([1, 1]))
     with pytest.raises(ConfigError, match="without text"):
         source_shares(DataConfig(source_weights="de=1"), ("en", "de"), np.array([1, 0]))

@@ -1,12 +1,11 @@
 import dataclasses
 
-import numpy as np
 import pytest
 
-from bert_jax.batch import FIELDS
 from bert_jax.data.config import DataConfig
 from bert_jax.data.phases import PhasedBatches, phase_problems, plan_phases
 from bert_jax.errors import ConfigError
+from tests.data.test_batches import equal, joined
 
 PHASES = "10: sequence_length=64 batch_size=2; 20: mask_rate=0.3 max_predictions=none"
 
@@ -54,7 +53,7 @@ def test_batches_change_at_the_step(corpus):
     batches = make(corpus)
     for step, shape in ((0, (8, 32)), (9, (8, 32)), (10, (2, 64)), (19, (2, 64)), (20, (2, 64)), (500, (2, 64))):
         assert batches.batch(step)["token_ids"].shape == shape
-        assert batches.batch_size(step) == shape[0]
+        assert batches.at(step)[0].batch_size == shape[0]
     assert [batches.batch(step)["masked_positions"].shape[1] for step in (9, 10, 20)] == [5, 5, 20]
 
 
@@ -63,10 +62,8 @@ def test_any_step_is_reached_alone_and_in_parts(corpus):
     expected = {step: straight.batch(step) for step in (3, 12, 25)}
     for step in (25, 3, 12):
         fresh = make(corpus)
-        half = fresh.batch_size(step) // 2
-        parts = [fresh.batch(step, 0, half), fresh.batch(step, half, 2 * half)]
-        for name in FIELDS:
-            np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), expected[step][name])
+        half = fresh.at(step)[0].batch_size // 2
+        assert equal(joined([fresh.batch(step, 0, half), fresh.batch(step, half, 2 * half)]), expected[step])
 
 
 def test_phases_draw_anew(corpus):
@@ -86,5 +83,4 @@ def test_epochs_add_up_over_phases(corpus):
 def test_a_phase_begins_with_its_own_first_batch(corpus):
     batches = make(corpus)
     for step, phase, local in ((10, 1, 0), (13, 1, 3), (20, 2, 0)):
-        for name in FIELDS:
-            np.testing.assert_array_equal(batches.batch(step)[name], batches.of_phase(phase).batch(local)[name])
+        assert equal(batches.batch(step), batches.of_phase(phase).batch(local))

@@ -15,9 +15,9 @@ import numpy as np
 from bert_jax import sharding
 from bert_jax.errors import ConfigError
 from bert_jax.sharding import MeshConfig
-from bert_jax.tasks.pretraining import PretrainingConfig, check_config
-from bert_jax.training.checkpoints import Checkpoints
-from bert_jax.training.run import make_run_program
+from bert_jax.tasks.pretraining import Pretraining, PretrainingConfig
+from bert_jax.training.run import check_config
+from bert_jax.training.workdir.checkpoints import Checkpoints
 from experiments.benchmarks import meshes
 from tests.tasks.test_pretraining import shrink
 
@@ -57,14 +57,15 @@ def moved(state, corpus: str, folder: pathlib.Path) -> list[str]:
     problems, expected, step = [], jax.device_get(state), int(state.step)
     save(state, folder)
     for count, mesh in [(4, MeshConfig(2, 1, 2)), (1, MeshConfig()), (8, MeshConfig(1, 8))]:
-        run = meshes.on_devices(small(corpus), mesh, jax.devices()[:count])
-        with jax.set_mesh(run.mesh), sharding.rules():
+        placed = meshes.on_devices(small(corpus), mesh, jax.devices()[:count])
+        with jax.set_mesh(placed.mesh), sharding.rules():
             checkpoints = Checkpoints(folder, 1, {})
-            state = checkpoints.restore_latest(make_run_program(run.task(), run.config).state_shapes)
+            state = checkpoints.restore_latest(placed.program(placed.config.train.num_steps).state_shapes)
             checkpoints.close()
         if not jax.tree.all(jax.tree.map(np.array_equal, expected, jax.device_get(state))):
             problems.append(f"another state on {count} devices")
-        if not np.array_equal(run.work(step).batch["example_keys"], run.batches.batch(step)["example_keys"]):
+        batch, expected_batch = placed.work(step).batch, placed.task.stream.batch(step)
+        if not np.array_equal(batch["example_keys"], expected_batch["example_keys"]):
             problems.append(f"other examples on {count} devices")
         shutil.rmtree(folder)
         save(state, folder)
@@ -80,7 +81,7 @@ def save(state, folder: pathlib.Path) -> None:
 
 def refused(config: PretrainingConfig) -> str:
     try:
-        check_config(config)
+        check_config(Pretraining(), config)
     except ConfigError as error:
         return str(error)
     return ""
@@ -89,7 +90,7 @@ def refused(config: PretrainingConfig) -> str:
 def main(corpus: str, folder: str) -> None:
     config = small(corpus)
     alone = meshes.measure(meshes.on_one_device(config), STEPS)
-    runs = [meshes.on_mesh(config, mesh, parts) for mesh, parts in meshes.cases(8)]
+    runs = [meshes.on_mesh(config, *case) for case in meshes.cases(8)]
     found = [meshes.measure(run, STEPS) for run in runs]
     _, _, tensor, mixed, _ = found
     wrong = small(corpus)

@@ -14,10 +14,10 @@ import sys
 import traceback
 
 IMPORTS = (
-    "bert_jax.data.prepare",
+    "bert_jax.corpus.builder.prepare",
     "bert_jax.reporting.batch_text",
     "bert_jax.reporting",
-    "bert_jax.tasks.pretraining",
+    "bert_jax.tasks.registry",
     "experiments.config_flags",
     "pyarrow.parquet",
 )

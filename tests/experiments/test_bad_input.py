@@ -17,7 +17,7 @@ from tests.experiments.scripts import Scripts
 
 SECONDS = 20
 RUN = [
-    "--config=experiments/configs/tiny.py",
+    "--config=experiments/configs/sizes.py:tiny",
     "--config.model.num_layers=1",
     "--config.model.hidden_size=32",
     "--config.model.max_positions=64",
@@ -30,6 +30,13 @@ RUN = [
 ]
 NEW = [*RUN, "--workdir={tmp}/new"]
 AGAIN = [*RUN, "--workdir={tmp}/run"]
+FINETUNE = [
+    "--config=experiments/configs/finetune_classification.py",
+    "--train={tmp}/a.tsv",
+    "--validation={tmp}/a.tsv",
+    "--config.data.sequence_length=64",
+    "--workdir={tmp}/new",
+]
 TEXT = ["--source=text:{tmp}/a.txt", "--output={tmp}/c", "--num_workers=1"]
 JSONL = ["--source=jsonl:{tmp}/a.jsonl", "--output={tmp}/c", "--num_workers=1", "--vocab_size=300"]
 FOUR_DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
@@ -152,6 +159,10 @@ def pretrain(name: str, flags: list[str], *told: str, base: list[str] = NEW, **m
     return Case(f"pretrain_{name}", "pretrain", base + flags, told, **more)
 
 
+def finetune(name: str, flags: list[str], *told: str, **more) -> Case:
+    return Case(f"finetune_{name}", "finetune", FINETUNE + flags, told, **more)
+
+
 def prepare(name: str, flags: list[str], *told: str, **more) -> Case:
     return Case(f"prepare_{name}", "prepare_corpus", flags, told, **more)
 
@@ -160,7 +171,47 @@ def show(name: str, flags: list[str], *told: str, **more) -> Case:
     return Case(f"show_{name}", "show_batch", flags, told, **more)
 
 
+LABELLED = "text\tlabel\na\tyes\nb\tno\n"
+
 CASES = [
+    # labelled texts
+    finetune(
+        "nothing_to_start_from", [], "Give train.init_from (a pretrained run) or, to train from scratch, data.tokenizer"
+    ),
+    finetune("start_that_is_not_there", ["--init_from={tmp}/x"], "There is no checkpoint in {tmp}/x/checkpoints"),
+    finetune("no_labelled_file", ["--init_from={run}"], "There is no file {tmp}/a.tsv", alone=True),
+    finetune(
+        "columns",
+        ["--init_from={run}", "--config.data.text_column=txt"],
+        "{tmp}/a.tsv, line 2 has no column 'txt', only 'text', 'label'",
+        "Did you mean text?",
+        given=write("a.tsv", LABELLED),
+    ),
+    finetune(
+        "sizes",
+        ["--init_from={run}", "--config.model.hidden_size=64"],
+        "model.hidden_size=64 differs from train.init_from={run}, which has 32: leave it out.",
+        given=write("a.tsv", LABELLED),
+    ),
+    finetune(
+        "patterns",
+        ["--init_from={run}", "--config.train.freeze=(", "--config.train.init_skip=["],
+        "train.init_skip='[' is not a valid regular expression",
+        "train.freeze='(' is not a valid regular expression",
+        given=write("a.tsv", LABELLED),
+    ),
+    finetune(
+        "freeze_that_finds_nothing",
+        ["--init_from={run}", "--config.train.freeze=^encoder"],
+        "train.freeze='^encoder' matches no parameter",
+        given=write("a.tsv", LABELLED),
+    ),
+    finetune(
+        "run_of_another_task",
+        ["--init_from={run}", "--workdir={tmp}/run"],
+        "{tmp}/run holds a run of the task pretraining, not classification",
+        given=both(copied_run(), write("a.tsv", LABELLED)),
+    ),
     # flags
     pretrain(
         "misspelt_field",
@@ -172,9 +223,11 @@ CASES = [
     pretrain("field_without_its_section", ["--batch_size=8"], "Did you mean --config.train.batch_size?"),
     pretrain("misspelt_flag", ["--dryrun"], "There is no flag --dryrun. Did you mean --dry_run?"),
     pretrain(
-        "no_flag_at_all", ["config.train.num_steps=3"], "'config.train.num_steps=3' is no flag: these begin with --"
+        "no_flag_at_all",
+        ["config.train.num_steps=3"],
+        "'config.train.num_steps=3' is not a flag: give flags in the form --name=value",
     ),
-    pretrain("no_workdir", [], "--workdir is missing: The run's folder", base=RUN),
+    pretrain("no_workdir", [], "--workdir is missing: Folder for the checkpoints", base=RUN),
     pretrain("no_config", ["--workdir={tmp}/new"], "--config is missing: give one of", base=[]),
     pretrain(
         "no_number", ["--config.train.batch_size=many"], "--config.train.batch_size=many: 'many' is not int", alone=True
@@ -185,12 +238,14 @@ CASES = [
     # config files
     pretrain(
         "misspelt_config_file",
-        ["--config=experiments/configs/mni.py"],
-        "--config=experiments/configs/mni.py is not a file. Did you mean experiments/configs/mini.py?",
+        ["--config=experiments/configs/bert_bse.py"],
+        "--config=experiments/configs/bert_bse.py is not a file. Did you mean experiments/configs/bert_base.py?",
         alone=True,
     ),
     pretrain(
-        "unknown_config_file", ["--config={tmp}/qqq.py"], "is not a file. In experiments/configs there are base.py, "
+        "unknown_config_file",
+        ["--config={tmp}/qqq.py"],
+        "is not a file. In experiments/configs there are bert_base.py, ",
     ),
     pretrain("config_of_another_kind", ["--config=pyproject.toml"], "is not a Python file"),
     pretrain(
@@ -203,7 +258,7 @@ CASES = [
     pretrain(
         "config_with_an_error",
         [MINE],
-        "{tmp}/mine.py, line 3: NameError: name 'confg' is not defined. Mend the config file.",
+        "{tmp}/mine.py, line 3: NameError: name 'confg' is not defined. Fix the config file.",
         given=config_file(f"{HEAD}def get_config():\n    return confg\n"),
     ),
     pretrain(
@@ -235,7 +290,9 @@ CASES = [
         ),
     ),
     pretrain(
-        "variant_where_there_is_none", ["--config=experiments/configs/mini.py:big"], "has no variants: leave out ':big'"
+        "variant_where_there_is_none",
+        ["--config=experiments/configs/quickstart.py:big"],
+        "has no variants: leave out ':big'",
     ),
     pretrain(
         "wrong_variant",
@@ -263,12 +320,12 @@ CASES = [
     pretrain(
         "positions_of_a_phase",
         ["--config.data.phases=2: sequence_length=128"],
-        "data.sequence_length=128 (in a phase) is longer than model.max_positions=64",
+        "data.phases: sequence_length=128 is longer than model.max_positions=64",
     ),
     pretrain(
         "batch_and_accumulation",
-        ["--config.train.accumulation=3"],
-        "train.batch_size=8 must be a multiple of the 1 data devices times train.accumulation=3: choose 9",
+        ["--config.train.grad_accumulation_steps=3"],
+        "train.batch_size=8 must be a multiple of the 1 data devices times train.grad_accumulation_steps=3: choose 9",
     ),
     pretrain(
         "batch_and_devices",
@@ -283,7 +340,7 @@ CASES = [
     ),
     pretrain(
         "batch_of_a_phase",
-        ["--config.train.accumulation=2", "--config.data.phases=2: batch_size=3"],
+        ["--config.train.grad_accumulation_steps=2", "--config.data.phases=2: batch_size=3"],
         "data.phases: batch_size=3 (from step 2 on) must be a multiple",
     ),
     pretrain("mesh", ["--config.mesh.fsdp=2"], "data × fsdp × tensor = -1 × 2 × 1 does not fit 1 device(s)"),
@@ -298,7 +355,7 @@ CASES = [
         "train.batch_size=0 must be above 0",
         "model.num_layers=-1 must be at least 1",
         "train.log_every=0 must be above 0",
-        "mesh=[0, 1, 1] must be positive numbers",
+        "mesh=[0, 1, 1]: give sizes of at least 1",
     ),
     pretrain(
         "not_finite",
@@ -322,12 +379,16 @@ CASES = [
         "time_budget=inf",
         "eval.mask_rate=nan",
     ),
-    pretrain("no_length", ["--config.train.num_steps=none"], "Give one of train.num_steps and train.time_budget"),
+    pretrain(
+        "no_length",
+        ["--config.train.num_steps=none"],
+        "Give one of train.num_steps, train.num_epochs and train.time_budget",
+    ),
     pretrain(
         "too_many_steps", ["--config.train.num_steps=10000000000"], "train.num_steps=10000000000 must be below 2**31"
     ),
     pretrain(
-        "warm_up", ["--config.optimizer.warmup_steps=4"], "optimizer.warmup_steps=4 is not below train.num_steps=4"
+        "warm_up", ["--config.optimizer.warmup_steps=4"], "optimizer.warmup_steps=4 is not below the run's 4 steps"
     ),
     pretrain(
         "misspelt_in_data_phases",
@@ -348,19 +409,19 @@ CASES = [
     pretrain(
         "source_weights",
         ["--config.data.source_weights=documnts=1"],
-        "'documnts', the corpus has documents. Did you mean documents?",
+        "'documnts', but the corpus has documents. Did you mean documents?",
     ),
     pretrain(
         "source_weights_of_a_far_phase",
         ["--config.data.phases=3: source_weights=web=1"],
-        "data.source_weights names 'web', the corpus has documents.",
+        "data.source_weights names 'web', but the corpus has documents.",
     ),
     pretrain(
         "everything_at_once",
         [
             "--config.model.num_heads=3",
             "--config.data.masking=words",
-            "--config.train.accumulation=3",
+            "--config.train.grad_accumulation_steps=3",
             "--config.mesh.tensor=5",
             "--config.data.corpus=",
             "--workdir=/proc/run",
@@ -384,13 +445,13 @@ CASES = [
     # the corpus
     pretrain("no_corpus", ["--config.data.corpus=nowhere"], "There is no corpus at nowhere", alone=True),
     pretrain(
-        "corpus_is_a_file", ["--config.data.corpus={tmp}/file"], "{tmp}/file is no corpus", given=write("file", "x")
+        "corpus_is_a_file", ["--config.data.corpus={tmp}/file"], "{tmp}/file is not a corpus", given=write("file", "x")
     ),
-    pretrain("corpus_is_empty", ["--config.data.corpus={tmp}/c"], "{tmp}/c is no corpus", given=folder("c")),
+    pretrain("corpus_is_empty", ["--config.data.corpus={tmp}/c"], "{tmp}/c is not a corpus", given=folder("c")),
     pretrain(
         "corpus_half_built",
         ["--config.data.corpus={tmp}/c"],
-        "The corpus {tmp}/c did not finish",
+        "The corpus {tmp}/c is incomplete",
         given=folder("c/build"),
     ),
     pretrain(
@@ -402,25 +463,25 @@ CASES = [
     pretrain(
         "manifest_is_not_json",
         ["--config.data.corpus={tmp}/damaged"],
-        "{tmp}/damaged/manifest.json is damaged, it is not JSON",
+        "{tmp}/damaged/manifest.json is damaged, it is not valid JSON",
         given=copied_corpus(lambda c: (c / "manifest.json").write_text("{")),
     ),
     pretrain(
         "manifest_of_another_version",
         ["--config.data.corpus={tmp}/damaged"],
-        "{tmp}/damaged has format 1 and this version reads 2",
+        "{tmp}/damaged has format 1, but this version reads 2",
         given=copied_corpus(change_json("manifest.json", format_version=1)),
     ),
     pretrain(
         "manifest_in_parts",
         ["--config.data.corpus={tmp}/damaged"],
-        "parts of it are missing",
+        "fields are missing",
         given=copied_corpus(change_json("manifest.json", splits=None)),
     ),
     pretrain(
         "tokenizer_is_another",
         ["--config.data.corpus={tmp}/damaged"],
-        "{tmp}/damaged/tokenizer is not the one its tokens were made with",
+        "{tmp}/damaged/tokenizer is not the one that this corpus was built with",
         given=copied_corpus(lambda c: (c / "tokenizer/vocab.txt").open("a").write("more\n")),
     ),
     pretrain(
@@ -505,9 +566,9 @@ CASES = [
     pretrain(
         "config_of_another_version",
         [],
-        "{tmp}/run/config.json is no config of this version: There is no config field 'extra'",
+        "{tmp}/run/config.json is not a config of this version: There is no config field 'extra'",
         base=AGAIN,
-        given=copied_run(change_json("config.json", extra=3)),
+        given=copied_run(change_json("config.json", config={"extra": 3})),
     ),
     pretrain(
         "config_is_gone",
@@ -519,7 +580,7 @@ CASES = [
     pretrain(
         "damaged_run",
         [],
-        "{tmp}/run/run.json is damaged, it is not JSON",
+        "{tmp}/run/run.json is damaged, it is not valid JSON",
         base=AGAIN,
         given=copied_run(lambda run: (run / "run.json").write_text("")),
     ),
@@ -565,7 +626,7 @@ CASES = [
     prepare(
         "wrong_field",
         JSONL,
-        "line 1, is not a JSON object with text in its field 'text', it has id, body",
+        "line 1, is not a JSON object with text in its field 'text' (its fields: id, body)",
         "jsonl[text=…]:{tmp}/a.jsonl",
         given=write("a.jsonl", '{"id": 1, "body": "A."}\n'),
         alone=True,
@@ -645,15 +706,15 @@ CASES = [
     prepare(
         "output_is_another_corpus",
         ["--vocab_size=300", "--source=text:{tmp}/a.txt", "--output={corpus}"],
-        "{corpus} holds a corpus made with other options: source was",
+        "{corpus} holds a corpus built with other options (source was",
         given=write("a.txt", "A."),
     ),
     # looking at a batch
     show("no_folder", ["--workdir={tmp}/none", "--step=1"], "There is no folder {tmp}/none"),
     show("no_run", ["--workdir={corpus}", "--step=1"], "{corpus} holds no run", alone=True),
-    show("behind_the_end", ["--workdir={run}", "--step=5"], "--step=5 is behind the run's end: it has 4 steps"),
+    show("behind_the_end", ["--workdir={run}", "--step=5"], "--step=5 is past the end of the run: it has 4 steps"),
     show("before_the_start", ["--workdir={run}", "--step=0"], "--step=0"),
-    show("no_rows", ["--workdir={run}", "--step=1", "--rows=9:12"], "the batch has the rows 0 to 7"),
+    show("no_rows", ["--workdir={run}", "--step=1", "--rows=9:12"], "the batch has rows 0 to 7"),
     show(
         "other_data",
         ["--workdir={run}", "--step=1", "--corpus={tmp}/other"],
@@ -725,7 +786,7 @@ def test_there_are_enough_cases():
 
 def test_a_bug_keeps_its_traceback(scripts, shared, tmp_path):
     places = dataclasses.replace(shared, tmp=tmp_path)
-    code, printed = scripts.run("pretrain", *map(places.fill, NEW), broken="bert_jax.tasks.pretraining:set_up")
+    code, printed = scripts.run("pretrain", *map(places.fill, NEW), broken="bert_jax.training.run:prepare")
     assert code == 1
     assert "Traceback" in printed
     assert "ZeroDivisionError" in printed

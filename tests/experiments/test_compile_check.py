@@ -6,22 +6,24 @@ import jax
 import pytest
 
 from bert_jax import sharding
+from bert_jax.ahead_of_time import compiled_text, hardware
 from bert_jax.data.phases import plan_phases
 from bert_jax.errors import ConfigError
-from bert_jax.model.flops import training_flops
+from bert_jax.objectives.learner import Learner
 from bert_jax.sharding import MeshConfig
-from bert_jax.tasks.pretraining import set_up, training_batches
-from bert_jax.training import compiled_text, forecast, hardware
+from bert_jax.tasks.pretraining import Pretraining, make_objectives, training_batches
+from bert_jax.training.planning import forecast
+from bert_jax.training.run import prepare
 from experiments import compile_check
 
 FLAGS = [
-    "--config=experiments/configs/tiny.py",
+    "--config=experiments/configs/sizes.py:tiny",
     "--config.model.num_layers=1",
     "--config.model.hidden_size=32",
     "--config.model.vocab_size=128",
     "--config.data.sequence_length=32",
     "--config.train.batch_size=16",
-    "--config.train.accumulation=2",
+    "--config.train.grad_accumulation_steps=2",
     "--config.mesh.fsdp=2",
 ]
 
@@ -38,34 +40,35 @@ def test_shapes_are_those_of_real_batches_in_every_phase(config, examples):
     config.data.phases = "2: sequence_length=32 batch_size=16 max_examples=2"
     mesh = sharding.make_mesh(config.mesh)
     _, batches = training_batches(config)
+    learner = Learner(config.model, make_objectives(config.data))
     for phase in plan_phases(config.data, config.train.batch_size):
-        shapes = compile_check.abstract_batch(phase, mesh)
+        shapes = compile_check.abstract_batch(learner, phase, mesh)
         real = sharding.place_batch(batches.batch(phase.start), mesh)
         assert {name: (x.shape, x.dtype, x.sharding) for name, x in shapes.items()} == {
             name: (x.shape, x.dtype, x.sharding) for name, x in real.items()
         }
 
 
-def test_the_step_is_the_one_that_trains_and_parts_of_a_batch_are_all_counted(config):
-    config.model.vocab_size, config.model.num_layers = 300, 1
-    mesh = sharding.make_mesh(config.mesh)
-    flops = []
-    for parts in (1, 4):
-        config.train.accumulation = parts
-        with jax.set_mesh(mesh), sharding.rules():
-            program = compile_check.abstract_program(config, mesh)
-            (phase,) = plan_phases(config.data, config.train.batch_size)
-            device = hardware.CHIPS["v5e"]
-            finding = compile_check.compile_phase(program, phase, mesh, device)
-        flops.append(finding.counts.flops)
-    run = set_up(config)
-    batch = run.batches.batch(0)
-    batch["sequence_ids"] = batch["sequence_ids"] * 0 + 1  # every position computed, as the program does
+def test_the_step_is_the_one_that_trains_and_microbatches_are_all_counted(config):
+    config.model.num_layers = 1
+    placed, flops = prepare(Pretraining(), config), []
+    (phase,) = plan_phases(config.data, config.train.batch_size)
+    for microbatches in (1, 4):
+        config.train.grad_accumulation_steps = microbatches
+        with jax.set_mesh(placed.mesh), sharding.rules():
+            learner, program = compile_check.abstract_program(config, placed.mesh)
+            shapes = compile_check.abstract_batch(learner, phase, placed.mesh)
+            finding = compile_check.compile_phase(program, phase, shapes, hardware.CHIPS["v5e"])
+            flops.append(finding.counts.flops)
+            trains = placed.program(config.train.num_steps).compiled(placed.work(0).batch)
+            assert compiled_text.count(trains.as_text()) == finding.counts
+    batch = placed.task.stream.batch(0)
+    batch["example_ids"] = batch["example_ids"] * 0 + 1  # every position computed, as the program does
     batch["masked_weights"] = batch["masked_weights"] * 0 + 1
     assert flops[1] == pytest.approx(flops[0])
-    assert flops[0] == pytest.approx(training_flops(config.model, batch), rel=0.1)
-    shapes = jax.eval_shape(program.make_state)
-    assert finding.need.parameters == sum(4 * leaf.size for leaf in jax.tree.leaves(shapes.params))
+    assert flops[0] == pytest.approx(placed.task.learner.flops(batch), rel=0.1)
+    made = jax.eval_shape(program.make_state, {})
+    assert finding.need.parameters == sum(4 * leaf.size for leaf in jax.tree.leaves(made.params))
     assert finding.need.parameters == forecast.bytes_per_device(program.state_shapes.params)
 
 
@@ -83,9 +86,9 @@ def test_a_program_that_the_compiler_finds_too_large_does_not_fit(config):
 
     mesh, device = sharding.make_mesh(config.mesh), hardware.CHIPS["v5e"]
     (phase,) = plan_phases(config.data, config.train.batch_size)
-    finding = compile_check.compile_phase(TooLarge(), phase, mesh, device)
+    finding = compile_check.compile_phase(TooLarge(), phase, {}, device)
     line = compile_check.describe(finding, device, "bfloat16")[-1]
-    assert "does not fit temporaries (20G) exceed available HBM (15.75G): raise train.accumulation" in line
+    assert "does not fit temporaries (20G) exceed available HBM (15.75G): raise train.grad_accumulation_steps" in line
     config.model.vocab_size = 300
     assert not compile_check.numbers("v5e:1x1", config, mesh, finding, device)["fits"]
 
@@ -141,7 +144,7 @@ def test_a_gradient_is_added_up_in_parts_where_its_parameter_is_cut(tmp_path):
         f"--config.model.hidden_size={size}",
         f"--config.model.vocab_size={words}",
         "--config.train.batch_size=256",
-        "--config.train.accumulation=1",
+        "--config.train.grad_accumulation_steps=1",
         f"--output={tmp_path}/found.json",
     )
     assert done.returncode == 0, done.stderr

@@ -13,7 +13,7 @@ from tests.experiments.eight_devices import VOCABULARY
 QUICK = ("--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true")  # to compile, that is
 
 # Cut over `fsdp` or `tensor` only: vectors, along their one axis, and tables of two rows; they weigh next to nothing.
-CUT_ONCE = ("['bias']", "['scale']", "['segment']", "['nsp']['dense']['kernel']")
+CUT_ONCE = ("['bias']", "['scale']", "['token_type']", "['nsp']['dense']['kernel']")
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,6 @@ def test_a_checkpoint_goes_from_mesh_to_mesh_unchanged(seen):
 
 def test_what_does_not_divide_is_refused_in_sentences(seen):
     assert seen["refused"].split("\n") == [
-        "model.num_heads=2 cannot be cut into mesh.tensor=4 equal parts: choose a divisor of 2.",
+        "model.num_heads=2 cannot be split into mesh.tensor=4 equal parts: choose a divisor of 2.",
         "train.batch_size=15 must be a multiple of the 2 data devices: choose 16, for example.",
     ]

@@ -1,7 +1,7 @@
 import subprocess
 import sys
 
-from bert_jax.data.corpus import open_corpus
+from bert_jax.corpus.store import open_corpus
 
 
 def run(*flags):

@@ -11,7 +11,7 @@ import pytest
 from tests.tasks.test_pretraining import results
 
 FLAGS = [
-    "--config=experiments/configs/tiny.py",
+    "--config=experiments/configs/sizes.py:tiny",
     "--config.model.hidden_size=32",
     "--config.data.sequence_length=64",
     "--config.train.num_steps=60",
@@ -74,7 +74,7 @@ def test_sigterm_saves_and_the_same_command_goes_on(straight, corpus_path, tmp_p
     saved = max(int(p.name) for p in (tmp_path / "run" / "checkpoints").iterdir() if p.name.isdigit())
     assert 10 <= saved < 60
     done = subprocess.run(command(corpus_path, tmp_path / "run"), check=True, capture_output=True, text=True)
-    assert f"going on after step {saved}" in done.stderr
+    assert f"resuming after step {saved}" in done.stderr
     assert results(tmp_path / "run") == results(straight)
     again = subprocess.run(command(corpus_path, tmp_path / "run"), check=True, capture_output=True, text=True)
     assert "This run is finished: 60 of 60 steps." in again.stderr
@@ -95,7 +95,7 @@ def test_the_report_is_written(straight):
         (["--config.model.num_heads=3"], "does not divide"),
         (["--config.data.corpus=nowhere"], "There is no corpus at nowhere"),
         (["--config=experiments/configs/none.py"], "is not a file"),
-        (["--config.train.num_steps=none"], "Give one of train.num_steps and train.time_budget"),
+        (["--config.train.num_steps=none"], "Give one of train.num_steps, train.num_epochs and train.time_budget"),
         (["--workdir=/proc/run"], "cannot be written"),
     ],
 )

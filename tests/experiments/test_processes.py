@@ -11,11 +11,11 @@ import time
 import numpy as np
 import pytest
 
-from bert_jax.training.metrics import read_metrics
+from bert_jax.training.workdir.metrics import read_metrics
 
 STEPS = 8
 FLAGS = [
-    "--config=experiments/configs/tiny.py",
+    "--config=experiments/configs/sizes.py:tiny",
     "--config.model.hidden_size=32",
     "--config.data.sequence_length=64",
     "--config.train.num_steps=1000",
@@ -126,7 +126,7 @@ def test_two_processes_one_of_which_is_killed_go_on_like_one(runs):
         assert halves[0][step] | halves[1][step] == whole[step]
     again = runs.run("two", 2, 2, f"--config.train.stop_after={STEPS}")
     assert [code for code, _ in again] == [0, 0], again
-    assert "going on after step" in again[0][1]
+    assert "resuming after step" in again[0][1]
     assert sorted(runs.losses("two")) == list(range(1, STEPS + 1))
     check_like_one(runs, "two")
 

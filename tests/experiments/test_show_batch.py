@@ -18,7 +18,7 @@ def test_it_shows_any_step_also_one_that_is_still_to_come(config, tmp_path):
     assert [f"row {i}:" in done.stdout for i in range(5)] == [False, False, True, True, False]
     assert "{[MASK]: " in done.stdout
     for flags, message in (
-        (("--step=1", "--rows=8:9"), "the batch has the rows 0 to 7"),
+        (("--step=1", "--rows=8:9"), "the batch has rows 0 to 7"),
         (("--step=1", "--rows=some"), "of the form FIRST:END"),
         (("--step=1", f"--corpus={tmp_path}/nowhere"), "There is no corpus"),
     ):

@@ -13,8 +13,8 @@ import pathlib
 import numpy as np
 
 from bert_jax.interop.hugging_face import config_to_hugging_face, to_hugging_face
-from bert_jax.model.bert import BertForPretraining
 from bert_jax.model.config import ModelConfig
+from tests.model.composites import pretraining
 
 CONFIG = ModelConfig(
     vocab_size=23, num_layers=2, hidden_size=8, num_heads=2, intermediate_size=12, max_positions=9, activation="gelu"
@@ -35,7 +35,7 @@ def main() -> None:
     from tests.interop import peer, rows  # the only import that needs PyTorch
 
     batch = rows.padded_batch(CONFIG, LENGTHS, SEQUENCE_LENGTH, PREDICTIONS)
-    params = rows.random_params(BertForPretraining(CONFIG), batch)
+    params = rows.random_params(pretraining(CONFIG), batch)
     model = peer.loaded(CONFIG, params, "eager")
     found = peer.observe(model, CONFIG, batch)
     gradients = to_hugging_face(found.pop("gradients"), CONFIG)

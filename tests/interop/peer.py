@@ -11,9 +11,10 @@ import torch
 import transformers
 
 from bert_jax.interop.hugging_face import config_to_hugging_face, from_hugging_face, to_hugging_face
-from bert_jax.model.bert import Bert, BertForPretraining
+from bert_jax.model.bert import Bert
 from bert_jax.model.config import ModelConfig
 from tests.interop import rows
+from tests.model.composites import pretraining
 
 CASES = {
     "one head": ModelConfig(vocab_size=50, num_layers=1, hidden_size=32, num_heads=1, max_positions=24),
@@ -26,14 +27,14 @@ CASES = {
         activation="gelu_tanh",
         layer_norm_epsilon=1e-5,
     ),
-    "three segment types": ModelConfig(
+    "three token types": ModelConfig(
         vocab_size=77,
         num_layers=3,
         hidden_size=64,
         num_heads=8,
         intermediate_size=96,
         max_positions=32,
-        num_segments=3,
+        num_token_types=3,
         layer_norm_epsilon=1e-7,
     ),
     "deep": ModelConfig(
@@ -47,7 +48,7 @@ def setting(case: str):
     """A case's config, batch and parameters."""
     config = CASES[case]
     batch = rows.padded_batch(config, LENGTHS, SEQUENCE_LENGTH, PREDICTIONS)
-    return config, batch, rows.random_params(BertForPretraining(config), batch)
+    return config, batch, rows.random_params(pretraining(config), batch)
 
 
 def reference(kind: type, config: ModelConfig, attention: str, **settings) -> torch.nn.Module:
@@ -69,8 +70,8 @@ def inputs(batch) -> dict[str, torch.Tensor]:
     """What `transformers` models take."""
     return {
         "input_ids": torch.tensor(batch["token_ids"]).long(),
-        "token_type_ids": torch.tensor(batch["segment_ids"]).long(),
-        "attention_mask": torch.tensor(batch["sequence_ids"]).long(),
+        "token_type_ids": torch.tensor(batch["token_type_ids"]).long(),
+        "attention_mask": torch.tensor(batch["example_ids"]).long(),
     }
 
 
@@ -89,7 +90,7 @@ def observe(model: torch.nn.Module, config: ModelConfig, batch) -> dict:
     output = model(**inputs(batch), **targets, output_hidden_states=True, output_attentions=eager)
     model.zero_grad()
     output.loss.backward()
-    real, used = batch["sequence_ids"] > 0, batch["masked_weights"] > 0
+    real, used = batch["example_ids"] > 0, batch["masked_weights"] > 0
     hidden = [x.detach().numpy() for x in output.hidden_states]
     logits = output.prediction_logits.detach().numpy()
     losses = torch.nn.functional.cross_entropy

@@ -5,18 +5,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bert_jax.data.config import DataConfig
-from bert_jax.model.bert import BertForPretraining
 from bert_jax.model.config import ModelConfig
 from bert_jax.model.intermediates import with_intermediates
-from bert_jax.optimizer import OptimizerConfig, make_optimizer
-from bert_jax.tasks.pretraining import make_loss_fn
+from bert_jax.optim.optimizer import OptimizerConfig, make_optimizer
+from bert_jax.training.step import Randomness
+from tests.model.composites import pretraining, pretraining_learner
 
 # Settings of the optimiser's comparison: rates change from step to step, gradients are clipped. Where a gradient is
 # zero but for rounding (a key's bias cancels in the softmax), Adam steps by noise / (noise + epsilon): an epsilon of
 # 1e-6 would compare noise.
 RATES = (1e-3, 8e-4, 6e-4, 4e-4, 2e-4)
 OPTIMIZER = OptimizerConfig(b1=0.9, b2=0.98, epsilon=1e-4, weight_decay=0.1, clip_norm=1.0)
+NO_DROPOUT = Randomness(jnp.uint32(0), jnp.int32(0), dropout=False)
 
 
 def padded_batch(config: ModelConfig, lengths: list[int], sequence_length: int, predictions: int, seed: int = 0):
@@ -29,20 +29,18 @@ def padded_batch(config: ModelConfig, lengths: list[int], sequence_length: int, 
     chosen = np.zeros(slots.shape, np.int32)
     for row, (length, count) in enumerate(zip(lengths, used, strict=True)):
         chosen[row, :count] = rng.permutation(length)[:count]
-    segments = np.sort(rng.integers(0, config.num_segments, size), axis=1)
+    token_types = np.sort(rng.integers(0, config.num_token_types, size), axis=1)
     return {
         "token_ids": np.where(real, rng.integers(1, config.vocab_size, size), 0).astype(np.int32),
-        "segment_ids": np.where(real, segments, 0).astype(np.int32),
-        "sequence_ids": real.astype(np.int32),
+        "token_type_ids": np.where(real, token_types, 0).astype(np.int32),
+        "example_ids": real.astype(np.int32),
         "position_ids": np.where(real, np.arange(sequence_length), 0).astype(np.int32),
         "masked_positions": chosen,
         "masked_targets": np.where(slots, rng.integers(1, config.vocab_size, slots.shape), 0).astype(np.int32),
         "masked_weights": slots.astype(np.float32),
-        "summary_positions": np.zeros((rows, 1), np.int32),
+        "cls_positions": np.zeros((rows, 1), np.int32),
         "nsp_labels": rng.integers(0, 2, (rows, 1)).astype(np.int32),
         "nsp_weights": np.ones((rows, 1), np.float32),
-        "source_ids": np.zeros((rows, 1), np.int32),
-        "document_ids": np.arange(rows, dtype=np.int32)[:, None],
         "example_keys": rng.integers(0, 2**32, (rows, 1), dtype=np.uint32),
     }
 
@@ -62,12 +60,12 @@ def random_params(model: nn.Module, batch, seed: int = 0):
 
 
 def loss_and_gradient(config: ModelConfig, batch):
-    """The function of parameters to ((total, means), gradient) in evaluation."""
-    loss_fn = make_loss_fn(BertForPretraining(config), DataConfig(), ("here",))
+    """The function of parameters to ((total, outcome), gradient) in evaluation."""
+    learner = pretraining_learner(config)
 
     def total(params):
-        losses, _ = loss_fn(params, batch, None)
-        return sum(mean.value for mean in losses.values()), losses
+        outcome = learner.loss_fn(params, None, batch, NO_DROPOUT)
+        return sum(loss.sum.mean for loss in outcome.losses.values()), outcome
 
     return jax.jit(jax.value_and_grad(total, has_aux=True))
 
@@ -75,18 +73,17 @@ def loss_and_gradient(config: ModelConfig, batch):
 def observe(config: ModelConfig, params, batch) -> dict:
     """Everything that is compared, by name; padding cut off where there is any."""
     with jax.default_matmul_precision("highest"):
-        model = BertForPretraining(config)
-        output, inside = with_intermediates(model, params, batch)
-        (total, losses), gradient = loss_and_gradient(config, batch)(params)
-    real, used = batch["sequence_ids"] > 0, batch["masked_weights"] > 0
+        output, inside = with_intermediates(pretraining(config), params, batch)
+        (total, outcome), gradient = loss_and_gradient(config, batch)(params)
+    real, used = batch["example_ids"] > 0, batch["masked_weights"] > 0
     return {
         "embeddings": inside.hidden_states[0][real],
         "hidden states": [x[real] for x in inside.hidden_states[1:]],
         "attention maps": [jnp.moveaxis(x, 2, 1)[real] for x in inside.attention_maps],
-        "masked-language-model logits": output.mlm_logits[used],
-        "next-sentence logits": output.nsp_logits[:, 0],
-        "masked-language-model loss": losses["mlm_loss"].value,
-        "next-sentence loss": losses["nsp_loss"].value,
+        "masked-language-model logits": output["mlm"][used],
+        "next-sentence logits": output["nsp"][:, 0],
+        "masked-language-model loss": outcome.means["mlm_loss"],
+        "next-sentence loss": outcome.means["nsp_loss"],
         "total loss": total,
         "gradients": gradient,
     }

@@ -13,7 +13,7 @@ from tests.interop import rows
 TOLERANCE = 1e-5
 ADVICE = (
     "our numbers left those of an independent implementation. Look for the change in bert_jax/model, losses.py or"
-    " optimizer.py that did it; tests/interop/test_parity.py, with torch and transformers installed, tells where it"
+    " bert_jax/optim that did it; tests/interop/test_parity.py, with torch and transformers installed, tells where it"
     " begins. Only when tests/golden/make_golden.py itself has changed (another model, other rows) is the file to be"
     " written again: python -m tests.golden.make_golden."
 )

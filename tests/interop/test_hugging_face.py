@@ -16,25 +16,19 @@ from bert_jax.interop.hugging_face import (
     from_hugging_face,
     to_hugging_face,
 )
-from bert_jax.model.bert import (
-    BertForMultipleChoice,
-    BertForPretraining,
-    BertForSequenceClassification,
-    BertForSpans,
-    BertForTokenClassification,
-)
 from bert_jax.model.config import ModelConfig
 from tests.interop.rows import padded_batch, random_params
+from tests.model import composites
 
 CONFIG = ModelConfig(
-    vocab_size=40, num_layers=2, hidden_size=12, num_heads=3, intermediate_size=20, max_positions=16, num_segments=3
+    vocab_size=40, num_layers=2, hidden_size=12, num_heads=3, intermediate_size=20, max_positions=16, num_token_types=3
 )
 BATCH = padded_batch(CONFIG, [12, 7], 12, 3)
 
 
 @pytest.fixture(scope="module")
 def params():
-    return random_params(BertForPretraining(CONFIG), BATCH)
+    return random_params(composites.pretraining(CONFIG), BATCH)
 
 
 @pytest.fixture
@@ -50,11 +44,11 @@ def assert_equal(left, right):
 @pytest.mark.parametrize(
     ("kind", "settings", "parts"),
     [
-        (BertForPretraining, (), ("pooler", "mlm", "nsp")),
-        (BertForSequenceClassification, (5,), ("pooler", "classifier")),
-        (BertForTokenClassification, (7,), ("classifier",)),
-        (BertForMultipleChoice, (2,), ("pooler", "classifier")),
-        (BertForSpans, (), ("span",)),
+        (composites.pretraining, (), ("pooler", "mlm", "nsp")),
+        (composites.sequence, (5,), ("pooler", "label")),
+        (composites.tokens, (7,), ("label",)),
+        (composites.choices, (2,), ("pooler", "label")),
+        (composites.spans, (), ("span",)),
     ],
 )
 def test_all_composites_survive_both_ways(kind, settings, parts):
@@ -117,7 +111,7 @@ WORDS = "bert.embeddings.word_embeddings.weight"
          r"shape \[41\] where the config asks for \[40\]"),
         (lambda t: t.update({"bert.pooler.dense.weight": np.zeros((12, 12), np.int8)}), "int8, not floating"),
         (lambda t: t.update({"bert.pooler.dense.weight": np.full((12, 12), np.nan)}), "not finite"),
-        (lambda t: t.update({"cls.predictions.decoder.weight": t[WORDS] + 1}), "an output table of its own"),
+        (lambda t: t.update({"cls.predictions.decoder.weight": t[WORDS] + 1}), "a separate output table"),
         (lambda t: t.update({"bert.embeddings.LayerNorm.gamma": np.ones(12)}), "twice"),
         (lambda t: t.update({"pooler.dense.bias": np.ones(12)}), "twice"),
     ],
@@ -151,12 +145,12 @@ def test_parameters_of_another_model_are_refused_in_a_sentence(params, change, m
 @pytest.mark.parametrize("positions", ["sinusoidal", "none"])
 def test_positions_that_are_not_learned_become_a_table(positions):
     config = dataclasses.replace(CONFIG, positions=positions, initializer_range=0.3)
-    params = random_params(BertForPretraining(config), BATCH)
+    params = random_params(composites.pretraining(config), BATCH)
     read = from_hugging_face(to_hugging_face(params, config), CONFIG)
-    left = BertForPretraining(config).apply({"params": params}, BATCH)
-    right = BertForPretraining(CONFIG).apply({"params": read}, BATCH)
-    np.testing.assert_allclose(left.mlm_logits, right.mlm_logits, rtol=1e-5, atol=1e-5)
-    with pytest.raises(ConfigError, match="no table to read into"):
+    left = composites.pretraining(config).apply({"params": params}, BATCH)
+    right = composites.pretraining(CONFIG).apply({"params": read}, BATCH)
+    np.testing.assert_allclose(left["mlm"], right["mlm"], rtol=1e-5, atol=1e-5)
+    with pytest.raises(ConfigError, match="no position table to read into"):
         from_hugging_face(to_hugging_face(params, config), config)
 
 
@@ -166,9 +160,13 @@ def test_models_that_they_do_not_have_are_refused(params):
     with pytest.raises(ConfigError, match="vocab_size is empty"):
         config_to_hugging_face(dataclasses.replace(CONFIG, vocab_size=None))
     pooled = dataclasses.replace(CONFIG, pooling="mean")
-    with pytest.raises(ConfigError, match=r"no model\.pooling=mean for 'nsp'"):
+    with pytest.raises(ConfigError, match=r"no model\.pooling=mean, which 'nsp' reads"):
         to_hugging_face(params, pooled)
     assert "cls.predictions.bias" in to_hugging_face({"bert": params["bert"], "mlm": params["mlm"]}, pooled)
+    labels = {"bert": params["bert"], "label": {"dense": {"kernel": np.ones((12, 4)), "bias": np.ones(4)}}}
+    with pytest.raises(ConfigError, match=r"no model\.pooling=mean, which 'label' reads: remove 'label' from"):
+        to_hugging_face(labels, pooled)
+    assert to_hugging_face(labels, CONFIG)["classifier.weight"].shape == (4, 12)
 
 
 @pytest.mark.parametrize("activation", ["gelu", "gelu_tanh"])
@@ -199,5 +197,5 @@ def test_other_models_configs_are_refused(change, message):
 def test_a_config_without_a_shape_is_refused():
     values = config_to_hugging_face(CONFIG)
     del values["type_vocab_size"]
-    with pytest.raises(ConfigError, match=r"lacks type_vocab_size\."):
+    with pytest.raises(ConfigError, match=r"lacks type_vocab_size: add it\."):
         config_from_hugging_face(values)

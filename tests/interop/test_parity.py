@@ -20,16 +20,11 @@ from bert_jax.interop.hugging_face import (  # noqa: E402
     name_table,
     to_hugging_face,
 )
-from bert_jax.model.bert import (  # noqa: E402
-    Bert,
-    BertForMultipleChoice,
-    BertForSequenceClassification,
-    BertForSpans,
-    BertForTokenClassification,
-)
+from bert_jax.model.bert import Bert  # noqa: E402
 from bert_jax.model.config import ModelConfig  # noqa: E402
 from bert_jax.model.intermediates import with_intermediates  # noqa: E402
 from tests.interop import peer, rows  # noqa: E402
+from tests.model import composites  # noqa: E402
 
 TOLERANCE = 1e-5
 
@@ -81,37 +76,37 @@ def close(found, expected):
 
 def test_sequence_classification_agrees():
     kind = transformers.BertForSequenceClassification
-    model, config, params, batch = head_case(kind, ("pooler", "classifier"), num_labels=3)
-    logits = BertForSequenceClassification(config, 3).apply({"params": params}, batch)
+    model, config, params, batch = head_case(kind, ("pooler", "label"), num_labels=3)
+    logits = composites.sequence(config, 3).apply({"params": params}, batch)["label"]
     close(logits[:, 0], model(**peer.inputs(batch)).logits)
 
 
 def test_token_classification_agrees():
     kind = transformers.BertForTokenClassification
-    model, config, params, batch = head_case(kind, ("classifier",), num_labels=7)
-    logits = BertForTokenClassification(config, 7).apply({"params": params}, batch)
-    real = batch["sequence_ids"] > 0
+    model, config, params, batch = head_case(kind, ("label",), num_labels=7)
+    logits = composites.tokens(config, 7).apply({"params": params}, batch)["label"]
+    real = batch["example_ids"] > 0
     close(logits[real], model(**peer.inputs(batch)).logits[torch.tensor(real)])
 
 
 def test_spans_agree():
     model, config, params, batch = head_case(transformers.BertForQuestionAnswering, ("span",))
-    output = BertForSpans(config).apply({"params": params}, batch)
-    expected, real = model(**peer.inputs(batch)), batch["sequence_ids"] > 0
-    close(output.start_logits[:, 0][real], expected.start_logits[torch.tensor(real)])
-    close(output.end_logits[:, 0][real], expected.end_logits[torch.tensor(real)])
+    output = composites.spans(config).apply({"params": params}, batch)["span"]
+    expected, real = model(**peer.inputs(batch)), batch["example_ids"] > 0
+    close(output.start[:, 0][real], expected.start_logits[torch.tensor(real)])
+    close(output.end[:, 0][real], expected.end_logits[torch.tensor(real)])
 
 
 def test_multiple_choice_agrees():
-    model, config, params, batch = head_case(transformers.BertForMultipleChoice, ("pooler", "classifier"))
-    logits = BertForMultipleChoice(config, 2).apply({"params": params}, batch)
+    model, config, params, batch = head_case(transformers.BertForMultipleChoice, ("pooler", "label"))
+    logits = composites.choices(config, 2).apply({"params": params}, batch)["label"]
     questions = {name: value.reshape(2, 2, -1) for name, value in peer.inputs(batch).items()}
     close(logits, model(**questions).logits)
 
 
 def test_pre_norm_agrees_with_megatron():
     """Encoder and final norm; Megatron's embeddings have no norm, so both sides start from ours."""
-    config = dataclasses.replace(peer.CASES["three segment types"], norm_position="pre")
+    config = dataclasses.replace(peer.CASES["three token types"], norm_position="pre")
     batch = rows.padded_batch(config, [24, 5, 9, 17], 24, 5)
     params = rows.random_params(Bert(config), batch)
     with jax.default_matmul_precision("highest"):
@@ -131,7 +126,7 @@ def test_pre_norm_agrees_with_megatron():
                 name = name.replace(theirs, megatrons)
             tensors[name] = value
     model.encoder.load_state_dict({name: torch.tensor(np.array(value)) for name, value in tensors.items()}, strict=True)
-    mask = torch.tensor(np.where(batch["sequence_ids"] > 0, 0.0, -1e30)[:, None, None].astype(np.float32))
+    mask = torch.tensor(np.where(batch["example_ids"] > 0, 0.0, -1e30)[:, None, None].astype(np.float32))
     expected = model.encoder(torch.tensor(np.array(inside.hidden_states[0])), mask, return_dict=True)
-    real = batch["sequence_ids"] > 0
+    real = batch["example_ids"] > 0
     close(hidden[real], expected.last_hidden_state[torch.tensor(real)])

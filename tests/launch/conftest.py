@@ -11,7 +11,7 @@ import sys
 import pytest
 
 LAUNCH = pathlib.Path(__file__).parents[2] / "launch"
-RUN = {"WORKDIR": "runs/a", "CORPUS": "corpora/a b", "CONFIG": "experiments/configs/mini.py"}
+RUN = {"WORKDIR": "runs/a", "CORPUS": "corpora/a b", "CONFIG": "experiments/configs/sizes.py:mini"}
 
 
 @pytest.fixture(autouse=True)

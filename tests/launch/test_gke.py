@@ -91,7 +91,7 @@ def substitute_kubernetes(text, variables):
 def test_tpu_pods_find_each_other_by_themselves(tree):
     words = run(tree, pod(job_set(TEXT))["containers"][0])
     assert words[-3:] == ["--distributed", *VALUES["FLAGS"].split()]
-    assert "--config=experiments/configs/mini.py" in words
+    assert "--config=experiments/configs/sizes.py:mini" in words
 
 
 def test_gpu_pods_are_told_where_they_meet(tree):

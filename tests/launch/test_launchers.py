@@ -26,7 +26,7 @@ def test_shellcheck_finds_nothing():
 def test_a_missing_variable_is_named(tree, script, missing):
     done = tree.run(f"launch/{script}", DRY_RUN="1", **{name: value for name, value in RUN.items() if name != missing})
     assert done.returncode != 0
-    assert f"{missing}: is " in done.stderr
+    assert f"{missing}: must be set" in done.stderr
     assert done.stdout == ""
 
 
@@ -34,7 +34,7 @@ def test_a_missing_variable_is_named(tree, script, missing):
 def test_a_missing_environment_is_a_sentence(tree, script):
     done = tree.run(f"launch/{script}", **RUN)
     assert done.returncode == 1
-    assert re.fullmatch(r"error: no \.venv here: bash launch/setup\.sh( cuda)? makes it\.\n", done.stderr)
+    assert re.fullmatch(r"error: there is no \.venv here: run bash launch/setup\.sh( cuda)?\.\n", done.stderr)
 
 
 @pytest.mark.parametrize("name", ["processes.sh", "slurm.sh", "tpu_vm.sh", "gke.yaml", "skypilot.yaml"])

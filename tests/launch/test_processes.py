@@ -73,7 +73,7 @@ def test_dry_run_of_two(tree):
     assert commands(tree.run("launch/processes.sh", "--config.train.num_steps=5", "--x=a b", **variables)) == [
         [
             *program,
-            "--config=experiments/configs/mini.py",
+            "--config=experiments/configs/sizes.py:mini",
             "--workdir=runs/a",
             "--config.data.corpus=corpora/a b",
             "--coordinator=127.0.0.1:24680",
@@ -119,7 +119,7 @@ def test_one_that_fails_ends_all(machine):
     done = machine.run("launch/processes.sh", MODE="fails", NUM_PROCESSES="3", **RUN)
     assert done.returncode == 1
     assert "[1] boom" in done.stdout
-    assert "process 1 ended with code 1" in done.stderr
+    assert "process 1 exited with code 1" in done.stderr
     assert not any(map(alive, pids(done.stdout)))
 
 

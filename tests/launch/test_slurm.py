@@ -41,7 +41,7 @@ def test_dry_run_prints_options_step_and_what_a_stop_does(tree):
     assert words[:3] == ["srun", "--kill-on-bad-exit=1", "--label"]
     assert words[4:7] == [".venv/bin/python", "-m", "experiments.pretrain"]
     assert words[-3:] == ["--config.data.corpus=corpora/a b", "--distributed", "--config.mesh.fsdp=8"]
-    assert stop == "told to stop: scontrol requeue 77"
+    assert stop == "when stopped: scontrol requeue 77"
     assert options(done.stdout)["signal"] == "B:TERM@120"
 
 

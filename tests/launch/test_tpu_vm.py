@@ -74,7 +74,7 @@ def test_dry_run(cloud):
     assert "launch/setup.sh tpu,gcs" in prepare[8]
     assert shlex.split(train[8].removeprefix("--command=")) == [
         *["cd", "bert_jax", "&&", "WORKDIR=gs://bucket/runs/a", "CORPUS=gs://bucket/corpora/a"],
-        *["CONFIG=experiments/configs/mini.py", "bash", "launch/processes.sh", "--distributed"],
+        *["CONFIG=experiments/configs/sizes.py:mini", "bash", "launch/processes.sh", "--distributed"],
         *["--config.mesh.fsdp=4", "--x=a b"],
     ]
     assert delete == [*tpu_vm, "delete", *here, "--quiet"]

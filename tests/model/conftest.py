@@ -13,6 +13,6 @@ def packed(corpus):
     config = DataConfig(sequence_length=128, max_examples=4, short_probability=1.0)
     source = Batches(corpus.train, corpus.sources, corpus.tokenizer, config, 0, 64)
     batch = source.batch(0)
-    full = np.flatnonzero(batch["sequence_ids"].max(1) >= 3)[:4]
+    full = np.flatnonzero(batch["example_ids"].max(1) >= 3)[:4]
     assert len(full) == 4
     return {name: value[full] for name, value in batch.items()}

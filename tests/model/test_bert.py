@@ -8,33 +8,33 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bert_jax.data.config import DataConfig
-from bert_jax.model.bert import BertForPretraining
+from bert_jax.model.bert import Bert
 from bert_jax.model.config import ModelConfig
 from bert_jax.model.intermediates import with_intermediates
-from bert_jax.model.layers import LayerNorm
-from bert_jax.tasks.pretraining import make_loss_fn
+from bert_jax.model.norms import LayerNorm
+from bert_jax.training.step import Randomness
+from tests.model.composites import pretraining, pretraining_learner
 from tests.model.unpacking import unpack
 
 SMALL = ModelConfig(vocab_size=300, num_layers=2, hidden_size=32, num_heads=4, max_positions=128)
 PRE = dataclasses.replace(SMALL, norm_position="pre")
-RNG = (jnp.uint32(3), jnp.int32(5))
+DROPPING, WHOLE = (Randomness(jnp.uint32(3), jnp.int32(5), dropout) for dropout in (True, False))
 
 
-def loss_and_gradient(config, params, batch, rng=RNG):
-    loss_fn = make_loss_fn(BertForPretraining(config), DataConfig(), ("here",))
+def loss_and_gradient(config, params, batch):
+    learner = pretraining_learner(config)
 
     def total(params):
-        losses, others = loss_fn(params, batch, rng)
-        return sum(mean.value for mean in losses.values()), losses | others
+        outcome = learner.loss_fn(params, None, batch, DROPPING)
+        return sum(loss.sum.mean for loss in outcome.losses.values()), outcome
 
-    (_, means), gradient = jax.jit(jax.value_and_grad(total, has_aux=True))(params)
-    return means, gradient
+    (_, outcome), gradient = jax.jit(jax.value_and_grad(total, has_aux=True))(params)
+    return outcome, gradient
 
 
 def init(config, batch):
     # Larger weights than at the start of training, so that a wrong mask shows.
-    params = nn.meta.unbox(BertForPretraining(config).init(jax.random.key(0), batch)["params"])
+    params = nn.meta.unbox(pretraining(config).init(jax.random.key(0), batch)["params"])
     return jax.tree.map(lambda x: x * 5 if x.ndim > 1 else x, params)
 
 
@@ -49,7 +49,7 @@ def assert_close(left, right, tolerance=2e-5):
 )
 def test_released_sizes_have_their_parameter_count(packed, layers, size, heads, count):
     config = ModelConfig(vocab_size=30_522, num_layers=layers, hidden_size=size, num_heads=heads)
-    shapes = jax.eval_shape(lambda: BertForPretraining(config).init(jax.random.key(0), packed))
+    shapes = jax.eval_shape(lambda: pretraining(config).init(jax.random.key(0), packed))
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == count
 
 
@@ -89,17 +89,17 @@ def test_a_shorter_row_changes_nothing(packed):
 @pytest.mark.parametrize("pooling", ["cls", "max", "mean"])
 def test_neighbours_and_padding_change_nothing(packed, pooling):
     config = dataclasses.replace(SMALL, pooling=pooling)
-    model, params = BertForPretraining(config), init(config, packed)
+    model, params = pretraining(config), init(config, packed)
     other = {name: value.copy() for name, value in packed.items()}
-    strangers = packed["sequence_ids"] != 2
+    strangers = packed["example_ids"] != 2
     other["token_ids"][strangers] = (other["token_ids"][strangers] * 7 + 11) % 300
-    other["segment_ids"][strangers] = 1 - other["segment_ids"][strangers]
+    other["token_type_ids"][strangers] = 1 - other["token_type_ids"][strangers]
     left, right = (model.apply({"params": params}, batch) for batch in (packed, other))
-    np.testing.assert_array_equal(left.nsp_logits[:, 1], right.nsp_logits[:, 1])
-    mine = np.take_along_axis(packed["sequence_ids"], packed["masked_positions"], axis=1) == 2
+    np.testing.assert_array_equal(left["nsp"][:, 1], right["nsp"][:, 1])
+    mine = np.take_along_axis(packed["example_ids"], packed["masked_positions"], axis=1) == 2
     assert mine.any()
-    np.testing.assert_array_equal(left.mlm_logits[mine], right.mlm_logits[mine])
-    assert not np.array_equal(left.nsp_logits[:, 0], right.nsp_logits[:, 0])
+    np.testing.assert_array_equal(left["mlm"][mine], right["mlm"][mine])
+    assert not np.array_equal(left["nsp"][:, 0], right["nsp"][:, 0])
 
 
 @pytest.mark.parametrize("config", [SMALL, PRE], ids=["post", "pre"])
@@ -119,8 +119,8 @@ def test_remat_keeps_less(packed):
 
     def kept(config):
         def total(params):
-            losses, _ = make_loss_fn(BertForPretraining(config), DataConfig(), ("here",))(params, packed, RNG)
-            return losses["mlm_loss"].value
+            outcome = pretraining_learner(config).loss_fn(params, None, packed, DROPPING)
+            return outcome.losses["mlm_loss"].sum.mean
 
         _, backward = jax.vjp(total, params)
         return [leaf for leaf in jax.tree.leaves(backward) if leaf.ndim]
@@ -136,16 +136,16 @@ def test_remat_keeps_less(packed):
 @pytest.mark.parametrize("norm_position", ["post", "pre"])
 def test_the_inside_can_be_looked_at(packed, norm_position, remat):
     config = dataclasses.replace(SMALL, norm_position=norm_position, remat=remat)
-    model, params = BertForPretraining(config), init(config, packed)
+    model, params = pretraining(config), init(config, packed)
     output, inside = with_intermediates(model, params, packed)
     assert_close(output, model.apply({"params": params}, packed))
     assert [x.shape for x in inside.hidden_states] == [(4, 128, 32)] * 3
-    last = inside.hidden_states[-1]
-    assert np.array_equal(last, output.hidden) == (norm_position == "post")
+    last, (hidden, _) = inside.hidden_states[-1], Bert(config).apply({"params": params["bert"]}, packed)
+    assert np.array_equal(last, hidden) == (norm_position == "post")
     if norm_position == "pre":
         norm = params["bert"]["encoder"]["final_norm"]
-        assert_close(LayerNorm(config).apply({"params": norm}, last), output.hidden)
-    ids = packed["sequence_ids"]
+        assert_close(LayerNorm(config).apply({"params": norm}, last), hidden)
+    ids = packed["example_ids"]
     strangers = ids[:, :, None] != ids[:, None, :]
     for attention_map in inside.attention_maps:
         assert attention_map.shape == (4, 4, 128, 128)
@@ -155,10 +155,10 @@ def test_the_inside_can_be_looked_at(packed, norm_position, remat):
 
 @pytest.mark.parametrize("config", [SMALL, PRE], ids=["post", "pre"])
 def test_gathered_head_equals_full_head(packed, config):
-    model, params = BertForPretraining(config), init(config, packed)
+    model, params = pretraining(config), init(config, packed)
     everywhere = packed | {"masked_positions": np.tile(np.arange(128, dtype=np.int32), (4, 1))}
-    full = model.apply({"params": params}, everywhere).mlm_logits
-    gathered = model.apply({"params": params}, packed).mlm_logits
+    full = model.apply({"params": params}, everywhere)["mlm"]
+    gathered = model.apply({"params": params}, packed)["mlm"]
     np.testing.assert_allclose(
         gathered, np.take_along_axis(full, packed["masked_positions"][..., None], axis=1), rtol=1e-5, atol=1e-5
     )
@@ -166,11 +166,10 @@ def test_gathered_head_equals_full_head(packed, config):
 
 @pytest.mark.parametrize("config", [SMALL, PRE], ids=["post", "pre"])
 def test_an_untrained_model_knows_nothing(packed, config):
-    model = BertForPretraining(config)
-    params = nn.meta.unbox(model.init(jax.random.key(0), packed)["params"])
-    losses, _ = make_loss_fn(model, DataConfig(), ("here",))(params, packed, None)
-    assert abs(float(losses["mlm_loss"].value) - np.log(300)) < 0.1
-    assert abs(float(losses["nsp_loss"].value) - np.log(2)) < 0.1
+    params = nn.meta.unbox(pretraining(config).init(jax.random.key(0), packed)["params"])
+    means = pretraining_learner(config).loss_fn(params, None, packed, WHOLE).means
+    assert abs(float(means["mlm_loss"]) - np.log(300)) < 0.1
+    assert abs(float(means["nsp_loss"]) - np.log(2)) < 0.1
 
 
 @pytest.mark.parametrize("config", [SMALL, PRE], ids=["post", "pre"])
@@ -181,13 +180,13 @@ def test_bfloat16_is_near_float32(packed, config):
     exact, exact_gradient = loss_and_gradient(config, params, packed)
     rough, gradient = loss_and_gradient(rough_config, params, packed)
     for name in ("mlm_loss", "nsp_loss"):
-        assert abs(float(rough[name].value) / float(exact[name].value) - 1) < 0.01
+        assert abs(float(rough.means[name]) / float(exact.means[name]) - 1) < 0.01
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(gradient))
     left, right = (jnp.concatenate([x.ravel() for x in jax.tree.leaves(g)]) for g in (gradient, exact_gradient))
     assert float(left @ right / jnp.linalg.norm(left) / jnp.linalg.norm(right)) > 0.99
-    output, inside = with_intermediates(BertForPretraining(rough_config), params, packed)
-    assert output.hidden.dtype == jnp.bfloat16
-    assert output.mlm_logits.dtype == output.nsp_logits.dtype == inside.attention_maps[0].dtype == jnp.float32
+    output, inside = with_intermediates(pretraining(rough_config), params, packed)
+    assert all(x.dtype == jnp.bfloat16 for x in Bert(rough_config).apply({"params": params["bert"]}, packed))
+    assert output["mlm"].dtype == output["nsp"].dtype == inside.attention_maps[0].dtype == jnp.float32
 
 
 def test_every_weight_gets_a_gradient(packed):
@@ -200,7 +199,8 @@ def test_numpy_forward_agrees(packed):
     """The definition of BERT, written once more with plain loops and float64."""
     config = dataclasses.replace(SMALL, num_layers=1)
     params = init(config, packed)
-    output = BertForPretraining(config).apply({"params": params}, packed)
+    output = pretraining(config).apply({"params": params}, packed)
+    hidden, _ = Bert(config).apply({"params": params["bert"]}, packed)
     p = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
 
     def norm(x, q):
@@ -211,10 +211,10 @@ def test_numpy_forward_agrees(packed):
 
     layer = p["bert"]["encoder"]["layer_0"]
     for row in range(2):
-        for slot in range(int(packed["sequence_ids"][row].max())):
-            inside = np.flatnonzero(packed["sequence_ids"][row] == slot + 1)
+        for slot in range(int(packed["example_ids"][row].max())):
+            inside = np.flatnonzero(packed["example_ids"][row] == slot + 1)
             e = p["bert"]["embeddings"]
-            x = e["word"][packed["token_ids"][row, inside]] + e["segment"][packed["segment_ids"][row, inside]]
+            x = e["word"][packed["token_ids"][row, inside]] + e["token_type"][packed["token_type_ids"][row, inside]]
             x = norm(x + e["position"][: len(inside)], e["layer_norm"])
             qkv = layer["attention"]["query_key_value"]
             heads = []
@@ -228,10 +228,10 @@ def test_numpy_forward_agrees(packed):
             ff = layer["feed_forward"]
             y = gelu(x @ ff["intermediate"]["kernel"] + ff["intermediate"]["bias"])
             x = norm(x + y @ ff["output"]["kernel"] + ff["output"]["bias"], layer["feed_forward_norm"])
-            np.testing.assert_allclose(output.hidden[row, inside], x, rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(hidden[row, inside], x, rtol=1e-4, atol=1e-4)
             pooled = np.tanh(x[0] @ p["bert"]["pooler"]["dense"]["kernel"] + p["bert"]["pooler"]["dense"]["bias"])
             nsp = pooled @ p["nsp"]["dense"]["kernel"] + p["nsp"]["dense"]["bias"]
-            np.testing.assert_allclose(output.nsp_logits[row, slot], nsp, rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(output["nsp"][row, slot], nsp, rtol=1e-4, atol=1e-4)
             for i in np.flatnonzero(packed["masked_weights"][row]):
                 if packed["masked_positions"][row, i] in inside:
                     h = x[packed["masked_positions"][row, i] - inside[0]]
@@ -239,4 +239,4 @@ def test_numpy_forward_agrees(packed):
                         gelu(h @ p["mlm"]["transform"]["kernel"] + p["mlm"]["transform"]["bias"]), p["mlm"]["norm"]
                     )
                     logits = h @ e["word"].T + p["mlm"]["bias"]
-                    np.testing.assert_allclose(output.mlm_logits[row, i], logits, rtol=1e-4, atol=2e-4)
+                    np.testing.assert_allclose(output["mlm"][row, i], logits, rtol=1e-4, atol=2e-4)

@@ -11,7 +11,7 @@ B, S, F, HEADS = 8, 64, 130, 6  # neither F nor HEADS is a multiple of four
 
 def keys(seed=0, step=0):
     batch = {
-        "sequence_ids": jnp.ones((B, S), jnp.int32),
+        "example_ids": jnp.ones((B, S), jnp.int32),
         "example_keys": jnp.arange(B, dtype=jnp.uint32)[:, None] * jnp.uint32(12345),
         "position_ids": jnp.tile(jnp.arange(S), (B, 1)),
     }

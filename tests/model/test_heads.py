@@ -10,27 +10,22 @@ import pytest
 
 from bert_jax import losses, sharding
 from bert_jax.errors import ConfigError
-from bert_jax.model.bert import (
-    Bert,
-    BertForMultipleChoice,
-    BertForPretraining,
-    BertForSequenceClassification,
-    BertForSpans,
-    BertForTokenClassification,
-)
+from bert_jax.model.bert import Bert
+from bert_jax.model.composite import Encoded
 from bert_jax.model.config import ModelConfig
-from bert_jax.model.dropout import token_keys
-from bert_jax.model.heads import LabelHead
+from bert_jax.model.dropout import Dropout, token_keys
+from bert_jax.model.heads import TokenLabelsHead
+from tests.model import composites
 from tests.model.unpacking import unpack
 
 SMALL = ModelConfig(vocab_size=300, num_layers=2, hidden_size=32, num_heads=4, max_positions=128)
 COMPOSITES = {
-    "body": lambda config: Bert(config),
-    "pretraining": lambda config: BertForPretraining(config),
-    "sequence": lambda config: BertForSequenceClassification(config, 3),
-    "token": lambda config: BertForTokenClassification(config, 5),
-    "span": lambda config: BertForSpans(config),
-    "choice": lambda config: BertForMultipleChoice(config, 4),
+    "body": Bert,
+    "pretraining": composites.pretraining,
+    "sequence": lambda config: composites.sequence(config, 3),
+    "token": lambda config: composites.tokens(config, 5),
+    "span": composites.spans,
+    "choice": lambda config: composites.choices(config, 4),
 }
 
 
@@ -46,7 +41,7 @@ def init(model, batch):
 def by_example(batch, output, slot_axis):
     """What an output says of each example, row by row: slots, or its tokens."""
     found = []
-    for row, ids in enumerate(batch["sequence_ids"]):
+    for row, ids in enumerate(batch["example_ids"]):
         for slot in range(ids.max()):
             found.append(np.asarray(output)[row, slot] if slot_axis else np.asarray(output)[row, ids == slot + 1])
     return found
@@ -60,10 +55,10 @@ def own_part(batch, logits):
 def described(kind, batch, output):
     """The output of a composite as a list of what it says of each example."""
     if kind == "token":
-        return by_example(batch, output, False)
+        return by_example(batch, output["label"], False)
     if kind == "span":
-        return own_part(batch, output.start_logits) + own_part(batch, output.end_logits)
-    return by_example(batch, output, True)
+        return own_part(batch, output["span"].start) + own_part(batch, output["span"].end)
+    return by_example(batch, output["label"], True)
 
 
 @pytest.mark.parametrize(
@@ -85,10 +80,10 @@ def test_neighbours_and_padding_change_nothing(packed, kind):
     model = COMPOSITES[kind](SMALL)
     params = init(model, packed)
     other = packed | {"token_ids": packed["token_ids"].copy()}
-    strangers = packed["sequence_ids"] != 2
+    strangers = packed["example_ids"] != 2
     other["token_ids"][strangers] = (other["token_ids"][strangers] * 7 + 11) % 300
     left, right = (described(kind, packed, model.apply({"params": params}, batch)) for batch in (packed, other))
-    counts = np.cumsum([0, *packed["sequence_ids"].max(1)])[:-1]
+    counts = np.cumsum([0, *packed["example_ids"].max(1)])[:-1]
     for example in counts + 1:  # the second of each row
         np.testing.assert_array_equal(left[example], right[example])
     assert not np.array_equal(left[counts[0]], right[counts[0]])
@@ -97,29 +92,29 @@ def test_neighbours_and_padding_change_nothing(packed, kind):
 def test_choices_are_the_same_in_one_row_and_in_rows_of_their_own(packed):
     """Three choices a question: the first three examples of each row."""
     first = {name: value.copy() for name, value in packed.items()}
-    for name in ("token_ids", "segment_ids", "position_ids", "sequence_ids"):
-        first[name][packed["sequence_ids"] > 3] = 0
-    for name in ("summary_positions", "example_keys"):
+    for name in ("token_ids", "token_type_ids", "position_ids", "example_ids"):
+        first[name][packed["example_ids"] > 3] = 0
+    for name in ("cls_positions", "example_keys"):
         first[name] = first[name][:, :3]
-    model = BertForMultipleChoice(SMALL, 3)
+    model = composites.choices(SMALL, 3)
     params = init(model, first)
-    together = model.apply({"params": params}, first, keys_of(first))
+    together = model.apply({"params": params}, first, keys_of(first))["label"]
     alone = unpack(first, 128)
-    alone = alone | {name: alone[name][:, :1] for name in ("summary_positions", "example_keys")}
-    apart = model.apply({"params": params}, alone, keys_of(alone))
+    alone = alone | {name: alone[name][:, :1] for name in ("cls_positions", "example_keys")}
+    apart = model.apply({"params": params}, alone, keys_of(alone))["label"]
     assert together.shape == apart.shape == (4, 3)
-    scores = BertForSequenceClassification(SMALL, 1).apply({"params": params}, first, keys_of(first))
+    scores = composites.sequence(SMALL, 1).apply({"params": params}, first, keys_of(first))["label"]
     np.testing.assert_allclose(together, scores[..., 0], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(together, apart, rtol=1e-4, atol=1e-5)
-    with pytest.raises(ConfigError, match="4 rows of 3 examples do not make whole questions of 5 choices"):
-        BertForMultipleChoice(SMALL, 5).init(jax.random.key(0), first)
+    with pytest.raises(ConfigError, match="4 rows of 3 examples cannot be divided into questions of 5 choices"):
+        composites.choices(SMALL, 5).init(jax.random.key(0), first)
 
 
 def test_spans_are_scored_within_their_example_and_unused_slots_stay_finite(packed):
-    model = BertForSpans(SMALL)
-    output = model.apply({"params": init(model, packed)}, packed)
-    inside = packed["sequence_ids"][:, None, :] == np.arange(1, 5)[:, None]
-    for logits in (output.start_logits, output.end_logits):
+    model = composites.spans(SMALL)
+    output = model.apply({"params": init(model, packed)}, packed)["span"]
+    inside = packed["example_ids"][:, None, :] == np.arange(1, 5)[:, None]
+    for logits in (output.start, output.end):
         assert logits.shape == inside.shape
         shares = np.asarray(jax.nn.softmax(logits, axis=-1))
         used = inside.any(-1)
@@ -135,27 +130,32 @@ def test_heads_drop_by_the_example_as_bert_does(packed):
     quiet = dataclasses.replace(SMALL, attention_dropout=0.0)
     loud = dataclasses.replace(quiet, dropout=0.5)
     keys = keys_of(packed)
-    head = LabelHead(loud, 3)
+    head = TokenLabelsHead(loud, 3, loud.dropout)
     x = jax.random.normal(jax.random.key(1), (*keys.shape, 32))
-    params = head.init(jax.random.key(0), x, None)["params"]
-    whole, dropped = (head.apply({"params": params}, x, k) for k in (None, keys))
+    encoded = Encoded(x, lambda: None, None, None, None)
+    params = head.init(jax.random.key(0), encoded, packed)["params"]
+    whole, dropped = (
+        head.apply({"params": params}, dataclasses.replace(encoded, dropout_keys=k), packed) for k in (None, keys)
+    )
     assert float(jnp.abs(whole - dropped).mean()) > 0.3 * float(jnp.abs(whole).mean())
-    for kind, drops in (("sequence", True), ("token", True), ("pretraining", False), ("span", False)):
+    for kind, drops in (("sequence", True), ("token", True), ("choice", True), ("pretraining", False), ("span", False)):
         model = COMPOSITES[kind](loud)
         params = init(model, packed)
-        calls = []
+        given = []
 
-        def spy(next_fun, args, kwargs, context, calls=calls):
-            if isinstance(context.module, LabelHead) and context.method_name == "__call__":
-                calls.append(args[1])
+        def spy(next_fun, args, kwargs, context, given=given):
+            module = context.module
+            if isinstance(module, Dropout) and context.method_name == "__call__" and module.path[0] != "bert":
+                given += [args[1]] if module.rate else []
             return next_fun(*args, **kwargs)
 
         with nn.intercept_methods(spy):
             model.apply({"params": params}, packed, keys)
-        (given,) = calls
-        assert (given is not None) == drops, kind
-        if kind == "sequence":  # by each example's first token, wherever it stands
-            np.testing.assert_array_equal(given, np.take_along_axis(keys, packed["summary_positions"], 1))
+        assert len(given) == drops, kind
+        if kind in ("sequence", "choice"):  # by each example's first token, wherever it stands
+            np.testing.assert_array_equal(given[0], np.take_along_axis(keys, packed["cls_positions"], 1))
+        elif drops:
+            np.testing.assert_array_equal(given[0], keys)
 
 
 def test_who_does_not_pool_has_no_pooler(packed):
@@ -165,14 +165,14 @@ def test_who_does_not_pool_has_no_pooler(packed):
 
 
 def test_the_body_moves_from_one_composite_to_another(packed):
-    pretrained = init(BertForPretraining(SMALL), packed)
-    classifier = BertForSequenceClassification(SMALL, 3)
-    params = init(classifier, packed) | {"bert": pretrained["bert"]}
-    hidden, pooled = Bert(SMALL).apply({"params": pretrained["bert"]}, packed)
-    np.testing.assert_array_equal(hidden, BertForPretraining(SMALL).apply({"params": pretrained}, packed).hidden)
-    dense = params["classifier"]["dense"]
-    expected = pooled @ dense["kernel"] + dense["bias"]
-    np.testing.assert_allclose(classifier.apply({"params": params}, packed), expected, rtol=1e-5, atol=1e-5)
+    pretrained = init(composites.pretraining(SMALL), packed)
+    classifier = composites.sequence(SMALL, 3)
+    moved = init(classifier, packed) | {"bert": pretrained["bert"]}
+    _, pooled = Bert(SMALL).apply({"params": pretrained["bert"]}, packed)
+    for model, params, head in ((composites.pretraining(SMALL), pretrained, "nsp"), (classifier, moved, "label")):
+        dense = params[head]["dense"]
+        expected = pooled @ dense["kernel"] + dense["bias"]
+        np.testing.assert_allclose(model.apply({"params": params}, packed)[head], expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", COMPOSITES)

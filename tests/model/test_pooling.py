@@ -5,8 +5,8 @@ import numpy as np
 from bert_jax.model.pooling import max_pool, mean_pool
 
 BATCH = {
-    "sequence_ids": jnp.array([[1, 1, 2, 2, 2, 0]]),
-    "summary_positions": jnp.array([[0, 2, 0]]),
+    "example_ids": jnp.array([[1, 1, 2, 2, 2, 0]]),
+    "cls_positions": jnp.array([[0, 2, 0]]),
 }
 HIDDEN = -jnp.arange(1.0, 7.0).reshape(1, 6, 1)  # all negative: a padded zero would win a maximum
 
@@ -18,7 +18,7 @@ def test_max_and_mean_see_an_examples_own_tokens():
 
 def test_the_mean_of_many_tokens_is_rounded_once_in_bfloat16():
     """Sums and counts run in float32: bfloat16 cannot tell 259 from 260."""
-    batch = {"sequence_ids": jnp.ones((1, 259), jnp.int32), "summary_positions": jnp.zeros((1, 1), jnp.int32)}
+    batch = {"example_ids": jnp.ones((1, 259), jnp.int32), "cls_positions": jnp.zeros((1, 1), jnp.int32)}
     hidden = jax.random.uniform(jax.random.key(0), (1, 259, 64), minval=0.5, maxval=2).astype(jnp.bfloat16)
     pooled = mean_pool(hidden, batch)
     assert pooled.dtype == jnp.bfloat16

@@ -1,24 +1,36 @@
 """The same examples in rows of their own."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from bert_jax.batch import CORE, Batch, Column
+from bert_jax.objectives.masked_words import MaskedWords
+from bert_jax.objectives.sentence_pairs import SentencePairs
 
-def unpack(batch, sequence_length):
-    """Each example in a row of its own, at the row's begin, with the number of slots kept."""
+PRETRAINING = CORE | MaskedWords().columns | SentencePairs().columns
+
+
+def unpack(batch: Batch, sequence_length: int, columns: Mapping[str, Column] = PRETRAINING) -> Batch:
+    """Each example in a row of its own, at the row's begin, with the number of slots kept; these columns only."""
     rows = []
-    for row in range(len(batch["token_ids"])):
-        for slot in range(batch["sequence_ids"][row].max()):
-            inside = np.flatnonzero(batch["sequence_ids"][row] == slot + 1)
-            used = (batch["masked_weights"][row] > 0) & np.isin(batch["masked_positions"][row], inside)
-            one = {name: np.zeros_like(batch[name][:1]) for name in batch}
-            for name in ("token_ids", "segment_ids", "position_ids", "sequence_ids"):
-                one[name] = np.zeros((1, sequence_length), batch[name].dtype)
-                one[name][0, : len(inside)] = batch[name][row, inside]
-            one["sequence_ids"] = np.minimum(one["sequence_ids"], 1)
-            for name in ("masked_positions", "masked_targets", "masked_weights"):
-                one[name][0, : used.sum()] = batch[name][row, used]
-            one["masked_positions"][0, : used.sum()] -= inside[0]
-            for name in ("nsp_labels", "nsp_weights", "source_ids", "example_keys"):
-                one[name][0, 0] = batch[name][row, slot]
+    for row, ids in enumerate(batch["example_ids"]):
+        for slot in range(ids.max()):
+            inside = np.flatnonzero(ids == slot + 1)
+            one = {}
+            for name, column in columns.items():
+                value, axis = batch[name][row], column.axes[1]
+                if axis == "S":
+                    moved, size = value[inside], sequence_length
+                elif axis == "N":
+                    moved, size = value[slot : slot + 1], len(value)
+                else:
+                    used = (batch["masked_weights"][row] > 0) & np.isin(batch["masked_positions"][row], inside)
+                    moved, size = value[used], len(value)
+                if column.below == "S" and axis != "S":  # a place in the row; those that are not used may be elsewhere
+                    moved = np.where(np.isin(moved, inside), moved - inside[0], 0)
+                one[name] = np.zeros((1, size, *value.shape[1:]), value.dtype)
+                one[name][0, : len(moved)] = moved
+            one["example_ids"] = np.minimum(one["example_ids"], 1)
             rows.append(one)
-    return {name: np.concatenate([row[name] for row in rows]) for name in batch}
+    return {name: np.concatenate([row[name] for row in rows]) for name in columns}

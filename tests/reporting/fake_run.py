@@ -3,7 +3,8 @@
 import dataclasses
 import json
 
-from bert_jax.tasks.pretraining import PretrainingConfig
+from bert_jax.objectives.masked_words import MaskedWords
+from bert_jax.tasks.pretraining import PretrainingConfig, make_objectives, summarize
 
 START = {
     "step": 0,
@@ -19,8 +20,14 @@ START = {
 
 def train_row(step, **values):
     """Ten steps at 100 tokens a second in 36 seconds."""
-    row = {"loss": 8.0, "mlm_loss": 7.5, "mlm_accuracy": 0.1, "nsp_accuracy": 0.5, "grad_norm": 1.0}
-    row |= {"learning_rate": 1e-3, "tokens_per_second": 100.0, "seconds": 36.0, "flops_per_second": 1e9}
+    row = {"loss": 8.0, "mlm_loss": 7.5, "mlm_accuracy": 0.1, "nsp_loss": 0.5, "nsp_accuracy": 0.5}
+    row |= {
+        "grad_norm": 1.0,
+        "learning_rate": 1e-3,
+        "tokens_per_second": 100.0,
+        "seconds": 36.0,
+        "flops_per_second": 1e9,
+    }
     row |= {"mfu": 0.25, "data_wait": 0.01}
     return {"step": step} | {f"train/{name}": value for name, value in (row | values).items()}
 
@@ -34,7 +41,7 @@ def eval_row(step, **values):
 ROWS = (train_row(10), train_row(20), eval_row(20))
 
 
-def write_run(path, rows=ROWS, starts=(START,), num_steps=20, **changes):
+def write_run(path, rows=ROWS, starts=(START,), num_steps=20, sources=(), **changes):
     """Writes config.json, run.json and metrics.jsonl; `data__examples="bert"` changes a field."""
     config = PretrainingConfig()
     config.train.num_steps, config.data.corpus = num_steps, "corpora/none"
@@ -42,7 +49,11 @@ def write_run(path, rows=ROWS, starts=(START,), num_steps=20, **changes):
         section, _, field = name.partition("__")
         setattr(getattr(config, section), field, value)
     path.mkdir(parents=True)
-    (path / "config.json").write_text(json.dumps(dataclasses.asdict(config)))
-    (path / "run.json").write_text(json.dumps({"facts": {}, "versions": {"jax": "0.10.2"}, "starts": list(starts)}))
+    (path / "config.json").write_text(json.dumps({"task": "pretraining", "config": dataclasses.asdict(config)}))
+    objectives = [MaskedWords(sources=sources), *make_objectives(config.data)[1:]]
+    scores = [dataclasses.asdict(score) for one in objectives for score in one.scores]
+    about = {"data_fingerprints": {}, "versions": {"jax": "0.10.2"}, "starts": list(starts)}
+    about |= {"summary": summarize(config.data), "scores": scores}
+    (path / "run.json").write_text(json.dumps(about))
     (path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path

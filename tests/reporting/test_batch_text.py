@@ -31,11 +31,11 @@ def test_it_shows_the_very_batch(batches, corpus):
             (vocabulary[batch["token_ids"][row, p]], vocabulary[t]) for p, t in zip(places, targets, strict=True)
         ]
     assert shown == expected
-    assert text.count("document ") == (batch["sequence_ids"].max(1)).sum()
+    assert text.count("document ") == (batch["example_ids"].max(1)).sum()
     assert len(re.findall(r"^ +B  ", text, re.M)) == sum(
-        (batch["segment_ids"][row][batch["sequence_ids"][row] == s + 1].any())
+        (batch["token_type_ids"][row][batch["example_ids"][row] == s + 1].any())
         for row in range(8)
-        for s in range(batch["sequence_ids"][row].max())
+        for s in range(batch["example_ids"][row].max())
     )
 
 

@@ -27,8 +27,8 @@ def test_scores_gains_cost_and_what_differs(tmp_path):
         ("next sentence, accuracy", ["0.750", "0.750"]),
         ("steps", ["20", "20"]),
         ("real tokens", ["7,200", "10,800"]),
-        ("real tokens a second (median)", ["100", "150"]),
-        ("time of training", ["1:12", "1:12"]),
+        ("real tokens per second (median)", ["100", "150"]),
+        ("training time", ["1:12", "1:12"]),
         ("device hours", ["0.02", "0.02"]),
         ("`optimizer.learning_rate`", ["0.0001", "0.5"]),
         ("`data.max_examples`", ["none", "4"]),
@@ -56,7 +56,7 @@ def test_runs_that_have_little_in_common_are_compared(tmp_path):
     assert cells(text, "sentence order, accuracy") == [["–", "0.750", "–", "–", "–"]]
     assert cells(text, "mnli_accuracy") == [["–", "–", "–", "0.800", "–"]]
     assert cells(text, "steps") == [["20", "20", "10 of 20", "5 of 20", "0 of 20"]]
-    assert "Not in the picture, without a record of real tokens: tuned." in text
+    assert "Not in the figure, because they did not record real tokens: tuned." in text
     # Losses on different held-out sets have no best one.
     assert "different held-out sets" in text
     assert "after different numbers of steps" in text
@@ -71,7 +71,7 @@ def test_what_cannot_be_compared_is_said_in_a_sentence(tmp_path):
         ([run, run / "." / "..", run], "step", "holds no run"),
         ([run, tmp_path / "b" / ".." / "a"], "step", "There is no folder"),
         ([run, tmp_path / "old" / ".." / "a"], "step", "is given twice"),
-        ([old], "hours", "No run recorded what --x=hours needs"),
+        ([old], "hours", "No run recorded the values for --x=hours"),
     ):
         with pytest.raises(ConfigError, match=message):
             write_comparison(folders, tmp_path / "out", axis)
@@ -84,7 +84,7 @@ def test_only_an_earlier_comparison_is_replaced(tmp_path):
     write_comparison([folder, write_run(tmp_path / "b")], tmp_path / "out")
     assert (tmp_path / "out" / "comparison.md").read_text().startswith("# a, b")
     (tmp_path / "file").write_text("")
-    for output, message in ((folder, r"holds something else \(config\.json\)"), (tmp_path / "file", "is a file")):
+    for output, message in ((folder, r"holds other files \(config\.json\)"), (tmp_path / "file", "is a file")):
         with pytest.raises(ConfigError, match=message):
             write_comparison([folder], output)
     assert not (folder / "comparison.md").exists()

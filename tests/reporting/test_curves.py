@@ -24,16 +24,16 @@ def titles(monkeypatch):
 def test_there_is_a_panel_for_each_quantity_and_none_without_values(tmp_path, titles):
     layers = {f"grad_norm/{name}": 0.5 for name in ("embeddings", "layer_0", "layer_1", "pooler")}
     rows = (train_row(10, **layers), train_row(20), eval_row(20, **{"mlm_loss/en": 6.0, "mlm_loss/de": 8.0}))
-    curves.draw_curves(read_run(write_run(tmp_path / "run", rows=rows)), tmp_path / "a.png")
+    curves.draw_curves(read_run(write_run(tmp_path / "run", rows=rows, sources=("en", "de"))), tmp_path / "a.png")
     assert titles == [
         "Masked language model, loss in nats",
         "Masked language model, accuracy",
         "Next sentence, accuracy",
-        "Held-out loss by source, in nats",
+        "Masked language model, loss in nats: held out, by source",
         "Learning rate",
         "Gradient norm",
         "Gradient norm by layer",
-        "Throughput, real tokens a second",
+        "Throughput, real tokens per second",
         "MFU, % of the measured matrix peak",
     ]
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
@@ -72,8 +72,10 @@ def test_a_spike_leaves_the_frame_and_is_marked(tmp_path):
 
 def test_the_sources_with_the_highest_loss_are_shown(tmp_path):
     losses = {f"mlm_loss/s{i}": float(i) for i in range(12)}
-    run = read_run(write_run(tmp_path / "run", rows=(*ROWS[:2], eval_row(20, **losses))))
-    shown = curves._sources(run)
+    run = read_run(
+        write_run(tmp_path / "run", rows=(*ROWS[:2], eval_row(20, **losses)), sources=[f"s{i}" for i in range(12)])
+    )
+    shown = curves._parts(run, curves.scores_of(run)[0])
     assert [line.label for line in shown.lines] == [f"s{i}" for i in range(11, 3, -1)]
     assert shown.title.endswith("(8 highest of 12)")
     assert len({(line.color, line.dash) for line in shown.lines}) == 8

@@ -4,8 +4,10 @@ import types
 import pytest
 
 from bert_jax.errors import ConfigError
-from bert_jax.reporting import filled_masks, write_report
-from bert_jax.reporting.markdown import code, plain, row
+from bert_jax.markdown import code, plain, row
+from bert_jax.model.config import ModelConfig
+from bert_jax.reporting import write_report
+from bert_jax.tasks import filled_masks
 from tests.reporting.fake_run import ROWS, START, eval_row, train_row, write_run
 
 
@@ -15,22 +17,22 @@ def test_a_report_without_model_and_corpus_holds_the_rest(tmp_path):
     assert text == (tmp_path / "run" / "report.md").read_text()
     assert (tmp_path / "run" / "report" / "curves.png").exists()
     for part in (
-        "trained for 20 steps of 256 rows × 128 tokens, 7,200 real tokens in all, by masked language model and"
+        "trained for 20 steps of 256 rows × 128 tokens, 7,200 real tokens in all. Trained by masked language model and"
         " next-sentence prediction. 15 % of the tokens are predicted.",
         "| masked language model, loss in nats | 7.000 | 7.250 (word frequencies) | 0.250 |",
         "| next sentence, accuracy | 0.750 | 0.500 (majority) | 0.250 |",
         "There is no corpus at corpora/none",
-        "no checkpoint",
-        "| speed | 100 real tokens a second (median) |",
+        "no readable checkpoint",
+        "| speed | 100 real tokens per second (median) |",
         "| MFU | 25.0 % of the measured matrix peak, 100 billion FLOP/s (median) |",
         "| training | 1:12 |",
         "| evaluation | 0:04 |",
         "| operations | 7.2e+10 FLOPs, real tokens only |",
-        "| device hours | 0.02, of training |",
+        "| device hours | 0.02, training only |",
         "| restarts | 1, after step 10 |",
-        "Begun: 2020-01-01T00:00:00+00:00, commit abc1234, 1 x CPU, jax 0.10.2.",
+        "Started: 2020-01-01T00:00:00+00:00, commit abc1234, 1 x CPU, jax 0.10.2.",
         "```\npython -m experiments.pretrain --workdir=runs/a\n```",
-        "Went on after step 10:",
+        "Resumed after step 10:",
         "Versions: jax 0.10.2.",
         "| `optimizer.learning_rate` | 0.5 | 0.0001 |",
     ):
@@ -46,7 +48,7 @@ def test_what_was_not_recorded_is_left_out(tmp_path):
     (folder / "run.json").unlink()
     text = write_report(folder)
     assert "10 of 20 steps (unfinished)" in text
-    assert "not evaluated so far" in text
+    assert "not been evaluated yet" in text
     for part in ("## Speed", "## How it was made", "Versions", "real tokens"):
         assert part not in text
     assert "None of" not in text
@@ -63,7 +65,7 @@ def test_starts_alike_are_told_once_and_without_a_commit_none_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("examples", "words"),
     [
-        ("balanced", "and next-sentence prediction on pairs whose label was drawn."),
+        ("balanced", "and next-sentence prediction on pairs whose label was drawn at random."),
         ("sentence_order", "and sentence-order prediction."),
         ("full_sentences", "by masked language model alone."),
         ("candidates", "and next-sentence prediction among the 8 candidates of a group."),
@@ -77,8 +79,7 @@ def test_objectives_have_words(tmp_path, examples, words):
 
 
 def test_chance_is_the_baseline_among_candidates(tmp_path):
-    scores = eval_row(20, nsp_chance=0.125)
-    del scores["eval/nsp_majority"]
+    scores = eval_row(20, candidates_accuracy=0.75, candidates_chance=0.125)
     text = write_report(write_run(tmp_path / "run", rows=(*ROWS[:2], scores), data__examples="candidates"))
     assert "| next sentence among 8, accuracy | 0.750 | 0.125 (chance) | 0.625 |" in text
 
@@ -86,9 +87,9 @@ def test_chance_is_the_baseline_among_candidates(tmp_path):
 def test_another_corpus_at_the_same_place_counts_as_gone(tmp_path, corpus, corpus_path):
     folder = write_run(tmp_path / "run", data__corpus=corpus_path)
     for fingerprint, there in (("0123", False), (f"{corpus.fingerprint} 0123", True)):
-        (folder / "run.json").write_text(json.dumps({"facts": {"corpus": fingerprint}, "versions": {}}))
+        (folder / "run.json").write_text(json.dumps({"data_fingerprints": {"corpus": fingerprint}}))
         text = write_report(folder)
-        assert ("is another one than this run was trained on" in text) != there
+        assert ("is not the one that this run was trained on" in text) != there
         assert ("## Corpus" in text) == there
     assert f"{corpus.train.num_documents:,} | {corpus.train.num_tokens:,}" in text
 
@@ -103,7 +104,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
 def test_only_learned_positions_are_a_limit(corpus, positions, filled, monkeypatch):
     monkeypatch.setattr(filled_masks, "_whole_words", lambda ids, tokenizer: list(range(len(ids))))
     guess = types.SimpleNamespace(word="the", probability=0.5)
-    shape = types.SimpleNamespace(positions=positions, max_positions=8)
+    shape = ModelConfig(positions=positions, max_positions=8)
     model = types.SimpleNamespace(config=types.SimpleNamespace(model=shape), fill_mask=lambda text: [[guess]])
     assert bool(filled_masks.fill_held_out_masks(model, corpus, count=2)) == filled
 
@@ -113,4 +114,6 @@ def test_text_is_not_taken_for_markdown(tmp_path):
     assert code("`") == "`` ` ``"
     assert row(["a|b", "c"]) == r"| a\|b | c |"
     rows = (train_row(10), train_row(20), eval_row(20, **{"mlm_loss/a|b": 1.0}))
-    assert r"model on a\|b, loss in nats | 1.000 |" in write_report(write_run(tmp_path / "run", rows=rows))
+    assert r"model on a\|b, loss in nats | 1.000 |" in write_report(
+        write_run(tmp_path / "run", rows=rows, sources=["a|b", "c"])
+    )

@@ -52,9 +52,9 @@ def test_a_run_of_another_version_is_read_as_far_as_it_goes(tmp_path):
     folder = write_run(tmp_path / "run")
     (folder / "run.json").unlink()
     (folder / "metrics.jsonl").write_text(json.dumps(ROWS[0]) + "\n" + '{"step": 20, "tra')
-    (folder / "config.json").write_text(json.dumps({"model": {"new_field": 1}, "train": {}}))
+    (folder / "config.json").write_text(json.dumps({"task": "new", "config": {"model": {"new_field": 1}, "train": {}}}))
     run = read_run(folder)
-    assert run.config == {"model.new_field": 1}
+    assert (run.task, run.config) == ("new", {"model.new_field": 1})
     assert (run.step, run.num_steps, run.starts, run.versions, run.last_evaluation) == (10, None, [], {}, {})
 
 
@@ -71,6 +71,13 @@ def test_phases_are_told_in_order(tmp_path):
         (25, "optimizer: learning_rate=0.1"),
         (30, "data: mask_rate=0.1"),
     ]
+
+
+def test_a_config_of_an_older_version_is_refused_by_name(tmp_path):
+    folder = write_run(tmp_path / "run")
+    (folder / "config.json").write_text(json.dumps({"model": {}}))
+    with pytest.raises(ConfigError, match=r"run/config\.json is not a config of this version"):
+        read_run(folder)
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):

@@ -5,18 +5,18 @@ import jax
 import numpy as np
 import pytest
 
-from bert_jax.data.corpus import open_corpus
-from bert_jax.data.prepare import prepare_corpus
+from bert_jax.corpus.builder.prepare import prepare_corpus
 from bert_jax.errors import ConfigError
+from bert_jax.objectives.masked_words import sources_of_predictions
 from bert_jax.pretrained import load
 from bert_jax.reporting import write_report
-from bert_jax.tasks import pretraining
-from bert_jax.tasks.baselines import baselines, sources_of_predictions, unigram_losses
-from bert_jax.tasks.pretraining import PretrainingConfig, check_config, open_batches, pretrain, set_up
-from bert_jax.training import budget, loop
-from bert_jax.training.checkpoints import read_params
-from bert_jax.training.metrics import read_metrics
-from bert_jax.training.run import Options
+from bert_jax.tasks.pretraining import Pretraining, PretrainingConfig, open_batches, pretrain
+from bert_jax.training import loop
+from bert_jax.training.placed import PlacedTask
+from bert_jax.training.planning import budget
+from bert_jax.training.run import Options, check_config, prepare
+from bert_jax.training.workdir.checkpoints import read_params
+from bert_jax.training.workdir.metrics import read_metrics
 from tests.conftest import make_documents
 
 TIMES = (
@@ -79,7 +79,9 @@ def test_the_workdir_holds_what_is_promised(straight, corpus):
     assert {"config.json", "run.json", "metrics.jsonl", "tensorboard", "tokenizer", "checkpoints"} <= {
         p.name for p in straight.iterdir()
     }
-    config = json.loads((straight / "config.json").read_text())
+    written = json.loads((straight / "config.json").read_text())
+    assert written["task"] == "pretraining"
+    config = written["config"]
     assert config["model"]["vocab_size"] == corpus.tokenizer.vocab_size
     assert config["train"]["num_steps"] == 12
     assert sorted(p.name for p in (straight / "checkpoints").iterdir() if p.name.isdigit()) == ["12", "4", "8"]
@@ -101,7 +103,7 @@ def test_a_crash_between_checkpoints_ends_like_a_straight_run(straight, corpus_p
     """The lines after the last checkpoint are written twice, and read once."""
     config = PretrainingConfig()
     shrink(config, corpus_path)
-    evaluate = pretraining.evaluate
+    evaluate = PlacedTask.evaluate
     calls = []
 
     def breaks_at_step_6(*args):
@@ -110,7 +112,7 @@ def test_a_crash_between_checkpoints_ends_like_a_straight_run(straight, corpus_p
             raise KeyboardInterrupt
         return evaluate(*args)
 
-    monkeypatch.setattr(pretraining, "evaluate", breaks_at_step_6)
+    monkeypatch.setattr(PlacedTask, "evaluate", breaks_at_step_6)
     with pytest.raises(KeyboardInterrupt):
         pretrain(config, tmp_path / "run")
     assert read_metrics(tmp_path / "run")[-1]["step"] == 6
@@ -155,12 +157,12 @@ def test_a_time_budget_chooses_the_steps_once(config, tmp_path, monkeypatch):
     config.train.num_steps, config.train.time_budget = None, 90.0
     config.train.stop_after = 3
     pretrain(config, tmp_path / "run")
-    chosen = json.loads((tmp_path / "run" / "config.json").read_text())["train"]["num_steps"]
+    chosen = json.loads((tmp_path / "run" / "config.json").read_text())["config"]["train"]["num_steps"]
     assert chosen > 3
     monkeypatch.setattr(budget, "choose_num_steps", lambda *_: 1 / 0)
     config.train.stop_after = 6
     pretrain(config, tmp_path / "run")
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["train"]["num_steps"] == chosen
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["config"]["train"]["num_steps"] == chosen
     # The measurement left no trace: the same run with the number given is equal.
     straight = dataclasses.replace(config.train, num_steps=chosen, time_budget=None)
     pretrain(dataclasses.replace(config, train=straight), tmp_path / "given")
@@ -204,35 +206,28 @@ def test_all_problems_are_told_at_once(config):
     config.data.sequence_length = 128
     config.train.time_budget = 3.0
     with pytest.raises(ConfigError) as error:
-        check_config(config)
+        check_config(Pretraining(), config)
     assert len(str(error.value).split("\n")) == 3
 
 
 def test_a_vocabulary_larger_than_the_models_is_refused(config):
     config.model.vocab_size = 100
     with pytest.raises(ConfigError, match="smaller than the corpus' vocabulary of 300"):
-        set_up(config)
-
-
-def test_unigram_losses_is_that_of_add_one_counts(config):
-    counts = np.array([9, 0, 3, 5])
-    batch = {"masked_targets": np.array([[1, 2, 3, 0]]), "masked_weights": np.array([[1, 1, 1, 0]])}
-    # specials (0) have no share: 1 + 4 + 6 = 11
-    np.testing.assert_allclose(unigram_losses([batch], counts, (0,)), -np.log([1 / 11, 4 / 11, 6 / 11]))
+        prepare(Pretraining(), config)
 
 
 def test_baselines_are_those_of_the_held_out_set(config):
-    run = set_up(config)
-    found = baselines(run.held_out, open_corpus(config.data.corpus), config.data)
-    assert found["eval/nsp_majority"] == 0.5
-    assert 3 < found["eval/unigram_mlm_loss"] < np.log(300)
+    task = prepare(Pretraining(), config).task
+    found = task.learner.baselines(task.held_out)
+    assert found["nsp_majority"] == 0.5
+    assert 3 < found["unigram_mlm_loss"] < np.log(300)
 
 
 def test_the_batch_on_the_device_is_that_of_the_step(config):
-    run = set_up(config)
+    run = prepare(Pretraining(), config)
     work = run.work(3)
-    expected = run.batches.batch(3)
-    assert work.tokens == (expected["sequence_ids"] > 0).sum()
+    expected = run.task.stream.batch(3)
+    assert work.tokens == (expected["example_ids"] > 0).sum()
     jax.tree.map(np.testing.assert_array_equal, work.batch, expected)
 
 
@@ -258,9 +253,9 @@ def test_losses_by_source_add_up_and_a_model_of_sentence_pieces_stands_alone(con
     config.data.corpus, config.data.source_exponent = mixed_path, 0.5
     config.train.num_steps, config.eval.every = 4, 4
     scores = pretrain(config, tmp_path / "run")
-    run = set_up(config)
-    sources = np.concatenate([np.asarray(sources_of_predictions(b)) for b in run.held_out])
-    used = np.concatenate([b["masked_weights"] > 0 for b in run.held_out])
+    run = prepare(Pretraining(), config)
+    sources = np.concatenate([np.asarray(sources_of_predictions(b)) for b in run.task.held_out])
+    used = np.concatenate([b["masked_weights"] > 0 for b in run.task.held_out])
     shares = np.bincount(sources[used], minlength=2) / used.sum()
     assert shares.min() > 0.1
     for kind in ("mlm_loss", "unigram_mlm_loss"):
@@ -272,7 +267,7 @@ def test_losses_by_source_add_up_and_a_model_of_sentence_pieces_stands_alone(con
     assert "masked language model on small" in write_report(tmp_path / "run")
     (tmp_path / "run" / "checkpoints").rename(tmp_path / "checkpoints")
     model = load(tmp_path / "checkpoints")
-    assert model.tokenizer.sha256 == run.corpus.tokenizer.sha256
+    assert model.tokenizer.sha256 == run.task.stream.fingerprints["tokenizer"]
     assert len(model.fill_mask("The [MASK] end.")[0]) == 5
 
 
@@ -300,19 +295,19 @@ def test_a_run_through_phases_resumes_across_them(config, tmp_path):
 
 def test_phases_are_checked_before_anything_is_compiled(config):
     config.data.phases = "5: sequence_length=128"
-    with pytest.raises(ConfigError, match=r"data\.sequence_length=128 \(in a phase\) is longer than model\.max_pos"):
-        check_config(config)
+    with pytest.raises(ConfigError, match=r"data\.phases: sequence_length=128 is longer than model\.max_pos"):
+        check_config(Pretraining(), config)
 
 
 def test_a_phase_of_another_vocabulary_is_refused(config, mixed_path):
     config.data.phases = f"5: corpus={mixed_path}"
     with pytest.raises(ConfigError, match="another vocabulary"):
-        set_up(config)
+        prepare(Pretraining(), config)
 
 
 def test_the_batches_of_a_run_are_opened_on_its_data_only(straight, config, mixed_path, corpus_path, tmp_path):
     shrink(config := PretrainingConfig(), corpus_path)
-    expected = set_up(config).batches.batch(7)
+    expected = prepare(Pretraining(), config).task.stream.batch(7)
     jax.tree.map(np.testing.assert_array_equal, open_batches(straight).batch(7), expected)
     jax.tree.map(np.testing.assert_array_equal, open_batches(straight, corpus_path).batch(7), expected)
     with pytest.raises(ConfigError, match="other data"):
@@ -326,9 +321,9 @@ def test_the_batches_of_a_run_are_opened_on_its_data_only(straight, config, mixe
 def test_a_warm_up_longer_than_the_run_is_refused(config):
     config.optimizer.warmup_steps = config.train.num_steps
     with pytest.raises(ConfigError, match="never reach its peak"):
-        check_config(config)
+        check_config(Pretraining(), config)
     config.optimizer.warmup_steps -= 1
-    check_config(config)
+    check_config(Pretraining(), config)
 
 
 def test_a_dry_run_tells_everything_and_writes_nothing(config, tmp_path, capsys):
@@ -359,12 +354,12 @@ def test_a_dry_run_of_a_run_under_way_tells_where_it_stands(config, tmp_path, ca
     pretrain(config, tmp_path / "run")
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*")}
     pretrain(config, tmp_path / "run", Options(dry_run=True))
-    assert "going on after step 4, 12 steps in all" in capsys.readouterr().out
+    assert "resuming after step 4, 12 steps in all" in capsys.readouterr().out
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*")} == before
 
 
 def test_a_probe_is_asked_at_each_evaluation(config, tmp_path):
-    def norm_of_words(run, params):
+    def norm_of_words(task, params):
         return {"word_norm": float(np.linalg.norm(params["bert"]["embeddings"]["word"])), "layers": 2.0}
 
     pretrain(config, tmp_path / "run", probe=norm_of_words)
@@ -374,7 +369,7 @@ def test_a_probe_is_asked_at_each_evaluation(config, tmp_path):
 
 
 def test_norms_of_layers_are_logged_at_intervals(config, tmp_path):
-    config.train.layer_norms_every, config.train.log_every = 2, 2
+    config.train.grad_norms_every, config.train.log_every = 2, 2
     pretrain(config, tmp_path / "run")
     rows = [row for row in read_metrics(tmp_path / "run") if "train/loss" in row]
     assert [row["step"] for row in rows] == [2, 4, 6, 8, 10, 12]
@@ -386,14 +381,14 @@ def test_a_time_budget_goes_through_phases(config, tmp_path, monkeypatch):
     config.data.sequence_length, config.data.phases = 32, "40: sequence_length=64"
     config.train.num_steps, config.train.time_budget, config.train.stop_after = None, 90.0, 1
     pretrain(config, tmp_path / "run")
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["train"]["num_steps"] > 40
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["config"]["train"]["num_steps"] > 40
 
 
 def test_a_time_budget_too_short_for_the_warm_up_is_refused(config, tmp_path, monkeypatch):
     monkeypatch.setattr(budget, "MEASURED_SECONDS", 0.2)
     config.optimizer.warmup_steps = 10**6
     config.train.num_steps, config.train.time_budget = None, 10.0
-    with pytest.raises(ConfigError, match=r"not more than optimizer\.warmup_steps"):
+    with pytest.raises(ConfigError, match="would never reach its peak"):
         pretrain(config, tmp_path / "run")
 
 
@@ -405,3 +400,23 @@ def test_each_start_is_noted(config, tmp_path):
     starts = json.loads((tmp_path / "run" / "run.json").read_text())["starts"]
     assert [(start["step"], start["command"]) for start in starts] == [(0, "first"), (4, "second")]
     assert all(start["matrix_peak"] > 0 and start["num_devices"] == jax.device_count() for start in starts)
+
+
+def test_pretraining_continues_from_another_run(straight, corpus_path, mixed_path, tmp_path):
+    """On the same model and vocabulary: its first held-out scores are the old run's last ones."""
+    shrink(config := PretrainingConfig(), corpus_path)
+    config.train.init_from, config.train.num_steps = str(straight), 1
+    config.optimizer.learning_rate, config.eval.every = 1e-30, 1
+    scores = pretrain(config, tmp_path / "run")
+    last = [row for row in read_metrics(straight) if "eval/mlm_loss" in row][-1]
+    assert {name: scores[name] for name in last if name not in ("step", *TIMES)} == {
+        name: last[name] for name in last if name not in ("step", *TIMES)
+    }
+    config.model.activation, config.model.norm_position = "gelu_tanh", "pre"
+    with pytest.raises(
+        ConfigError, match=r"norm_position is pre, but post there; model\.activation is gelu_tanh, but gelu"
+    ):
+        pretrain(config, tmp_path / "other")
+    config.data.corpus = mixed_path
+    with pytest.raises(ConfigError, match=r"has another vocabulary than train\.init_from"):
+        pretrain(config, tmp_path / "other")

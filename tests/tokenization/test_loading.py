@@ -97,7 +97,7 @@ def test_what_decides_the_ids_decides_the_hash():
         ("my.txt", b"", "my.txt: "),
         ("tokenizer.model", b"\0\1\2", "SentencePiece"),
         ("tokenizer.json", b"\0\1\2", "not JSON"),
-        ("vocab.bin", b"a", "none of .txt"),
+        ("vocab.bin", b"a", "does not end in .txt"),
     ],
 )
 def test_damaged_files_are_said(tmp_path, name, content, message):

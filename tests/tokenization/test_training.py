@@ -155,7 +155,7 @@ def test_errors_say_what_to_do(train):
             train(texts, 100)
     with pytest.raises(TokenizerError, match=r"use at least \d\d"):
         train(sentences(), 10)
-    with pytest.raises(TokenizerError, match="has a space"):
+    with pytest.raises(TokenizerError, match="contains a space"):
         train(sentences(), 200, special_tokens=["a b"])
     for tokens in (["[MASK]"], ["<a>", "<a>"], ["[unused0]"]):
         with pytest.raises(TokenizerError, match="already"):

@@ -1,0 +1,60 @@
+"""Corpora in a bucket: built in a local folder and uploaded, read through a local copy of the index.
+
+Local folders are under `$XDG_CACHE_HOME/bert_jax` (`~/.cache/bert_jax` if that is not set).
+"""
+
+import os
+import pathlib
+from collections.abc import Callable
+
+from etils import epath
+
+from bert_jax import hashing
+
+
+def is_remote(path: epath.PathLike) -> bool:
+    """Whether a path is in a bucket, where files cannot be memory-mapped or renamed."""
+    return "://" in os.fspath(path)
+
+
+def cache_folder() -> epath.Path:
+    """The folder for local copies."""
+    root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return epath.Path(root) / "bert_jax"
+
+
+def build_folder(output: epath.PathLike) -> epath.Path:
+    """The local folder in which a corpus for `output` is built; always the same one, so that a build can resume."""
+    return cache_folder() / "builds" / hashing.fingerprint(os.fspath(output))
+
+
+def upload(local: epath.Path, output: epath.Path, progress: Callable[[str], None]) -> None:
+    """Copies a corpus to `output`, the manifest last, and removes the local folder."""
+    files = sorted(path for path in map(epath.Path, pathlib.Path(local).rglob("*")) if not path.is_dir())
+    manifest = local / "manifest.json"
+    progress(f"uploading {len(files)} files to {output}")
+    for path in [path for path in files if path != manifest] + [manifest]:
+        target = output / str(path.relative_to(local))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.copy(target, overwrite=True)
+    local.rmtree()
+
+
+def local_index(directory: epath.Path, manifest: dict, arrays: tuple[str, ...]) -> epath.Path:
+    """Copies the index of a remote corpus, unless an earlier call did, and returns the folder of the copy.
+
+    The copy is stored under the corpus' fingerprint; the caller verifies it. Incomplete or damaged files are copied
+    again.
+    """
+    copy = cache_folder() / "corpora" / manifest["fingerprint"]
+    for split, facts in manifest["splits"].items():
+        for name in arrays:
+            file = copy / "index" / split / f"{name}.npy"
+            if file.exists() and hashing.sha256_once(str(file)) == facts["index"][name]:
+                continue
+            file.parent.mkdir(parents=True, exist_ok=True)
+            # The temporary name is unique to this process: several processes on a host may open the corpus at once.
+            partial = file.parent / f"{file.name}.{os.getpid()}"
+            (directory / "index" / split / f"{name}.npy").copy(partial, overwrite=True)
+            partial.replace(file)
+    return copy

@@ -1,0 +1,135 @@
+"""The second pass over a unit: sentences, token ids, shards, and the unit's parts of the index."""
+
+import collections
+import contextlib
+import functools
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from etils import epath
+
+from bert_jax import hashing, storage
+from bert_jax.corpus import index, shards
+from bert_jax.corpus import store as corpus
+from bert_jax.corpus.builder import job as jobs
+from bert_jax.corpus.builder import text
+from bert_jax.corpus.builder.job import Job
+from bert_jax.corpus.builder.reading import Document
+from bert_jax.corpus.builder.repeats import Repeats
+from bert_jax.tokenization import Tokenizer, load_tokenizer
+
+# A longer "sentence" is cut, so that no text is lost to truncation and a single line cannot fill the memory.
+MAX_SENTENCE_TOKENS = 512
+# How much text is tokenized at a time.
+BATCH_CHARACTERS = 1 << 19
+
+
+def encode(job: Job) -> None:
+    """Writes the documents of one unit: for each split, a shard and a part of the index.
+
+    `.encoded.json` marks the unit as done. It holds how much each split got, the size and hash of each shard, and the
+    counts of the text policy.
+    """
+    if job.file("encoded.json").exists():
+        return
+    folder = f"{job.build}/tokenizer"
+    tokenizer = _tokenizer(folder, os.stat(folder).st_mtime_ns)
+    counts = collections.Counter()
+    with contextlib.ExitStack() as stack:
+        outputs = {split: stack.enter_context(_Output(job, split, tokenizer.vocab_size)) for split in corpus.SPLITS}
+        for batch in _batches(_kept(job, counts), counts):
+            encoded = iter(tokenizer.encode_batch(itertools.chain.from_iterable(sentences for _, sentences in batch)))
+            for document, sentences in batch:
+                pieces = _pieces(itertools.islice(encoded, len(sentences)), counts)
+                if pieces:
+                    split = corpus.VALIDATION if job.is_validation(document) else corpus.TRAIN
+                    outputs[split].write(document, pieces)
+                else:
+                    counts["documents_without_text"] += 1
+    splits = {split: output.summary() for split, output in outputs.items()}
+    storage.write_json(job.file("encoded.json"), {"splits": splits, "counts": dict(sorted((+counts).items()))})
+
+
+@functools.lru_cache(1)
+def _tokenizer(path: str, _: int) -> Tokenizer:
+    """Keeps the tokenizer and its cache of words between units, while the folder's modification time is the same."""
+    return load_tokenizer(path)
+
+
+def _kept(job: Job, counts) -> Iterator[tuple[Document, list[str]]]:
+    """Yields documents and their paragraphs, without those that occurred before."""
+    if job.options.deduplicate == jobs.NONE:
+        yield from job.documents(counts)
+        return
+    repeats, by_document = Repeats(job), job.options.deduplicate == jobs.DOCUMENTS
+    for document, lines in job.documents(counts):
+        if by_document:
+            kept = [] if repeats.take(1)[0] else lines
+        else:
+            kept = list(itertools.compress(lines, ~repeats.take(len(lines))))
+            counts["repeated_paragraphs"] += len(lines) - len(kept)
+        counts["repeated_characters"] += sum(map(len, lines)) - sum(map(len, kept))
+        if kept:
+            yield document, kept
+        else:
+            counts["repeated_documents"] += bool(lines)
+
+
+def _batches(documents: Iterable, counts) -> Iterator[list[tuple[Document, list[str]]]]:
+    """Yields runs of documents, each with its sentences."""
+    batch, size = [], 0
+    for document, lines in documents:
+        batch.append((document, [s for line in lines for s in text.sentences(line, document.language, counts)]))
+        size += len(document.text)
+        if size >= BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _pieces(encoded: Iterable[list[int]], counts) -> list[list[int]]:
+    """Drops empty sentences, and cuts those longer than `MAX_SENTENCE_TOKENS`."""
+    pieces = []
+    for ids in encoded:
+        if len(ids) <= MAX_SENTENCE_TOKENS:
+            if ids:
+                pieces.append(ids)
+        else:
+            counts["long_sentences"] += 1
+            pieces += [ids[i : i + MAX_SENTENCE_TOKENS] for i in range(0, len(ids), MAX_SENTENCE_TOKENS)]
+    return pieces
+
+
+class _Output:
+    """Writes the documents of one unit and one split. A context manager."""
+
+    def __init__(self, job: Job, split: str, vocab_size: int):
+        self._path, self._source = job.file(f"{split}.array_record"), job.unit.source.index
+        self._stack = contextlib.ExitStack()
+        self._shard = self._stack.enter_context(shards.Writer(self._path))
+        self._part = self._stack.enter_context(index.PartWriter(job.file(split), vocab_size))
+        self._totals = {"documents": 0, "sentences": 0, "tokens": 0}
+
+    def write(self, document: Document, pieces: list[list[int]]) -> None:
+        """Appends a document of at least one sentence."""
+        lengths = np.fromiter(map(len, pieces), np.int32, len(pieces))
+        token_ids = np.fromiter(itertools.chain.from_iterable(pieces), np.int32, int(lengths.sum()))
+        identifier = f"{document.id}#{document.part}" if document.part else document.id
+        self._shard.write(identifier, self._source, token_ids, lengths)
+        self._part.write(token_ids, lengths)
+        for key, count in (("documents", 1), ("sentences", len(lengths)), ("tokens", len(token_ids))):
+            self._totals[key] += count
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._stack.__exit__(*error)
+
+    def summary(self) -> dict:
+        """What was written: the numbers of documents, sentences and tokens, and the size and hash of the shard."""
+        path: epath.Path = self._path
+        return self._totals | {"bytes": path.stat().length, "sha256": hashing.sha256(path)}

@@ -1,0 +1,104 @@
+"""The options of a corpus, and one unit of the work of building it."""
+
+import collections
+import dataclasses
+from collections.abc import Iterator
+
+from etils import epath
+
+from bert_jax import hashing
+from bert_jax.corpus.builder import reading, text
+from bert_jax.corpus.builder.sources import Unit
+from bert_jax.errors import CorpusError, choice_problem
+
+TRAINED = ("wordpiece", "sentencepiece", "sentencepiece-bpe")
+DEDUPLICATE = NONE, DOCUMENTS, PARAGRAPHS = ("none", "documents", "paragraphs")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Everything that decides the content of a corpus, except the content of its sources.
+
+    Attributes:
+      source: in the form that `--source` takes; several are read one after the other.
+      tokenizer: one of `TRAINED` to train a vocabulary, or the path of an existing one.
+      vocab_size: the largest number of pieces in a trained vocabulary.
+      lowercase: whether a trained vocabulary is uncased.
+      character_coverage: the share of the text whose characters a trained vocabulary can spell.
+      special_tokens: extra special tokens of a trained vocabulary.
+      reserved_slots: free places in a trained vocabulary for pieces to be added later.
+      language: the code for sentence splitting if neither a document nor its source names one.
+      validation_fraction: the share of documents to hold out, chosen by the hashes of their ids. Docstrings hold out
+        whole packages instead, see `docstrings.py`.
+      deduplicate: `documents` drops each document that occurred before, `paragraphs` each paragraph (and so each
+        repeated document, too). The first occurrence stays.
+    """
+
+    source: tuple[str, ...]
+    tokenizer: str = "wordpiece"
+    vocab_size: int = 30_522
+    lowercase: bool = True
+    character_coverage: float = 0.9995
+    special_tokens: tuple[str, ...] = ()
+    reserved_slots: int = 0
+    language: str = "en"
+    validation_fraction: float = 0.02
+    deduplicate: str = NONE
+
+    def __post_init__(self):
+        for name in ("validation_fraction", "character_coverage"):
+            if not 0 < getattr(self, name) < 1 and not (name == "character_coverage" and self.character_coverage == 1):
+                raise CorpusError(f"{name}={getattr(self, name)} must lie between 0 and 1.")
+        if problems := choice_problem("deduplicate", self.deduplicate, DEDUPLICATE):
+            raise CorpusError(*problems)
+
+    @property
+    def trains_vocabulary(self) -> bool:
+        return self.tokenizer in TRAINED
+
+    def as_json(self) -> dict:
+        """The options as stored in a manifest."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One unit of work, and the paths of its results.
+
+    Attributes:
+      index: the position of the unit in the corpus.
+      unit: what to read.
+      options: of the corpus.
+      sample: the share of documents that the vocabulary is trained on.
+      build: the folder for unfinished work.
+    """
+
+    index: int
+    unit: Unit
+    options: Options
+    sample: float
+    build: str
+
+    @property
+    def size(self) -> int:
+        """The approximate number of bytes of text."""
+        return self.unit.size
+
+    def file(self, suffix: str) -> epath.Path:
+        """The path of one of the unit's results."""
+        return epath.Path(self.build) / f"{self.index:05d}.{suffix}"
+
+    def documents(self, counts: collections.Counter[str]) -> Iterator[tuple[reading.Document, list[str]]]:
+        """Yields the documents, each with its paragraphs."""
+        for document in reading.documents(self.unit, counts):
+            yield document, text.paragraphs(document.text)
+
+    def is_validation(self, document: reading.Document) -> bool:
+        """Whether a document is held out."""
+        if self.unit.validation is not None:
+            return self.unit.validation
+        return hashing.share(document.id, "validation") < self.options.validation_fraction
+
+    def is_sampled(self, document: reading.Document) -> bool:
+        """Whether the vocabulary is trained on a document; never if it is held out."""
+        return hashing.share(document.id, "vocabulary") < self.sample and not self.is_validation(document)

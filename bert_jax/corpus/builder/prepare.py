@@ -1,0 +1,279 @@
+"""Builds a stored corpus from text, in stages. Each result is a file, and a rerun makes only those that are missing.
+
+    scanning.scan          per unit         hashes (to find repeats) and a sample (to train the vocabulary)
+    repeats.find_repeats   per hash range   which documents or paragraphs repeat an earlier one
+    train                  once             the vocabulary, unless you give one
+    encoding.encode        per unit         sentences → token ids → an ArrayRecord shard and a part of the index
+    finish                 once             the index that training reads, TFDS metadata, the manifest
+
+Results depend only on the sources and the options: any number of workers writes the same bytes.
+"""
+
+import collections
+import functools
+import multiprocessing
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from etils import epath
+
+from bert_jax import hashing, storage
+from bert_jax.corpus import buckets as remote
+from bert_jax.corpus import index, shards
+from bert_jax.corpus import store as corpus
+from bert_jax.corpus.builder import encoding, repeats, scanning, sources
+from bert_jax.corpus.builder.job import NONE, TRAINED, Job, Options
+from bert_jax.corpus.builder.workers import WorkerError, Workers
+from bert_jax.errors import CorpusError, TokenizerError, check_all, did_you_mean
+from bert_jax.tokenization import load_tokenizer
+
+TOTALS = ("documents", "sentences", "tokens")
+
+
+def prepare_corpus(
+    source: str | Sequence[str],
+    output: epath.PathLike,
+    *,
+    num_workers: int = 0,
+    progress: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
+    **options: Any,
+) -> corpus.Corpus:
+    """Builds a corpus, or opens it if it is already built.
+
+    Args:
+      source: `[NAME=]KIND[key=value,…][:PATTERN]`, or several of them; see `sources.py`.
+      output: the folder to create; a remote one is built in a local folder and uploaded when it is complete.
+      num_workers: the number of processes; 0 means one per processor.
+      progress: is called with each progress message.
+      **options: the other fields of `Options`.
+
+    Raises:
+      CorpusError: a source is empty or unknown, or `output` holds something else.
+      TokenizerError: the vocabulary cannot be read or trained.
+    """
+    chosen = Options(source=(source,) if isinstance(source, str) else tuple(source), **options)
+    output = epath.Path(output)
+    parsed = sources.parse(chosen.source, chosen.language)
+    if (output / "manifest.json").exists():
+        _compare(output, chosen, parsed, progress)
+        return corpus.open_corpus(output)
+    local = remote.build_folder(output) if remote.is_remote(output) else output
+    units: dict[int, list[sources.Unit]] = {}
+    check_all(
+        functools.partial(_check_tokenizer, chosen),
+        functools.partial(_check_output, local),
+        *(functools.partial(_list_units, units, source) for source in parsed),
+    )
+    if not (local / "manifest.json").exists():
+        _build(local, chosen, parsed, units, num_workers, progress)
+    if local != output:
+        remote.upload(local, output, progress)
+    result = corpus.open_corpus(output)
+    progress(describe(result))
+    return result
+
+
+def describe(opened: corpus.Corpus) -> str:
+    """Summarizes a corpus in one line."""
+    train, validation = opened.train, opened.validation
+    return (
+        f"corpus: {train.num_documents:,} training documents with {train.num_tokens:,} tokens,"
+        f" {validation.num_documents:,} held out with {validation.num_tokens:,};"
+        f" vocabulary of {opened.tokenizer.vocab_size:,}"
+    )
+
+
+def _compare(output, options, parsed, progress) -> None:
+    """Reports whether a complete corpus matches the options and sources; other options are an error."""
+    manifest, wanted = corpus.read_manifest(output), options.as_json()
+    made_with = manifest["options"]
+    if made_with != wanted:
+        changed = [f"{k} was {made_with.get(k)!r}, now {v!r}" for k, v in wanted.items() if made_with.get(k) != v]
+        raise CorpusError(
+            f"{output} holds a corpus built with other options ({'; '.join(changed)}): choose another --output."
+        )
+    shutil.rmtree(output / "build", ignore_errors=True)  # left by a build that was killed after its last step
+    try:
+        now = [sources.fingerprint(sources.units(source)) for source in parsed]
+    except CorpusError as error:
+        progress(f"{output} is complete: nothing to do. (Could not compare its sources: {error})")
+        return
+    changed = [s["name"] for s, found in zip(manifest["sources"], now, strict=True) if s["fingerprint"] != found]
+    if changed:
+        progress(
+            f"{output} is complete, but {', '.join(changed)} changed since: it is left as it is. To build a corpus of"
+            f" the new text, choose another --output."
+        )
+    else:
+        progress(f"{output} is complete: nothing to do.")
+
+
+def _build(output, options, parsed, units, num_workers, progress) -> None:
+    everything = [unit for source in parsed for unit in units[source.index]]
+    build = _start(output, options, everything, progress)
+    share = scanning.sample_share(options, sum(unit.size for unit in everything))
+    jobs = [Job(i, unit, options, share, str(build)) for i, unit in enumerate(everything)]
+    try:
+        _work(output, build, options, parsed, units, jobs, share, num_workers, progress)
+    except WorkerError:
+        raise
+    except (CorpusError, TokenizerError):
+        # A build with these sources and options can never finish.
+        _remove_begun(output)
+        raise
+    shutil.rmtree(build)
+
+
+def _work(output, build, options, parsed, units, jobs, share, num_workers, progress) -> None:
+    with Workers(min(num_workers or multiprocessing.cpu_count(), len(jobs)), progress) as workers:
+        if options.trains_vocabulary or options.deduplicate != NONE:
+            workers.run("reading", scanning.scan, jobs)
+        if options.deduplicate != NONE:
+            workers.run("finding repeats", repeats.find_repeats, repeats.passes(jobs))
+        _make_tokenizer(build, options, jobs, progress)
+        workers.run("encoding", encoding.encode, jobs)
+    _finish(output, build, options, parsed, units, jobs, share)
+
+
+def _start(output, options, units, progress) -> epath.Path:
+    """Creates the build folder, or finds that of an interrupted build of the same corpus."""
+    build = output / "build"
+    times = sorted({(file, epath.Path(file).stat().mtime) for unit in units for file, _ in unit.files})
+    wanted = {"options": options.as_json(), "units": sources.fingerprint(units), "times": hashing.fingerprint(times)}
+    begun = build / "options.json"
+    if begun.exists() and storage.read_json(begun) == wanted:
+        return build
+    if begun.exists():
+        progress(f"{output} was started with other options or sources: starting over.")
+    _remove_begun(output)
+    try:
+        build.mkdir(parents=True)
+        storage.write_json(begun, wanted)
+    except OSError as error:
+        raise CorpusError(f"--output={output} cannot be written ({error.strerror}): choose another folder.") from None
+    return build
+
+
+def _check_output(output: epath.Path) -> None:
+    """Checks that a corpus may be built there: no such folder, an empty one, or that of an unfinished build."""
+    if (output / "manifest.json").exists():
+        return  # complete, but not yet uploaded
+    if output.exists() and not output.is_dir():
+        raise CorpusError(f"--output={output} is a file: choose a folder.")
+    build = output / "build"
+    if build.exists():
+        # Many projects have a folder of this name. Ours holds options.json first, written under a temporary name.
+        left = {path.name for path in build.iterdir()} if build.is_dir() else {"a file"}
+        ours = "options.json" in left or left <= {"options.json.partial"}
+    else:
+        ours = not output.exists() or not any(output.iterdir())
+    if not ours:
+        raise CorpusError(f"{output} exists and is not a corpus: choose another --output.")
+
+
+def _check_tokenizer(options: Options) -> None:
+    if not options.trains_vocabulary:
+        try:
+            load_tokenizer(options.tokenizer)
+        except TokenizerError as error:
+            near = did_you_mean(options.tokenizer, TRAINED)
+            raise TokenizerError(f"--tokenizer={options.tokenizer}: {error}{near}") from None
+
+
+def _list_units(units: dict[int, list[sources.Unit]], source: sources.Source) -> None:
+    units[source.index] = sources.units(source)
+
+
+def _remove_begun(output: epath.Path) -> None:
+    """Removes what an unfinished build made. The build folder goes last: it shows that the rest is ours to remove."""
+    for stale in output.glob(f"{shards.DATASET}-*.array_record-*") if output.exists() else ():
+        stale.unlink()
+    for folder in ("index", "index.partial", "build"):
+        shutil.rmtree(output / folder, ignore_errors=True)
+    if output.exists() and not any(output.iterdir()):
+        output.rmdir()
+
+
+def _make_tokenizer(build, options, jobs, progress) -> None:
+    if (build / "tokenizer").exists():
+        return
+    if options.trains_vocabulary:
+        progress(f"training a vocabulary of {options.vocab_size:,}")
+        tokenizer = scanning.train_vocabulary(options, jobs)
+    else:
+        tokenizer = load_tokenizer(options.tokenizer)
+    partial = build / "tokenizer.partial"
+    tokenizer.save(partial)
+    partial.rename(build / "tokenizer")
+
+
+def _finish(output, build, options, parsed, units, jobs, share) -> None:
+    summaries = [storage.read_json(job.file("encoded.json")) for job in jobs]
+    described = [_describe_source(source, units[source.index], jobs, summaries) for source in parsed]
+    for source, about in zip(parsed, described, strict=True):
+        if not any(total["documents"] for total in about["splits"].values()):
+            raise CorpusError(f"--source={source.spec} holds no text: check its files, or remove it.")
+    tokenizer = load_tokenizer(build / "tokenizer")
+    partial, splits = index.fresh_folder(output), {}
+    for split in corpus.SPLITS:
+        rows = [(job, s["splits"][split]) for job, s in zip(jobs, summaries, strict=True)]
+        rows = [(job, total) for job, total in rows if total["documents"]]
+        if not rows:
+            raise CorpusError(
+                f"The sources gave no {split} documents: add text, or change --validation_fraction"
+                f" (it is {options.validation_fraction})."
+            )
+        totals = _sum(total for _, total in rows)
+        parts = [(job.file(split), job.unit.source.index) for job, _ in rows]
+        hashes = index.join(partial / split, parts, totals, tokenizer.vocab_size)
+        splits[split] = totals | {"shards": _place_shards(output, split, rows), "index": hashes}
+    if (output / "index").exists():
+        (output / "index").rmtree()
+    partial.rename(output / "index")
+    tokenizer.save(output / "tokenizer")
+    shards.write_metadata(output, {split: value["shards"] for split, value in splits.items()})
+    counts = collections.Counter()
+    for summary in summaries:
+        counts.update(summary["counts"])
+    hashes = {split: value["index"] for split, value in splits.items()}
+    manifest = {
+        "format_version": corpus.FORMAT_VERSION,
+        "fingerprint": hashing.fingerprint({"index": hashes, "tokenizer": tokenizer.sha256}),
+        "options": options.as_json(),
+        "sources": described,
+        "tokenizer_sha256": tokenizer.sha256,
+        "vocabulary_sample": share,
+        "text_policy_counts": dict(sorted(counts.items())),
+        "splits": splits,
+    }
+    storage.write_json(output / "manifest.json", manifest)
+
+
+def _place_shards(output, split, rows) -> list[dict]:
+    """Moves the shards of one split to their final names, except those that an interrupted call has moved already."""
+    listed = []
+    for number, (job, total) in enumerate(rows):
+        made, target = job.file(f"{split}.array_record"), output / shards.shard_name(split, number, len(rows))
+        if made.exists():
+            made.replace(target)
+        listed.append(
+            {"file": target.name, "records": total["documents"], "bytes": total["bytes"], "sha256": total["sha256"]}
+        )
+    return listed
+
+
+def _describe_source(source, units, jobs, summaries) -> dict:
+    own = [s for job, s in zip(jobs, summaries, strict=True) if job.unit.source.index == source.index]
+    return {
+        "name": source.name,
+        "spec": source.spec,
+        "fingerprint": sources.fingerprint(units),
+        "splits": {split: _sum(summary["splits"][split] for summary in own) for split in corpus.SPLITS},
+    }
+
+
+def _sum(totals) -> dict[str, int]:
+    totals = list(totals)
+    return {key: sum(total[key] for total in totals) for key in TOTALS}

@@ -1,0 +1,185 @@
+"""A stored corpus as training reads it: flat, memory-mapped arrays with sentence and document boundaries.
+
+corpus/
+  manifest.json          contents, hashes and options; written last: a folder without it is incomplete
+  tokenizer/             the vocabulary that the ids belong to
+  corpus-SPLIT.array_record-*, features.json, dataset_info.json      the exchange form (shards.py)
+  index/SPLIT/*.npy      derived from the shards, and rebuilt if missing (not in a bucket)
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+
+import numpy as np
+from etils import epath
+
+from bert_jax import hashing, storage
+from bert_jax.corpus import buckets as remote
+from bert_jax.corpus import index, shards
+from bert_jax.errors import CorpusError, TokenizerError
+from bert_jax.tokenization import Tokenizer, load_tokenizer
+
+FORMAT_VERSION = 2
+TRAIN, VALIDATION = SPLITS = ("train", "validation")
+# How many tokens are counted at a time.
+PIECE = 1 << 24
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The documents of one split, one after the other.
+
+    Attributes:
+      token_ids: uint16 or uint32 [tokens].
+      sentence_starts: int64 [sentences + 1], the first token of each sentence, then the number of tokens.
+      document_starts: int64 [documents + 1], the first sentence of each document, then the end of the last one.
+      document_sources: int32 [documents], the index of each document's source, in ascending order.
+      vocab_size: V.
+      stored_counts: int64 [V], `token_counts` if they are known; otherwise None.
+    """
+
+    token_ids: np.ndarray
+    sentence_starts: np.ndarray
+    document_starts: np.ndarray
+    document_sources: np.ndarray
+    vocab_size: int
+    stored_counts: np.ndarray | None = None
+
+    @property
+    def num_documents(self) -> int:
+        return len(self.document_starts) - 1
+
+    @property
+    def num_tokens(self) -> int:
+        return int(self.sentence_starts[self.document_starts[-1]] - self.sentence_starts[self.document_starts[0]])
+
+    def of_source(self, source: int) -> "Split":
+        """A view of the documents of one source. Tokens and sentences keep their indices."""
+        first, last = np.searchsorted(self.document_sources, [source, source + 1])
+        return dataclasses.replace(
+            self,
+            document_starts=self.document_starts[first : last + 1],
+            document_sources=self.document_sources[first:last],
+            stored_counts=None,
+        )
+
+    @functools.cached_property
+    def token_counts(self) -> np.ndarray:
+        """int64 [V], how often each id occurs in these documents. In a view, the first use reads all its tokens."""
+        if self.stored_counts is not None:
+            return self.stored_counts
+        begin, end = (int(self.sentence_starts[self.document_starts[i]]) for i in (0, -1))
+        counts = np.zeros(self.vocab_size, np.int64)
+        for piece in range(begin, end, PIECE):
+            counts += np.bincount(self.token_ids[piece : min(piece + PIECE, end)], minlength=len(counts))
+        return counts
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """An open corpus: two splits, the tokenizer and the manifest (`build/prepare.py` writes its fields)."""
+
+    train: Split
+    validation: Split
+    tokenizer: Tokenizer
+    manifest: dict
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The names of the sources, in the order of their indices."""
+        return tuple(source["name"] for source in self.manifest["sources"])
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the content: equal fingerprints give equal batches."""
+        return self.manifest["fingerprint"]
+
+
+def open_corpus(directory: epath.PathLike) -> Corpus:
+    """Opens a corpus for training, and rebuilds its index if that is missing.
+
+    The vocabulary and the index are verified by their hashes. Shards are verified by their hashes if the index is
+    rebuilt from them; otherwise training does not read them, and only their sizes are compared.
+
+    Raises:
+      CorpusError: the corpus is missing, incomplete, damaged, or of another format version.
+    """
+    directory = epath.Path(directory)
+    manifest = read_manifest(directory)
+    try:
+        tokenizer = load_tokenizer(directory / "tokenizer")
+    except TokenizerError as error:
+        raise CorpusError(f"{directory}/tokenizer cannot be read: {error}") from None
+    if tokenizer.sha256 != manifest["tokenizer_sha256"]:
+        raise CorpusError(f"{directory}/tokenizer is not the one that this corpus was built with: restore it.")
+    if not remote.is_remote(directory):
+        _compare_sizes(directory, manifest)
+        if not (directory / "index").exists():
+            _verify_shards(directory, manifest)
+            index.rebuild(directory, manifest["splits"], tokenizer.vocab_size)
+    else:
+        directory = remote.local_index(directory, manifest, index.ARRAYS)
+    splits = {name: _open_split(directory, name, manifest["splits"][name]["index"]) for name in SPLITS}
+    return Corpus(splits[TRAIN], splits[VALIDATION], tokenizer, manifest)
+
+
+def read_manifest(directory: epath.Path) -> dict:
+    """Reads the manifest of a complete corpus.
+
+    Raises:
+      CorpusError: the manifest is missing, damaged, or of another format version.
+    """
+    file = directory / "manifest.json"
+    if not directory.exists():
+        raise CorpusError(f"There is no corpus at {directory}: build one with experiments.prepare_corpus.")
+    if not file.exists():
+        if directory.is_dir() and any(_is_part(path.name) for path in directory.iterdir()):
+            raise CorpusError(f"The corpus {directory} is incomplete: run the command that builds it again.")
+        raise CorpusError(
+            f"{directory} is not a corpus (no manifest.json): give a folder that experiments.prepare_corpus made."
+        )
+    manifest = storage.read_json(file)
+    version = manifest.get("format_version") if isinstance(manifest, dict) else None
+    if version != FORMAT_VERSION:
+        raise CorpusError(f"{directory} has format {version}, but this version reads {FORMAT_VERSION}: build it again.")
+    if not {"fingerprint", "options", "sources", "tokenizer_sha256", "splits"} <= manifest.keys():
+        raise CorpusError(f"{file} is damaged (fields are missing): restore it, or build the corpus again.")
+    return manifest
+
+
+def _is_part(name: str) -> bool:
+    return name in ("build", "index", "tokenizer") or name.startswith(f"{shards.DATASET}-")
+
+
+def _open_split(directory, split, hashes) -> Split:
+    arrays = {}
+    for name in index.ARRAYS:
+        file = directory / "index" / split / f"{name}.npy"
+        if not file.exists() or hashing.sha256_once(str(file)) != hashes[name]:
+            raise CorpusError(f"{file} is damaged or missing: delete {directory}/index to rebuild it from the shards.")
+        arrays[name] = np.load(file, mmap_mode="r", allow_pickle=False)
+    counts = arrays.pop("token_counts")
+    return Split(**arrays, vocab_size=len(counts), stored_counts=counts)
+
+
+def _shards(directory: epath.Path, manifest: dict) -> Iterator[tuple[epath.Path, dict]]:
+    for split in manifest["splits"].values():
+        for shard in split["shards"]:
+            yield directory / shard["file"], shard
+
+
+def _compare_sizes(directory: epath.Path, manifest: dict) -> None:
+    for file, shard in _shards(directory, manifest):
+        if not file.exists() or file.stat().length != shard["bytes"]:
+            raise _damaged(file)
+
+
+def _verify_shards(directory: epath.Path, manifest: dict) -> None:
+    for file, shard in _shards(directory, manifest):
+        if not file.exists() or hashing.sha256(file) != shard["sha256"]:
+            raise _damaged(file)
+
+
+def _damaged(file: epath.Path) -> CorpusError:
+    return CorpusError(f"{file} is damaged or missing: restore it, or build the corpus again.")

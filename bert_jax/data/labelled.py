@@ -1,0 +1,156 @@
+"""Labelled texts as packed rows: a batch is a pure function of (texts, labels, config, seed, step).
+
+An epoch has every example once. Each epoch draws anew which examples share a row. The number of rows follows from the
+lengths of the examples alone, so that arithmetic finds any row.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bert_jax.batch import Batch
+from bert_jax.data import draws, packing
+from bert_jax.data.assembly import lay_out
+from bert_jax.data.draws import Purpose
+from bert_jax.data.examples import Segments
+from bert_jax.tokenization import Tokenizer
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodedTexts:
+    """Texts as token ids.
+
+    Attributes:
+      token_ids: int32 [tokens], of all texts.
+      segments: the examples, as ranges of `token_ids`.
+      num_cut: the number of examples that were longer than a row.
+    """
+
+    token_ids: np.ndarray
+    segments: Segments
+    num_cut: int
+
+
+def encode(texts: Sequence[tuple[str, str | None]], tokenizer: Tokenizer, sequence_length: int) -> EncodedTexts:
+    """Encodes texts or pairs of texts, and cuts each to `sequence_length` tokens.
+
+    If a pair is too long, the longer text is cut at its end first.
+    """
+    a_ids = tokenizer.encode_batch(text for text, _ in texts)
+    b_ids = tokenizer.encode_batch(pair or "" for _, pair in texts)
+    lengths = np.array([[len(a), len(b)] for a, b in zip(a_ids, b_ids, strict=True)], np.int64).reshape(-1, 2)
+    starts = (np.cumsum(lengths.ravel()) - lengths.ravel()).reshape(-1, 2)
+    flat = [id_ for a, b in zip(a_ids, b_ids, strict=True) for id_ in (*a, *b)]
+    room = sequence_length - 2 - (lengths[:, 1] > 0)
+    fair = np.minimum(lengths, (room // 2)[:, None])  # the least that each text keeps
+    kept_b = np.minimum(lengths[:, 1], room - np.minimum(lengths[:, 0], room - fair[:, 1]))
+    kept_a = np.minimum(lengths[:, 0], room - kept_b)
+    key = draws.bits64(Purpose.LABELLED, np.arange(len(texts))).astype(np.uint32)
+    segments = Segments(starts[:, 0], kept_a, starts[:, 1], kept_b, key)
+    cut = int((lengths.sum(1) > kept_a + kept_b).sum())
+    return EncodedTexts(np.array(flat or [0], np.int32), segments, cut)
+
+
+class Rows:
+    """Encoded texts packed into rows.
+
+    Args:
+      texts: the examples, at least one.
+      columns: arrays [examples, …] by column name, to be added to the batches.
+      tokenizer: the tokenizer of the texts.
+      sequence_length: S.
+      max_examples: N.
+      stream: integers that identify the draws.
+    """
+
+    def __init__(
+        self,
+        texts: EncodedTexts,
+        columns: Mapping[str, np.ndarray],
+        tokenizer: Tokenizer,
+        sequence_length: int,
+        max_examples: int,
+        stream: tuple[int, ...],
+    ):
+        self._texts, self._columns, self._tokenizer, self._stream = texts, columns, tokenizer, stream
+        self._width, self._slots = sequence_length, max_examples
+        self.plan = functools.lru_cache(maxsize=2)(self._plan)
+
+    def __len__(self) -> int:
+        """The number of rows in an epoch."""
+        return len(self.plan(0))
+
+    def _plan(self, epoch: int) -> np.ndarray:
+        """The examples in each row: int64 [rows, N], -1 in unused slots."""
+        lengths = self._texts.segments.length
+        order = draws.permutation(len(lengths), *self._stream, epoch, Purpose.PACKING_ORDER)
+        rows = packing.pack(lengths, np.zeros_like(lengths), order, self._width, 0, self._slots)
+        return rows[draws.permutation(len(rows), *self._stream, epoch, Purpose.ROW_ORDER)]
+
+    def batch(self, chosen: np.ndarray, num_rows: int) -> Batch:
+        """A batch of `num_rows` rows: the examples `chosen` [rows, N] in the form of `plan`, then empty rows."""
+        row, slot = np.nonzero(chosen >= 0)
+        index = chosen[row, slot]
+        shape = (num_rows, self._width, self._slots)
+        segments = self._texts.segments.take(index)
+        rows = lay_out(segments, row, slot, shape, self._texts.token_ids, self._tokenizer)
+        return rows.core() | {
+            name: rows.by_example(values[index], values.dtype) for name, values in self._columns.items()
+        }
+
+    def all(self, batch_size: int) -> list[Batch]:
+        """Every example once, in batches of equal size. The last one is padded with empty rows."""
+        plan = self.plan(0)
+        return [self.batch(plan[i : i + batch_size], batch_size) for i in range(0, len(plan), batch_size)]
+
+
+@dataclasses.dataclass(frozen=True)
+class OnePhase:
+    """The only phase of a run with a constant batch size, see `training.task.Phase`."""
+
+    batch_size: int
+    start: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledStream:
+    """Training batches of labelled rows, epoch after epoch. A `training.task.Stream`.
+
+    Attributes:
+      rows: the rows of each epoch.
+      batch_size: B.
+      fingerprints: hashes that identify the data.
+      lines: describe the data in the log.
+    """
+
+    rows: Rows
+    batch_size: int
+    fingerprints: dict[str, str]
+    lines: tuple[str, ...]
+
+    @property
+    def phases(self) -> tuple[OnePhase]:
+        return (OnePhase(self.batch_size),)
+
+    def batch(self, step: int, begin: int = 0, end: int | None = None) -> Batch:
+        """Rows begin..end of the batch of `step` (counted from 0)."""
+        end = self.batch_size if end is None else end
+        wanted = np.arange(step * self.batch_size + begin, step * self.batch_size + end)
+        epochs, within = np.divmod(wanted, len(self.rows))
+        chosen = np.concatenate([self.rows.plan(int(e))[within[epochs == e]] for e in np.unique(epochs)])
+        return self.rows.batch(chosen, end - begin)
+
+    def epochs(self, step: int) -> dict[str, float]:
+        """How many passes over the examples are complete before `step`."""
+        return {"train": step * self.batch_size / len(self.rows)}
+
+    def num_steps(self, epochs: float) -> int:
+        """The number of steps for `epochs` passes."""
+        return max(1, round(epochs * len(self.rows) / self.batch_size))
+
+    def describe(self, num_steps: int) -> list[str]:
+        """Describes the data of a run of `num_steps` steps, in lines."""
+        rows = f"rows         {len(self.rows):,} per epoch, {self.batch_size:,} per step"
+        return [*self.lines, rows, f"epochs       {self.epochs(num_steps)['train']:,.2f}"]

@@ -1,0 +1,112 @@
+"""Masked language model: masked or replaced words are predicted from their context (Devlin et al. 2018).
+
+`bert_jax.data.masking` chooses the words.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bert_jax import losses
+from bert_jax.batch import Batch, Column
+from bert_jax.losses import Loss, Outcome
+from bert_jax.model.composite import MakeHead
+from bert_jax.model.config import ModelConfig
+from bert_jax.model.flops import FLOPS_PER_WEIGHT
+from bert_jax.model.heads import MaskedWordsHead
+from bert_jax.objectives.objective import Objective
+from bert_jax.scores import Score
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MaskedWords(Objective):
+    """Cross-entropy over the vocabulary at the masked positions.
+
+    Attributes:
+      sources: names of the corpus' sources; if there are several, the loss of each is also reported.
+      word_counts: returns int64 [V], the frequency of each word in the training split; None for no baseline.
+      never: ids of tokens that are never targets.
+    """
+
+    name: str = "mlm"
+    sources: tuple[str, ...] = ()
+    word_counts: Callable[[], np.ndarray] | None = None
+    never: tuple[int, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return "masked language model"
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        columns = {
+            "masked_positions": Column("BK", np.int32, "S"),  # row positions to predict; 0 where unused
+            "masked_targets": Column("BK", np.int32, "V"),  # the original ids
+            "masked_weights": Column("BK", np.float32),  # 1 where used, else 0
+        }
+        if len(self.sources) > 1:
+            columns["source_ids"] = Column("BN", np.int32, len(self.sources))
+        return columns
+
+    def head(self, config: ModelConfig) -> MakeHead:
+        return lambda name: MaskedWordsHead(config, name=name)
+
+    def outcome(self, prediction: jax.Array, batch: Batch) -> Outcome:
+        targets, weights = batch["masked_targets"], batch["masked_weights"]
+        values = losses.cross_entropies(prediction, targets)
+        metrics = {f"{self.name}_accuracy": losses.weighted_sum(losses.hits(prediction, targets), weights)}
+        if len(self.sources) > 1:
+            groups = losses.weighted_sums_by_group(values, weights, sources_of_predictions(batch), self.sources)
+            metrics |= {f"{self.name}_loss/{source}": one for source, one in groups.items()}
+        return Outcome({f"{self.name}_loss": Loss(losses.weighted_sum(values, weights), self.coefficient)}, metrics)
+
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        def loss(part: str, where: str) -> Score:
+            title, name = f"masked language model{where}, loss in nats", f"{self.name}_loss{part}"
+            return Score(name, title, True, f"unigram_{name}", "word frequencies")
+
+        parts = [loss(f"/{source}", f" on {source}") for source in self.sources if len(self.sources) > 1]
+        return loss("", ""), Score(f"{self.name}_accuracy", "masked language model, accuracy"), *parts
+
+    def baselines(self, held_out: Sequence[Batch]) -> dict[str, float]:
+        """The loss of predicting words by their frequency in training."""
+        if self.word_counts is None:
+            return {}
+        name, guesses = f"unigram_{self.name}_loss", unigram_losses(held_out, self.word_counts(), self.never)
+        found = {name: float(guesses.mean())}
+        if len(self.sources) > 1:
+            used = [batch["masked_weights"] > 0 for batch in held_out]
+            sources = np.concatenate(
+                [np.asarray(sources_of_predictions(batch))[mine] for batch, mine in zip(held_out, used, strict=True)]
+            )
+            for i, source in enumerate(self.sources):
+                if (sources == i).any():
+                    found[f"{name}/{source}"] = float(guesses[sources == i].mean())
+        return found
+
+    def flops(self, config: ModelConfig, batch: Batch) -> float:
+        """Counts the transform and the vocabulary projection at the used predictions."""
+        assert config.vocab_size is not None  # the task has filled it in
+        weights = config.hidden_size**2 + config.hidden_size * config.vocab_size
+        return FLOPS_PER_WEIGHT * weights * float(batch["masked_weights"].sum())
+
+
+def sources_of_predictions(batch: Batch) -> jax.Array:
+    """Returns the source of each predicted position [B, K]; arbitrary where unused."""
+    slot = jnp.take_along_axis(batch["example_ids"], batch["masked_positions"], axis=1) - 1
+    return jnp.take_along_axis(batch["source_ids"], jnp.maximum(slot, 0), axis=1)
+
+
+def unigram_losses(batches: Sequence[Batch], word_counts: np.ndarray, never: tuple[int, ...]) -> np.ndarray:
+    """Returns −log p of each target, in nats, under the word frequencies of the training split: float64 [targets].
+
+    One is added to each count. Tokens that are never targets have p = 0.
+    """
+    counts = np.asarray(word_counts, np.float64) + 1
+    counts[list(never)] = 0
+    targets = np.concatenate([b["masked_targets"][b["masked_weights"] > 0] for b in batches])
+    return -np.log(counts[targets] / counts.sum())

@@ -1,0 +1,62 @@
+"""The interface of an objective: what is predicted and how it is scored. Each objective is one file."""
+
+import abc
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bert_jax.batch import Batch, Column
+from bert_jax.losses import Outcome
+from bert_jax.model.composite import MakeHead
+from bert_jax.model.config import ModelConfig
+from bert_jax.scores import Score
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Objective(abc.ABC):
+    """Something to predict.
+
+    Attributes:
+      name: the name of its head's parameters, and the prefix of its metrics.
+      coefficient: the weight of its loss in the sum that is minimised.
+    """
+
+    name: str
+    coefficient: float = 1.0
+
+    @property
+    @abc.abstractmethod
+    def title(self) -> str:
+        """What is learned, as shown in reports: `next-sentence prediction`."""
+
+    @property
+    @abc.abstractmethod
+    def columns(self) -> dict[str, Column]:
+        """The columns it needs in a batch besides the core ones."""
+
+    @abc.abstractmethod
+    def head(self, config: ModelConfig) -> MakeHead:
+        """Returns a function that makes its head, which maps the body's output to a prediction; see `model.heads`."""
+
+    @abc.abstractmethod
+    def outcome(self, prediction: Any, batch: Batch) -> Outcome:
+        """Computes its losses, metrics and counts for a batch, under full names such as `mlm_loss`."""
+
+    @property
+    @abc.abstractmethod
+    def scores(self) -> tuple[Score, ...]:
+        """The scores that a report shows, in order."""
+
+    def count_scores(self, counts: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Computes scores that are not means, from the sums of `Outcome.counts` over the held-out batches."""
+        return {}
+
+    def baselines(self, held_out: Sequence[Batch]) -> dict[str, float]:
+        """Computes the baselines of its scores on these host batches, by the names in `Score.baseline`."""
+        return {}
+
+    def flops(self, config: ModelConfig, batch: Batch) -> float:
+        """Returns the floating-point operations of its head in one training step on a host batch."""
+        return 0.0

@@ -1,0 +1,106 @@
+"""AdamW, BERT's own Adam and LAMB, with clipping and decoupled weight decay; built from optax wherever possible."""
+
+import dataclasses
+import functools
+import math
+import re
+from typing import Any
+
+import jax
+import optax
+
+from bert_jax.errors import ConfigError, choice_problem
+from bert_jax.optim.bert_adam import scale_by_bert_adam
+from bert_jax.optim.lamb import scale_by_trust_ratios
+from bert_jax.optim.parameters import parameter_name, path_names
+from bert_jax.optim.schedules import ScheduleConfig, make_schedule
+
+__all__ = ["OPTIMIZERS", "OptimizerConfig", "decays", "make_optimizer", "make_schedule"]
+
+OPTIMIZERS = ("adamw", "bert_adam", "lamb")
+
+
+@dataclasses.dataclass
+class OptimizerConfig(ScheduleConfig):
+    """The optimiser, and its learning rate over the run.
+
+    `adamw` is from Loshchilov & Hutter (2019), `bert_adam` from BERT's released code (Devlin et al. 2018), and `lamb`
+    from You et al. (2020).
+    """
+
+    name: str = "adamw"  # adamw; bert_adam: no bias correction; lamb: each matrix' step is proportional to its norm
+    b1: float = 0.9  # decay rate of the running mean of gradients
+    b2: float = 0.999  # decay rate of the running mean of squared gradients
+    epsilon: float = 1e-6  # added to the square root of that mean
+    weight_decay: float = 0.01  # share of a weight lost per step, times the learning rate; not layer norms and biases
+    clip_norm: float = 1.0  # gradients with a larger global norm are scaled down to it; 0: never
+
+    def problems(self) -> list[str]:
+        """Returns a message for each setting that cannot work."""
+        found = super().problems()
+        found += choice_problem("optimizer.name", self.name, OPTIMIZERS)
+        for name in ("b1", "b2"):
+            if not 0 <= getattr(self, name) < 1:
+                found.append(f"optimizer.{name}={getattr(self, name)} must be at least 0 and below 1.")
+        if not 0 < self.epsilon < math.inf:
+            # With 0, a weight that has never had a gradient would become 0 / 0.
+            found.append(f"optimizer.epsilon={self.epsilon} must be above 0 and finite.")
+        for name in ("weight_decay", "clip_norm"):
+            if not 0 <= getattr(self, name) < math.inf:
+                found.append(f"optimizer.{name}={getattr(self, name)} must be at least 0 and finite.")
+        return found
+
+
+def decays(params: optax.Params) -> Any:
+    """Returns a tree of booleans: whether weight decay and trust ratios apply, as to all but biases and layer norms."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path_names(path)[-1] not in ("bias", "scale"), params)
+
+
+def make_optimizer(config: OptimizerConfig, schedule: optax.Schedule, freeze: str = "") -> optax.GradientTransformation:
+    """Makes the optimiser, which first clips gradients by their global norm.
+
+    With learning rate r, weights w, decay d and Adam's direction a = m / (√v + epsilon), the new weights are
+      adamw:     w − r · (a + d · w), where m and v are divided by 1 − b1^t and 1 − b2^t;
+      bert_adam: the same, where m and v are not corrected;
+      lamb:      w − r · ‖w‖ / ‖u‖ · u, where u = a + d · w as in adamw, and ‖·‖ is the norm of each weight matrix.
+    Biases and layer norms have d = 0 and no ‖w‖ / ‖u‖.
+
+    Args:
+      config: chooses the optimiser.
+      schedule: the learning rate of each step.
+      freeze: a regular expression. Parameters with a name that matches stay as they are and take no memory here; their
+        gradients must be zero, as `training.step` makes them.
+    """
+    # Here, gradients are those of the whole global batch. BERT's code clips on each replica before it averages, so its
+    # result depends on the number of replicas. NVIDIA's clips after averaging, as here. You et al. do not clip.
+    clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
+    adam = scale_by_bert_adam if config.name == "bert_adam" else optax.scale_by_adam
+    parts = [adam(config.b1, config.b2, config.epsilon), optax.add_decayed_weights(config.weight_decay, decays)]
+    if config.name == "lamb":
+        parts.append(optax.masked(scale_by_trust_ratios(), decays))
+    # The means, and the step count that corrects their bias, continue from phase to phase. NVIDIA's code keeps the
+    # means but restarts the count in its second phase, so the first steps there divide old means by 1 − b1.
+    parts.append(optax.scale_by_learning_rate(schedule))
+    # For adamw, this is `optax.adamw`, including its state.
+    optimizer = optax.chain(clip, optax.chain(*parts))
+    return optax.masked(optimizer, functools.partial(trained, freeze=freeze)) if freeze else optimizer
+
+
+def check_freeze(params: optax.Params, freeze: str) -> None:
+    """Checks the regular expression `train.freeze` against the names of the parameters.
+
+    Raises:
+      ConfigError: it matches no parameter, or all of them.
+    """
+    changes = jax.tree.leaves(trained(params, freeze)) if freeze else [True, False]
+    if all(changes):
+        raise ConfigError(
+            f"train.freeze={freeze!r} matches no parameter: names are paths such as bert/embeddings/word."
+        )
+    if not any(changes):
+        raise ConfigError(f"train.freeze={freeze!r} matches every parameter: leave some to train.")
+
+
+def trained(params: optax.Params, freeze: str) -> Any:
+    """Returns a tree of booleans: whether each parameter is trained, because the expression does not match its name."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: not re.search(freeze, parameter_name(path)), params)

@@ -1,0 +1,65 @@
+"""The parts of a report that are specific to pretraining: the corpus, and held-out sentences with filled masks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bert_jax.corpus.store import Corpus, open_corpus
+from bert_jax.data.config import DataConfig
+from bert_jax.errors import BertJaxError, ConfigError
+from bert_jax.markdown import code, plain, table
+from bert_jax.tasks.filled_masks import FilledMask, fill_held_out_masks
+from bert_jax.tokenization.tokenizer import MASK
+from bert_jax.training.task import Report
+
+
+def pretraining_report(
+    data: DataConfig, model: Any | None, epochs: Mapping[str, float], fingerprints: Mapping[str, str]
+) -> Report:
+    """Returns these parts of a report. It says so if the corpus or the model is no longer available."""
+    gone = "" if model else "The run has no readable checkpoint."
+    try:
+        corpus = _corpus_of(data, fingerprints)
+    except BertJaxError as error:
+        return Report([f"Corpus: `{data.corpus}`.\n"], _filled_masks([], f"{gone} {error}".strip()))
+    filled = fill_held_out_masks(model, corpus) if model else []
+    return Report(_corpus(data, corpus, epochs), _filled_masks(filled, gone))
+
+
+def _corpus_of(data: DataConfig, fingerprints: Mapping[str, str]) -> Corpus:
+    """Opens the corpus at its last known path, and checks that it is the same one."""
+    corpus = open_corpus(data.corpus)
+    if corpus.fingerprint not in fingerprints.get("corpus", corpus.fingerprint).split():
+        raise ConfigError(f"The corpus in {data.corpus} is not the one that this run was trained on.")
+    return corpus
+
+
+def _corpus(data: DataConfig, corpus: Corpus, epochs: Mapping[str, float]) -> list[str]:
+    head = ["source", "training documents", "tokens", "held-out documents", "tokens", "passes in training", "from"]
+    rows = []
+    for source in corpus.manifest["sources"]:
+        name = source["name"]
+        counts = [f"{source['splits'][s][k]:,}" for s in ("train", "validation") for k in ("documents", "tokens")]
+        rows.append([name, *counts, f"{epochs[name]:.2f}" if name in epochs else "", f"`{source['spec']}`"])
+    about = f"fingerprint `{corpus.fingerprint}`, vocabulary of {corpus.tokenizer.vocab_size:,}"
+    return ["## Corpus\n", f"`{data.corpus}`, {about}.\n", *table(head, rows, numbers=True)]
+
+
+def _filled_masks(filled: list[FilledMask], gone: str) -> list[str]:
+    if not filled:
+        return ["## Filled masks\n", f"None. {gone or 'No held-out sentence has a suitable length.'}\n"]
+    right = sum(row.guesses[0][0] == row.answer for row in filled)
+    lines = [
+        "## Filled masks\n",
+        f"Held-out sentences with one word masked, and the model's five guesses, with the correct word in bold. It is"
+        f" the first guess in {right} of {len(filled)} sentences.\n",
+    ]
+    for row in filled:
+        guesses = ", ".join(
+            f"{f'**{code(word)}**' if word == row.answer else code(word)} {100 * share:.0f} %"
+            for word, share in row.guesses
+        )
+        lines += [
+            f"- {f'`{MASK}`'.join(map(plain, row.text.split(MASK)))}  ",
+            f"  *{plain(row.answer)}*: {guesses}",
+        ]
+    return [*lines, ""]

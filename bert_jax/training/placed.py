@@ -1,0 +1,96 @@
+"""A task placed on a mesh: its batches, compiled functions and evaluation."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from bert_jax import sharding
+from bert_jax.batch import real_tokens
+from bert_jax.training.program import Program, make_program
+from bert_jax.training.task import RunConfig, Task
+
+# An additional evaluation, such as labelled examples scored on the hidden states. Maps the task and the parameters
+# (arrays on the mesh) to scores by name, logged as `eval/NAME`. It must depend on these arguments only.
+Probe = Callable[[Task, Any], dict[str, float]]
+
+
+class Work(NamedTuple):
+    """The batch of a step and its size.
+
+    Attributes:
+      batch: arrays on the mesh.
+      tokens: real tokens in the batch, over all processes, not counting padding.
+      flops: floating-point operations of the step for these tokens.
+    """
+
+    batch: dict[str, jax.Array]
+    tokens: int
+    flops: float
+
+
+@dataclasses.dataclass(frozen=True)
+class PlacedTask:
+    """A task, the mesh it runs on, and how its batches are sharded.
+
+    Attributes:
+      task: the opened task.
+      config: the complete config; only the number of steps may be missing.
+      mesh: the devices.
+      group_rows: consecutive rows of a batch that must stay together.
+      probe: an additional evaluation.
+    """
+
+    task: Task
+    config: RunConfig
+    mesh: Mesh
+    group_rows: int = 1
+    probe: Probe | None = None
+
+    @property
+    def phase_starts(self) -> tuple[int, ...]:
+        """The first step of each phase; batch shapes change there. The first entry is 0."""
+        return tuple(phase.start for phase in self.task.stream.phases)
+
+    def work(self, step: int) -> Work:
+        """Returns the batch of `step` (from 0) on the mesh; each process makes only its own rows."""
+        size = [phase.batch_size for phase in self.task.stream.phases if phase.start <= step][-1]
+        parts = [self.task.stream.batch(step, *rows) for rows in sharding.process_rows(self.mesh, size)]
+        batch = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        # Other processes' rows are unknown here; assume that they are like these.
+        share = size / len(batch["example_ids"])
+        tokens, flops = real_tokens(batch), self.task.learner.flops(batch)
+        return Work(sharding.place_rows(batch, size, self.mesh), round(tokens * share), flops * share)
+
+    def program(self, num_steps: int) -> Program:
+        """Returns the compiled functions of a run of `num_steps` steps."""
+        return make_program(self.task.learner, self.config, num_steps, self.group_rows, self.mesh, self._frozen)
+
+    @functools.cached_property
+    def _frozen(self) -> Any:
+        """The task's frozen arrays on the mesh; those of the host are copied to every device, once."""
+        everywhere = NamedSharding(self.mesh, PartitionSpec())
+        return jax.tree.map(
+            lambda leaf: leaf if isinstance(leaf, jax.Array) else jax.device_put(leaf, everywhere), self.task.frozen
+        )
+
+    @functools.cached_property
+    def _held_out(self) -> list[dict[str, jax.Array]]:
+        return [sharding.place_batch(batch, self.mesh) for batch in self.task.held_out]
+
+    @functools.cached_property
+    def _baselines(self) -> dict[str, float]:
+        return self.task.learner.baselines(self.task.held_out)
+
+    def evaluate(self, program: Program, params: Any) -> dict[str, float]:
+        """Returns the held-out scores, their baselines and the probe's scores, each as `eval/NAME`."""
+        total = functools.reduce(
+            lambda left, right: left + right, (program.eval_step(params, batch) for batch in self._held_out)
+        )
+        found = self.task.learner.score(jax.device_get(total)) | self._baselines
+        found |= self.probe(self.task, params) if self.probe else {}
+        return {f"eval/{name}": value for name, value in found.items()}

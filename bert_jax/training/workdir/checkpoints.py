@@ -1,0 +1,234 @@
+"""Checkpoints: saved atomically and asynchronously by Orbax, self-contained, and verified by checksums.
+
+checkpoints/STEP/state/      arrays (Orbax)
+checkpoints/STEP/about/      JSON: format version, a checksum of each array, and the files given as assets
+"""
+
+import base64
+import contextlib
+import shutil
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import flax.traverse_util
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from absl import logging
+from etils import epath
+
+from bert_jax import hashing
+from bert_jax.errors import CheckpointError
+from bert_jax.training import processes
+from bert_jax.training.workdir import event_loops
+from bert_jax.training.workdir.checksums import checksums, compare_checksums
+
+FORMAT_VERSION = 2  # 1 had no task in config.json
+
+
+def _as_json(assets: dict[str, bytes]) -> dict[str, str | dict[str, str]]:
+    """Packs files for JSON: text stays readable, anything else becomes base 64."""
+    packed: dict[str, str | dict[str, str]] = {}
+    for name, content in assets.items():
+        try:
+            packed[name] = content.decode()
+        except UnicodeDecodeError:
+            packed[name] = {"base64": base64.b64encode(content).decode()}
+    return packed
+
+
+def _from_json(packed: dict[str, str | dict[str, str]]) -> dict[str, bytes]:
+    return {
+        name: value.encode() if isinstance(value, str) else base64.b64decode(value["base64"])
+        for name, value in packed.items()
+    }
+
+
+def read_params(directory: epath.PathLike) -> tuple[int, Any, dict[str, bytes]]:
+    """Reads the parameters of the newest checkpoint. Needs no mesh, optimiser, data or other process.
+
+    Args:
+      directory: a `checkpoints/` folder.
+
+    Returns:
+      The step, the parameters as nested dictionaries of NumPy arrays, and the assets saved with them.
+
+    Raises:
+      CheckpointError: there is no checkpoint, or it is damaged.
+    """
+    saved = SavedParams(directory)
+    arrays = saved.read({name: ocp.RestoreArgs(restore_type=np.ndarray) for name in saved.shapes})
+    return saved.step, flax.traverse_util.unflatten_dict(arrays, sep="/"), saved.assets
+
+
+class SavedParams:
+    """The parameters in the newest checkpoint of a run, of which `read` reads some.
+
+    Args:
+      directory: a `checkpoints/` folder.
+
+    Attributes:
+      step: the step of the checkpoint.
+      shapes: the shapes of the parameters, by name.
+      assets: the files saved with them.
+
+    Raises:
+      CheckpointError: there is no checkpoint, or it cannot be read.
+    """
+
+    def __init__(self, directory: epath.PathLike):
+        self._directory = epath.Path(directory).absolute()
+        if not self._directory.exists():
+            raise CheckpointError(f"There is no checkpoint in {directory}.")
+        with self._manager() as manager:
+            step = manager.latest_step()
+            if step is None:
+                raise CheckpointError(f"There is no checkpoint in {self._directory}.")
+            self.step = step
+            with self._reading():
+                about = manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
+                self._tree = manager.item_metadata(step)["state"].tree["params"]
+                if about["format_version"] != FORMAT_VERSION:
+                    raise ValueError(
+                        f"it has format {about['format_version']}, but this version reads format {FORMAT_VERSION}"
+                    )
+                self.assets = _from_json(about["assets"])
+                self._checksums = about["checksums"]
+                leaves: dict[str, Any] = flax.traverse_util.flatten_dict(self._tree, sep="/")
+                self.shapes = {name: tuple(leaf.shape) for name, leaf in leaves.items()}
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the parameters."""
+        return hashing.fingerprint({name: self._checksums.get(f"params/{name}") for name in self.shapes})
+
+    def read(self, wanted: Mapping[str, ocp.RestoreArgs]) -> dict[str, Any]:
+        """Reads some parameters, by name.
+
+        Args:
+          wanted: how to restore each of them: on the host, or on devices with a sharding.
+
+        Raises:
+          CheckpointError: an array is damaged.
+        """
+        leaves = flax.traverse_util.flatten_dict(self._tree, sep="/")
+        item, arguments = (
+            {"params": flax.traverse_util.unflatten_dict({name: source[name] for name in wanted}, sep="/")}
+            for source in (leaves, wanted)
+        )
+        restore = ocp.args.PyTreeRestore(item=item, restore_args=arguments, partial_restore=True)
+        with self._manager() as manager, self._reading():
+            restored = manager.restore(self.step, args=ocp.args.Composite(state=restore))["state"]
+        compare_checksums(checksums(restored), self._checksums, self.step)
+        return flax.traverse_util.flatten_dict(restored["params"], sep="/")
+
+    def _manager(self) -> ocp.CheckpointManager:
+        me = jax.process_index()
+        alone = ocp.options.MultiprocessingOptions(
+            primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"p{me}"
+        )
+        handlers = {
+            "state": ocp.PyTreeCheckpointHandler(multiprocessing_options=alone),
+            "about": ocp.JsonCheckpointHandler(multiprocessing_options=alone),
+        }
+        options = ocp.CheckpointManagerOptions(create=False, save_root_metadata=False, multiprocessing_options=alone)
+        return ocp.CheckpointManager(self._directory, options=options, item_handlers=handlers)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            with event_loops.patient():
+                yield
+        except Exception as error:  # Orbax reports damage as ValueError, KeyError, JSONDecodeError, Exception, …
+            raise CheckpointError(f"step {self.step} in {self._directory} cannot be read: {error}") from error
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+      directory: their folder; made if it does not exist.
+      keep: the number of latest checkpoints to keep.
+      assets: small files to store in each checkpoint, by name.
+    """
+
+    def __init__(self, directory: epath.PathLike, keep: int, assets: dict[str, bytes]):
+        self._directory = epath.Path(directory)
+        self._assets = _as_json(assets)
+        self._manager = ocp.CheckpointManager(
+            self._directory, options=ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
+        )
+
+    def save(self, step: int, state: Any) -> None:
+        """Starts to save `state`. The arrays may be donated as soon as this returns."""
+        about = {"format_version": FORMAT_VERSION, "checksums": checksums(state), "assets": self._assets}
+        self._manager.save(
+            step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about))
+        )
+
+    def wait(self) -> None:
+        """Blocks until everything is on disk."""
+        self._manager.wait_until_finished()
+
+    def restore_latest(self, like: Any) -> Any | None:
+        """Restores the newest checkpoint that is not damaged; None if there are no checkpoints.
+
+        A damaged checkpoint is moved to `damaged_checkpoints/` with a warning, and the one before it is tried.
+
+        Args:
+          like: a tree of `jax.ShapeDtypeStruct` with shardings.
+
+        Raises:
+          CheckpointError: all checkpoints are damaged.
+        """
+        damaged = []
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            state, failure = None, None
+            try:
+                state = self._restore(step, like)
+            except Exception as error:  # of any kind, see `SavedParams._reading`
+                failure = str(error).split("\n")[0]
+            if failures := [text for text in processes.gather(failure) if text is not None]:
+                logging.warning("checkpoint %d cannot be used: %s", step, failures[0])
+                damaged.append(step)
+                continue
+            if damaged:
+                self._set_aside(damaged)
+            return state
+        if damaged:
+            # They stay in place: a run must never start over because its checkpoints cannot be read.
+            raise CheckpointError(
+                f"None of the checkpoints {damaged} in {self._directory} can be restored: see the warnings above;"
+                f" if they are lost, choose another --workdir."
+            )
+        return None
+
+    def _set_aside(self, steps: list[int]) -> None:
+        aside = self._directory.parent / "damaged_checkpoints"
+        if processes.is_first():
+            aside.mkdir(parents=True, exist_ok=True)
+            for step in steps:
+                shutil.rmtree(aside / str(step), ignore_errors=True)
+                (self._directory / str(step)).rename(aside / str(step))
+        processes.wait()
+        self._manager.reload()
+
+    def _restore(self, step: int, like: Any) -> Any:
+        arguments = ocp.args.Composite(state=ocp.args.StandardRestore(like), about=ocp.args.JsonRestore())
+        with event_loops.patient():
+            restored = self._manager.restore(step, args=arguments)
+        about = restored["about"]
+        if about["format_version"] != FORMAT_VERSION:
+            raise CheckpointError(
+                f"step {step} has checkpoint format {about['format_version']}, but this version reads format"
+                f" {FORMAT_VERSION}"
+            )
+        found, stored = checksums(restored["state"]), about["checksums"]
+        if found.keys() != stored.keys():
+            raise CheckpointError(f"step {step} does not hold the arrays that were saved")
+        compare_checksums(found, stored, step)
+        return restored["state"]
+
+    def close(self) -> None:
+        """Waits for saves in progress, and closes."""
+        self._manager.close()

@@ -1,0 +1,225 @@
+"""The workdir: the folder of one run, with everything that a second start needs to be the same run.
+
+workdir/
+  config.json      the task's name and the complete config, including the number of steps that was chosen
+  run.json         fingerprints of the data, versions, each start of the run, and the scores that it logs
+  metrics.jsonl, tensorboard/, checkpoints/
+  report.md, report/      written at the end
+  and the small files of the model, such as tokenizer/
+"""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import pathlib
+import platform
+import subprocess
+from typing import Any
+
+import jax
+from etils import epath
+
+from bert_jax import configuration, storage
+from bert_jax.errors import BertJaxError, ConfigError
+from bert_jax.training.planning import devices
+from bert_jax.training.task import Config, Task, TaskKind
+
+PACKAGES = ("bert_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tokenizers")
+
+
+class Workdir:
+    """Reads and writes the small files of a run. Only the first process should write.
+
+    Args:
+      path: the folder; `begin` makes it if it does not exist.
+    """
+
+    def __init__(self, path: epath.PathLike):
+        self.path = epath.Path(path).absolute()
+
+    def check_writable(self) -> None:
+        """Checks that files can be written to the folder, and leaves none behind.
+
+        Raises:
+          ConfigError: the folder cannot be made or written.
+        """
+        missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe = self.path / ".writable"
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise ConfigError(
+                f"--workdir={self.path} cannot be written ({error.strerror}): choose another folder."
+            ) from None
+        finally:
+            for folder in missing:
+                if folder.exists():
+                    folder.rmdir()
+
+    @property
+    def checkpoints(self) -> epath.Path:
+        """The folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    def load_config(self, kind: TaskKind[Config]) -> Config | None:
+        """Reads the config that this run was started with; None for a new run.
+
+        Raises:
+          ConfigError: the config cannot be read, or is of another task.
+        """
+        file = self.path / "config.json"
+        if not file.exists():
+            if self.latest_step() is not None:
+                raise ConfigError(
+                    f"{self.path} has checkpoints but no config.json: restore it from the folder about/ of one of them."
+                )
+            return None
+        try:
+            values = storage.read_json(file)
+            name = task_of(values)
+            if name == kind.name:
+                return configuration.from_dict(kind.config_class, values["config"])
+        except BertJaxError as error:
+            raise ConfigError(
+                f"{file} is not a config of this version: {error} The folder about/ of each checkpoint holds a copy."
+            ) from None
+        raise ConfigError(f"{self.path} holds a run of the task {name}, not {kind.name}: choose another --workdir.")
+
+    def run_config(self, kind: TaskKind[Config]) -> Config:
+        """Reads the config of an existing run.
+
+        Raises:
+          ConfigError: there is no run in the folder, or it is of another task.
+        """
+        check_is_run(self.path)
+        config = self.load_config(kind)
+        assert config is not None  # the file is there
+        return config
+
+    def latest_step(self) -> int | None:
+        """Returns the step of the newest checkpoint, even if it is damaged; None without checkpoints."""
+        if not self.checkpoints.exists():
+            return None
+        return max((int(p.name) for p in self.checkpoints.iterdir() if p.name.isdigit()), default=None)
+
+    def begin(self, kind: str, config: Any, task: Task, fingerprints: dict[str, str]) -> None:
+        """Writes `config.json`, `run.json` and the model's small files. Call `compare_data` first.
+
+        Args:
+          kind: the name of the task.
+          config: the complete config.
+          task: the task.
+          fingerprints: identify the data; those of earlier starts are kept.
+        """
+        file = self.path / "run.json"
+        self.path.mkdir(parents=True, exist_ok=True)
+        storage.write_json(self.path / "config.json", {"task": kind, "config": dataclasses.asdict(config)})
+        before = storage.read_json(file) if file.exists() else {}
+        about = {
+            "summary": task.summary,
+            "scores": [dataclasses.asdict(score) for score in task.learner.scores],
+            "files": list(task.files),
+            "data_fingerprints": before.get("data_fingerprints", {}) | fingerprints,
+            "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},
+            "starts": before.get("starts", []),
+        }
+        storage.write_json(file, about)
+        for name, content in task.files.items():
+            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+            storage.write_bytes(self.path / name, content)
+
+    def files(self) -> dict[str, bytes]:
+        """Returns the model's small files as the first start wrote them; empty before that."""
+        about = self.path / "run.json"
+        names = storage.read_json(about).get("files", []) if about.exists() else []
+        return {name: (self.path / name).read_bytes() for name in names if (self.path / name).exists()}
+
+    def add_start(self, step: int, command: str, matrix_peak: float) -> None:
+        """Records this start in `run.json`: its step, time, command, code version and devices."""
+        about = storage.read_json(self.path / "run.json")
+        about["starts"].append(
+            {
+                "step": step,
+                "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                "command": command,
+                "git_commit": _git_commit(),
+                "devices": devices.describe(),
+                "num_devices": jax.device_count(),
+                "num_processes": jax.process_count(),
+                "matrix_peak": matrix_peak,
+                "jax": version("jax"),
+            }
+        )
+        storage.write_json(self.path / "run.json", about)
+
+    def compare_data(self, fingerprints: dict[str, str]) -> None:
+        """Compares fingerprints with those of the first start, if there was one. Writes nothing.
+
+        Raises:
+          ConfigError: a fingerprint differs, or there is no record of the first start.
+        """
+        file = self.path / "run.json"
+        if not file.exists() and self.latest_step() is None:
+            return
+        about = storage.read_json(file) if file.exists() else None
+        if not isinstance(about, dict) or not isinstance(stored := about.get("data_fingerprints"), dict):
+            raise ConfigError(
+                f"{file} does not say which data the run was started on: restore it from the folder about/ of a"
+                " checkpoint."
+            )
+        for name, value in fingerprints.items():
+            if stored.get(name) != value:
+                raise ConfigError(
+                    f"{self.path} was started on other data ({name} was {stored.get(name)}, is {value}):"
+                    f" use the data of the first start, or choose another --workdir."
+                )
+
+    def assets(self) -> dict[str, bytes]:
+        """Returns the small files that belong in each checkpoint, by their path in the workdir."""
+        own = {name: (self.path / name).read_bytes() for name in ("config.json", "run.json")}
+        return own | self.files()
+
+
+def check_is_run(path: epath.PathLike) -> None:
+    """Checks that a folder is the workdir of a run.
+
+    Raises:
+      ConfigError: there is no run in the folder.
+    """
+    folder = epath.Path(path)
+    if not folder.is_dir():
+        raise ConfigError(f"There is no folder {path}: give the --workdir of a run.")
+    if not (folder / "config.json").exists():
+        raise ConfigError(f"{path} holds no run: it has no config.json.")
+
+
+def task_of(values: Any) -> str:
+    """Returns the name of the task in the content of a `config.json`.
+
+    Raises:
+      ConfigError: the content has another form.
+    """
+    if not isinstance(values, dict) or not isinstance(values.get("task"), str) or "config" not in values:
+        raise ConfigError('It does not have the form {"task": …, "config": …}.')
+    return values["task"]
+
+
+def version(package: str) -> str:
+    """Returns the version of an installed package."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _git_commit() -> str | None:
+    """Returns the commit of this code, and whether there are changes to it; None outside of a checkout."""
+    git = ["git", "-C", str(pathlib.Path(__file__).parent)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
+        changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit.stdout.strip() + (" with changes" if changes.stdout.strip() else "")

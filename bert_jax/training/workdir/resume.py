@@ -1,0 +1,55 @@
+"""Checks that a resumed run has the config it was started with.
+
+A field may change only if its definition says so (`configuration.setting`, `may_change`). Others, such as
+`train.batch_size`, decide what is learned.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bert_jax import configuration
+from bert_jax.errors import ConfigError
+from bert_jax.optim.schedules import make_schedule
+
+
+def check_resumed(given: Any, stored: Any, steps_taken: int, where: str) -> None:
+    """Compares the config of this start with that of the first, and fills in the fields that the first start chose.
+
+    Args:
+      given: the config of this start, changed in place.
+      stored: the config of the first start.
+      steps_taken: steps up to the newest checkpoint.
+      where: the run's folder, for messages.
+
+    Raises:
+      ConfigError: fields differ that may not; gives the old and the new value of each.
+    """
+    old, new = configuration.fields(stored), configuration.fields(given)
+    settings = configuration.metadata(type(stored))
+    for name in new:
+        if settings[name]["chosen"] and new[name] is None:
+            configuration.replace(given, name, old[name])
+            new[name] = old[name]
+    changed = [name for name in new if new[name] != old[name]]
+    refused = [f"{name} was {old[name]!r} and is {new[name]!r}" for name in changed if not settings[name]["may_change"]]
+    if refused:
+        raise ConfigError(f"{where} holds a run of another config: {'; '.join(refused)}. Choose another --workdir.")
+    if "train.num_steps" in changed:
+        _check_num_steps(stored, old["train.num_steps"], new["train.num_steps"], steps_taken)
+
+
+def _check_num_steps(config: Any, old: int, new: int, taken: int) -> None:
+    where = f"train.num_steps was {old:,} and is {new:,}"
+    if new < taken:
+        raise ConfigError(f"{where}, but {taken:,} steps are taken already: give at least that many.")
+    steps = jnp.arange(taken)
+    before, after = (np.asarray(jax.vmap(make_schedule(config.optimizer, n))(steps)) for n in (old, new))
+    if not np.array_equal(before, after):
+        raise ConfigError(
+            f"{where}: with optimizer.schedule={config.optimizer.schedule}, the {taken:,} steps already taken would"
+            f" have had other learning rates. A run can be made longer or shorter only before its schedule starts to"
+            f" decay: optimizer.schedule=wsd with optimizer.warmup_steps, up to its last decay_ratio of the steps."
+        )

@@ -1,0 +1,116 @@
+"""Starts from the parameters of another checkpoint: which are taken, which are new, which are left behind."""
+
+import collections
+import dataclasses
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from etils import epath
+
+from bert_jax.errors import ConfigError
+from bert_jax.optim.parameters import parameter_name
+from bert_jax.training.config import TrainConfig
+from bert_jax.training.workdir.checkpoints import SavedParams
+
+
+def open_start(path: epath.PathLike) -> SavedParams:
+    """Opens the checkpoint that `train.init_from` names: a run's folder, or its `checkpoints/`.
+
+    Raises:
+      CheckpointError: there is no checkpoint.
+    """
+    path = epath.Path(path)
+    return SavedParams(path if path.name == "checkpoints" else path / "checkpoints")
+
+
+@dataclasses.dataclass(frozen=True)
+class WarmStart:
+    """The parameters that a run takes from another checkpoint.
+
+    Attributes:
+      path: `train.init_from`.
+      saved: the checkpoint.
+      taken: names of the parameters that come from it.
+      new: names of the parameters that start at random.
+      left: names in the checkpoint that the model does not have, or that `train.init_skip` matches.
+    """
+
+    path: str
+    saved: SavedParams
+    taken: tuple[str, ...]
+    new: tuple[str, ...]
+    left: tuple[str, ...]
+
+    @classmethod
+    def plan(cls, config: TrainConfig, params: Any) -> "WarmStart | None":
+        """Decides which parameters come from `config.init_from`; returns None if that is empty.
+
+        Args:
+          config: `init_from` and `init_skip` decide.
+          params: the model's parameters, a tree of `jax.ShapeDtypeStruct`.
+
+        Raises:
+          CheckpointError: there is no checkpoint.
+          ConfigError: a parameter has another shape there, or none can be taken.
+        """
+        if not config.init_from:
+            return None
+        saved, wanted = open_start(config.init_from), _by_name(params)
+        there = {n for n in saved.shapes if not (config.init_skip and re.search(config.init_skip, n))}
+        taken = tuple(name for name in wanted if name in there)
+        if not taken:
+            raise ConfigError(f"train.init_from={config.init_from} holds no parameter of this model: check both.")
+        other = [name for name in taken if saved.shapes[name] != wanted[name].shape]
+        if other:
+            shapes = f"{list(saved.shapes[other[0]])} there and {list(wanted[other[0]].shape)} here"
+            more = f" (and {len(other) - 1} more)" if len(other) > 1 else ""
+            raise ConfigError(
+                f"train.init_from={config.init_from}: {other[0]}{more} has another shape, {shapes}: give the sizes of"
+                " the checkpoint's model, or start such parameters at random by train.init_skip."
+            )
+        new = tuple(name for name in wanted if name not in there)
+        left = tuple(name for name in saved.shapes if name not in taken)
+        return cls(config.init_from, saved, taken, new, left)
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Identifies these parameters; compared until the run has a checkpoint of its own."""
+        return {"init_from": self.saved.fingerprint}
+
+    def read(self, params: Any) -> dict[str, jax.Array]:
+        """Reads the parameters that are taken, by name, each sharded like the model's. No other copy is kept.
+
+        Args:
+          params: the model's parameters, a tree of `jax.ShapeDtypeStruct` with shardings.
+        """
+        wanted = _by_name(params)
+        return self.saved.read(
+            {
+                name: ocp.ArrayRestoreArgs(sharding=wanted[name].sharding, dtype=wanted[name].dtype)
+                for name in self.taken
+            }
+        )
+
+    def describe(self) -> list[str]:
+        """Returns lines about this for the start of the run."""
+        lines = [f"start        {_grouped(self.taken)} from {self.path}, step {self.saved.step:,}"]
+        if self.new:
+            lines.append(f"             new, at random: {_grouped(self.new)}")
+        if self.left:
+            lines.append(f"             left there: {_grouped(self.left)}")
+        return lines
+
+
+def _by_name(params: Any) -> dict[str, jax.ShapeDtypeStruct]:
+    return {parameter_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+
+
+def _grouped(names: Iterable[str]) -> str:
+    """Formats names as `bert (37 arrays), label/dense/bias`: a part with only one array is spelled out."""
+    parts: dict[str, list[str]] = collections.defaultdict(list)
+    for name in names:
+        parts[name.partition("/")[0]].append(name)
+    return ", ".join(f"{part} ({len(all_)} arrays)" if len(all_) > 1 else all_[0] for part, all_ in parts.items())

@@ -1,0 +1,59 @@
+"""The common part of all training scripts: flags, devices, signals, the run and its report.
+
+Exit codes: 0 finished; 2 an error with a message; 143 (130) stopped by SIGTERM (Ctrl-C) after saving a checkpoint.
+--dry_run checks the config, compiles the training step, prints what the run would do, and exits. --profile=100:110
+traces steps 100 to 110. Several devices: --config.mesh.*, see `bert_jax/sharding.py`; several processes: see
+`experiments/devices.py`.
+"""
+
+import shlex
+import signal
+import sys
+from typing import Any
+
+from absl import flags
+
+from bert_jax.reporting import write_report
+from bert_jax.training import processes
+from bert_jax.training.profile import parse_steps
+from bert_jax.training.run import Options, run
+from bert_jax.training.task import TaskKind
+from experiments import devices
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the checkpoints, metrics and report.", required=True)
+_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Check and compile the run, print what it would do, and exit.")
+_PROFILE = flags.DEFINE_string("profile", None, "START:STOP: write a trace of these steps to WORKDIR/profiles.")
+
+
+def train(kind: TaskKind[Any], config: Any, script: str) -> None:
+    """Runs or resumes a task, and writes its report.
+
+    Args:
+      kind: the task.
+      config: its config, from the flags.
+      script: the module of the script, as in `python -m SCRIPT`, for the report.
+    """
+    devices.start()
+    received: list[int] = []
+
+    def stop(number: int, _) -> None:
+        received.append(number)
+        # The run finishes and saves the current step. A second Ctrl-C ends it at once; a second SIGTERM, which some
+        # launchers send, is ignored.
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGINT else signal.SIG_IGN)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    options = Options(
+        should_stop=lambda: bool(received),
+        profile=parse_steps(_PROFILE.value),
+        dry_run=_DRY_RUN.value,
+        command=shlex.join(["python", "-m", script, *sys.argv[1:]]),
+    )
+    scores = run(kind, config, _WORKDIR.value, options)
+    if scores and processes.is_first():
+        write_report(_WORKDIR.value)
+        print(f"The report is in {_WORKDIR.value}/report.md")
+    everywhere = [number for numbers in processes.gather(received) for number in numbers]
+    if everywhere and not scores:
+        sys.exit(128 + everywhere[0])  # the exit code that a shell reports for this signal

@@ -1,0 +1,156 @@
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from bert_jax.optim.lamb import scale_by_trust_ratios, stacked_axes
+from bert_jax.optim.optimizer import OptimizerConfig, make_optimizer, make_schedule
+
+
+def trained(params: dict, grads: list[dict]) -> dict:
+    """The parameters after a step of LAMB for each of `grads`."""
+    config = OptimizerConfig(name="lamb", learning_rate=0.1, weight_decay=0.1)
+    optimizer = make_optimizer(config, make_schedule(config, len(grads)))
+    state = optimizer.init(params)
+    update = jax.jit(optimizer.update)
+    for tree in grads:
+        updates, state = update(tree, state, params)
+        params = optax.apply_updates(params, updates)
+    return params
+
+
+def drawn(shape: tuple[int, ...], seed: int) -> jax.Array:
+    """Matrices of different sizes along axis -2, so that one trust ratio for all would be another."""
+    rng = np.random.default_rng(seed)
+    sizes = np.arange(1, shape[-2] + 1)[:, None] ** 2
+    return jnp.asarray(rng.normal(size=shape) * sizes, jnp.float32)
+
+
+def test_fused_matrices_are_matrices_apart():
+    fused = [{"query_key_value": {"kernel": drawn((8, 2, 3, 4), seed)}} for seed in range(11)]
+    names = ("query", "key", "value")
+    apart = [
+        {name: {"kernel": tree["query_key_value"]["kernel"][..., i, :]} for i, name in enumerate(names)}
+        for tree in fused
+    ]
+    found, expected = trained(fused[0], fused[1:]), trained(apart[0], apart[1:])
+    for i, name in enumerate(names):
+        np.testing.assert_allclose(
+            found["query_key_value"]["kernel"][..., i, :], expected[name]["kernel"], rtol=1e-6, atol=1e-6
+        )
+
+
+def test_scanned_layers_are_layers_apart():
+    def layer(seed: int) -> dict:
+        bias = drawn((2, 3, 4), seed + 100)
+        return {
+            "query_key_value": {"kernel": drawn((8, 2, 3, 4), seed), "bias": bias},
+            "output": {"kernel": drawn((6, 5), seed + 200) * seed},
+            "norm": {"scale": bias[0, 0]},
+        }
+
+    def stack(layers: list[dict]) -> dict:
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *layers)
+
+    trees = [[layer(10 * step + i) for i in range(1, 4)] for step in range(11)]
+    scanned = trained({"layers": stack(trees[0])}, [{"layers": stack(layers)} for layers in trees[1:]])
+    unrolled = [{f"layer_{i}": layer for i, layer in enumerate(layers)} for layers in trees]
+    expected = trained(unrolled[0], unrolled[1:])
+    jax.tree.map(
+        lambda found, wanted: np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6),
+        scanned["layers"],
+        stack(list(expected.values())),
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "shape", "axes"),
+    [
+        (("word",), (20, 8), ()),
+        (("layer_0", "attention", "query_key_value", "kernel"), (8, 2, 3, 4), (2,)),
+        (("layers", "attention", "query_key_value", "kernel"), (5, 8, 2, 3, 4), (0, 3)),
+        (("layers", "output", "kernel"), (5, 8, 8), (0,)),
+        (("output", "kernel"), (8, 8), ()),
+        (("kernel",), (8, 8), ()),
+    ],
+)
+def test_stacked_axes_are_told_from_the_path(names, shape, axes):
+    assert stacked_axes(tuple(jax.tree_util.DictKey(name) for name in names), len(shape)) == axes
+
+
+def test_a_norm_of_zero_leaves_the_update_alone():
+    transform = scale_by_trust_ratios()
+    ones, zeros = jnp.ones((2, 3)), jnp.zeros((2, 3))
+    params, updates = {"a": zeros, "b": 2 * ones, "c": 4 * ones}, {"a": ones, "b": zeros, "c": ones}
+    scaled, _ = transform.update(updates, transform.init(params), params)
+    for name, expected in (("a", ones), ("b", zeros), ("c", 4 * ones)):
+        np.testing.assert_array_equal(scaled[name], expected)
+
+
+def test_biases_and_norms_have_no_trust_ratio():
+    """Their step is Adam's, of size 1 at first, however large they are."""
+    params = {"a": {"bias": jnp.full(3, 50.0)}, "norm": {"scale": jnp.full(3, 50.0)}, "word": jnp.full((2, 3), 50.0)}
+    config = OptimizerConfig(name="lamb", learning_rate=1.0, warmup_steps=0, weight_decay=0.5, clip_norm=0.0, b2=0.9)
+    optimizer = make_optimizer(config, make_schedule(config, 10))
+    updates, _ = optimizer.update(jax.tree.map(jnp.ones_like, params), optimizer.init(params), params)
+    np.testing.assert_allclose(updates["a"]["bias"], -1, rtol=1e-5)
+    np.testing.assert_allclose(updates["norm"]["scale"], -1, rtol=1e-5)
+    np.testing.assert_allclose(updates["word"], -50, rtol=1e-5)
+
+
+SHARDED = """
+import jax, numpy as np, optax
+from jax.sharding import NamedSharding, PartitionSpec as P
+from bert_jax import sharding
+from bert_jax.optim.optimizer import OptimizerConfig, make_optimizer, make_schedule
+
+assert jax.device_count() == 4
+mesh = sharding.make_mesh(sharding.MeshConfig(data=1, fsdp=2, tensor=2))
+specs = {
+    "query_key_value": {"kernel": P("fsdp", "tensor"), "bias": P("tensor")},
+    "norm": {"scale": P("fsdp")},
+    "word": P("tensor", "fsdp"),
+}
+rng = np.random.default_rng(0)
+
+def draw():
+    return {
+        "query_key_value": {"kernel": rng.normal(size=(8, 2, 3, 4)), "bias": rng.normal(size=(2, 3, 4))},
+        "norm": {"scale": rng.normal(size=8)},
+        "word": rng.normal(size=(12, 8)),
+    }
+
+trees = [jax.tree.map(np.float32, draw()) for _ in range(11)]
+
+def run(name, place):
+    config = OptimizerConfig(name=name, learning_rate=0.1)
+    optimizer = make_optimizer(config, make_schedule(config, 10))
+    params = place(trees[0])
+    state = jax.jit(optimizer.init)(params)
+
+    @jax.jit
+    def step(params, state, grads):
+        updates, state = optimizer.update(grads, state, params)
+        return optax.apply_updates(params, updates), state
+
+    for grads in trees[1:]:
+        params, state = step(params, state, place(grads))
+    return params
+
+for name in ("bert_adam", "lamb"):
+    alone = run(name, lambda tree: jax.device_put(tree, jax.devices()[0]))
+    cut = run(name, lambda tree: jax.tree.map(lambda x, s: jax.device_put(x, NamedSharding(mesh, s)), tree, specs))
+    assert len(cut["word"].sharding.device_set) == 4 and cut["word"].addressable_shards[0].data.shape == (6, 4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), alone, cut)
+"""
+
+
+def test_parameters_cut_over_devices_learn_the_same():
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", SHARDED], capture_output=True, text=True, env=os.environ | flags)
+    assert done.returncode == 0, done.stderr

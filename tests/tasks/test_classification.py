@@ -1,0 +1,195 @@
+"""A classifier, from files to labels: on texts whose label is a word in them."""
+
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+
+from bert_jax.errors import CheckpointError, ConfigError, CorpusError
+from bert_jax.model.config import ModelConfig
+from bert_jax.pretrained import load
+from bert_jax.reporting import write_report
+from bert_jax.tasks.classification import Classification, ClassificationConfig
+from bert_jax.tasks.pretraining import pretrain
+from bert_jax.training.run import run
+from bert_jax.training.workdir.checkpoints import read_params
+from tests.tasks.test_pretraining import results
+
+KIND = Classification()
+
+
+def make_rows(words, count, seed):
+    """Texts of one of two words, or of neither, among others."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(count):
+        label = int(rng.choice(3, p=[0.5, 0.3, 0.2]))
+        text = list(rng.choice(words[2:], rng.integers(2, 9)))
+        if label < 2:
+            text.insert(int(rng.integers(len(text) + 1)), words[label])
+        rows.append((" ".join(text), ("first", "second", "neither")[label]))
+    return rows
+
+
+@pytest.fixture(scope="module")
+def files(corpus, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("labelled")
+    words = [piece for piece in corpus.tokenizer.vocabulary if piece.isalpha() and len(piece) > 2][:20]
+    for name, count in (("train", 300), ("validation", 90)):
+        rows = make_rows(words, count, seed=count)
+        (folder / f"{name}.tsv").write_text("text\tlabel\n" + "".join(f"{t}\t{label}\n" for t, label in rows))
+    return folder
+
+
+@pytest.fixture
+def settings(files, corpus_path):
+    """From scratch; runs of seconds."""
+    config = ClassificationConfig(model=ModelConfig(num_layers=1, hidden_size=32, num_heads=2, max_positions=64))
+    config.data.train, config.data.validation = f"{files}/train.tsv", f"{files}/validation.tsv"
+    config.data.tokenizer, config.data.sequence_length = f"{corpus_path}/tokenizer", 64
+    config.train.num_steps, config.train.batch_size, config.train.log_every = 12, 8, 1
+    config.train.checkpoint_every, config.eval.every = 4, 6
+    return config
+
+
+@pytest.fixture(scope="module")
+def pretrained(corpus_path, tmp_path_factory):
+    """A pretrained run of two steps."""
+    from bert_jax.tasks.pretraining import PretrainingConfig
+    from tests.tasks.test_pretraining import shrink
+
+    config = PretrainingConfig()
+    shrink(config, corpus_path)
+    config.train.num_steps = 2
+    folder = tmp_path_factory.mktemp("pretrained") / "run"
+    pretrain(config, folder)
+    return folder
+
+
+def from_pretrained(config, path):
+    config.data.tokenizer, config.train.init_from = "", str(path)
+    config.model = ModelConfig()
+    return config
+
+
+def test_it_learns_and_says_so_beside_the_majority(settings, tmp_path):
+    settings.model = ModelConfig(
+        num_layers=1, hidden_size=32, num_heads=2, max_positions=64, pooling="max", initializer_range=0.2, dropout=0.0
+    )
+    settings.optimizer.learning_rate = 1e-2
+    settings.train.num_steps, settings.train.num_epochs, settings.train.log_every = None, 20.0, 10
+    settings.train.checkpoint_every = settings.eval.every = 1000
+    scores = run(KIND, settings, tmp_path / "run")
+    assert scores["eval/label_majority"] == pytest.approx(0.5, abs=0.1)
+    assert scores["eval/label_accuracy"] > 0.9
+    assert scores["eval/label_macro_f1"] > 0.85 > scores["eval/label_majority_macro_f1"]
+    text = write_report(tmp_path / "run")
+    for part in ("label, accuracy", "label, macro-F1", "(majority)", "one of 3 labels to each of 300 texts"):
+        assert part in text, part
+    rows = [line.split("\t") for line in pathlib.Path(settings.data.validation).read_text().splitlines()[1:]]
+    said = load(tmp_path / "run").classify([text for text, _ in rows])
+    right = np.mean([label.name == gold for label, (_, gold) in zip(said, rows, strict=True)])
+    assert right == pytest.approx(scores["eval/label_accuracy"], abs=1e-6)
+
+
+def test_an_interrupted_run_ends_like_a_straight_one_even_without_its_start(settings, pretrained, tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(pretrained, source)
+    config = from_pretrained(settings, source)
+    run(KIND, config, tmp_path / "straight")
+    for stop in (1, 5, None):
+        config.train.stop_after = stop
+        run(KIND, config, tmp_path / "run")
+        shutil.rmtree(source, ignore_errors=True)  # the run has a checkpoint now, and its tokenizer
+    assert results(tmp_path / "run") == results(tmp_path / "straight")
+
+
+def test_the_body_comes_from_the_pretrained_run_and_the_head_is_new(settings, pretrained, tmp_path, capsys):
+    config = from_pretrained(settings, pretrained)
+    config.optimizer.learning_rate, config.train.num_steps = 1e-30, 1
+    run(KIND, config, tmp_path / "run")
+    _, before, _ = read_params(pretrained / "checkpoints")
+    _, after, files = read_params(tmp_path / "run" / "checkpoints")
+    np.testing.assert_array_equal(after["bert"]["embeddings"]["word"], before["bert"]["embeddings"]["word"])
+    assert after.keys() == {"bert", "label"}
+    assert json.loads(files["labels.json"]) == ["first", "neither", "second"]
+    told = capsys.readouterr().err
+    assert "start        bert (" in told
+    assert "new, at random: label (2 arrays)" in told
+    assert "left there: mlm (5 arrays), nsp (2 arrays)" in told
+
+
+def test_classify_keeps_the_order_and_company_changes_nothing(settings, tmp_path):
+    run(KIND, settings, tmp_path / "run")
+    model = load(tmp_path / "run" / "checkpoints")
+    texts = ["the end", "", "the and the " * 40, ("a pair", "of texts"), "the end"]
+    together = model.classify(texts)
+    for text, label in zip(texts, together, strict=True):
+        (alone,) = model.classify([text])
+        assert alone.name == label.name
+        assert alone.probabilities == pytest.approx(label.probabilities, rel=1e-5)
+        assert sum(label.probabilities.values()) == pytest.approx(1)
+        assert label.probability == max(label.probabilities.values())
+    assert together[0] == together[4]
+    assert model.classify([]) == []
+    assert repr(model) == "Pretrained(classification, 1 layers, width 32, 300 words, step 12)"
+    with pytest.raises(CheckpointError, match="not trained to predict words"):
+        model.fill_mask("the [MASK]")
+
+
+def test_a_pretrained_model_does_not_classify(pretrained):
+    with pytest.raises(CheckpointError, match="not trained to label texts"):
+        load(pretrained).classify(["a"])
+
+
+def test_an_unknown_label_and_a_single_one_are_refused(settings, tmp_path):
+    (tmp_path / "odd.tsv").write_text("text\tlabel\na\tfirst\nb\tfrist\n")
+    settings.data.validation = f"{tmp_path}/odd.tsv"
+    with pytest.raises(CorpusError, match=r"odd\.tsv, line 3: the label 'frist' does not occur.*Did you mean first\?"):
+        run(KIND, settings, tmp_path / "run")
+    (tmp_path / "same.tsv").write_text("text\tlabel\na\tx\nb\tx\n")
+    settings.data.train = f"{tmp_path}/same.tsv"
+    with pytest.raises(CorpusError, match="only one label"):
+        run(KIND, settings, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: setattr(c.data, "tokenizer", ""), "Give train.init_from"),
+        (lambda c: setattr(c.train, "init_from", "{run}"), "has no effect with train.init_from"),
+        (lambda c: setattr(c.data, "sequence_length", 128), r"data\.sequence_length=128 is longer than model"),
+        (lambda c: setattr(c.train, "num_epochs", 3.0), "Give one of train.num_steps, train.num_epochs"),
+        (lambda c: setattr(c.model, "vocab_size", 10), "smaller than the tokenizer's 300"),
+        (lambda c: setattr(c.data, "train", "nowhere.tsv"), "There is no file nowhere.tsv"),
+        (lambda c: setattr(c.train, "batch_size", 2.5), r"train\.batch_size=2\.5 must be int"),
+    ],
+)
+def test_what_cannot_work_is_told_before_anything_is_written(settings, pretrained, tmp_path, change, message):
+    change(settings)
+    if settings.train.init_from:
+        settings.train.init_from, settings.model = str(pretrained), ModelConfig()
+    with pytest.raises((ConfigError, CorpusError), match=message):
+        run(KIND, settings, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_size_than_the_checkpoints_is_refused(settings, pretrained, tmp_path):
+    config = from_pretrained(settings, pretrained)
+    config.model.num_layers = 3
+    with pytest.raises(ConfigError, match=r"model\.num_layers=3 differs from train\.init_from="):
+        run(KIND, config, tmp_path / "run")
+
+
+def test_changed_data_and_another_task_are_refused(settings, files, pretrained, tmp_path):
+    settings.train.stop_after = 1
+    run(KIND, settings, tmp_path / "run")
+    shutil.copy(files / "validation.tsv", tmp_path / "train.tsv")
+    settings.data.train = f"{tmp_path}/train.tsv"
+    with pytest.raises(ConfigError, match="started on other data"):
+        run(KIND, settings, tmp_path / "run")
+    with pytest.raises(ConfigError, match="holds a run of the task pretraining, not classification"):
+        run(KIND, settings, pretrained)

@@ -1,0 +1,129 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bert_jax.errors import CheckpointError
+from bert_jax.training.state import TrainState
+from bert_jax.training.workdir.checkpoints import Checkpoints, checksums, read_params
+
+ASSETS = {"config.json": b"{}\n", "tokenizer/tokenizer.model": bytes(range(256))}
+
+
+def make_state(step, size=1000):
+    key = jax.random.key(step)
+    return TrainState(
+        step=jnp.int32(step),
+        params={"layer": {"kernel": jax.random.normal(key, (size, 8)), "bias": jnp.zeros(8)}},
+        opt_state=({"mu": jax.random.normal(key, (size,))}, ()),
+        seed=jnp.uint32(7),
+    )
+
+
+def shapes(state):
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state)
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    opened = Checkpoints(tmp_path / "checkpoints", keep=2, assets=ASSETS)
+    yield opened
+    opened.close()
+
+
+def assert_equal(left, right):
+    jax.tree.map(np.testing.assert_array_equal, left, right)
+
+
+def test_restores_the_newest_and_keeps_as_many_as_told(checkpoints, tmp_path):
+    assert checkpoints.restore_latest(shapes(make_state(0))) is None
+    for step in (1, 2, 3):
+        checkpoints.save(step, make_state(step))
+    checkpoints.wait()
+    assert_equal(checkpoints.restore_latest(shapes(make_state(0))), make_state(3))
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()) == ["2", "3"]
+
+
+def test_arrays_may_be_donated_while_they_are_saved(checkpoints):
+    overwrite = jax.jit(lambda state: jax.tree.map(lambda x: x * 0 + 5, state), donate_argnums=0)
+    state = make_state(1, size=500_000)
+    expected = jax.tree.map(np.array, state)
+    checkpoints.save(1, state)
+    for _ in range(3):
+        state = overwrite(state)
+    checkpoints.wait()
+    assert_equal(checkpoints.restore_latest(shapes(make_state(0, size=500_000))), expected)
+
+
+def test_parameters_are_read_alone(checkpoints, tmp_path):
+    checkpoints.save(4, make_state(4))
+    checkpoints.wait()
+    step, params, assets = read_params(tmp_path / "checkpoints")
+    assert step == 4
+    assert_equal(params, make_state(4).params)
+    assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(params))
+    assert assets == ASSETS
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        read_params(tmp_path / "nothing")
+
+
+def test_any_damaged_file_is_found_and_the_one_before_is_used(tmp_path):
+    template = tmp_path / "template" / "checkpoints"
+    saved = Checkpoints(template, keep=2, assets=ASSETS)
+    for step in (1, 2):
+        saved.save(step, make_state(step))
+    saved.wait()
+    saved.close()
+    big = max((p for p in (template / "2").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+
+    def flip(content, place):
+        content = bytearray(content)
+        content[place] ^= 1
+        return bytes(content)
+
+    size = big.stat().st_size
+    damages = [lambda c, k=k: flip(c, size * k // 9) for k in range(1, 9)] + [lambda c: c[: size // 2], lambda c: b""]
+    for i, damage in enumerate(damages):
+        folder = tmp_path / str(i) / "checkpoints"
+        __import__("shutil").copytree(template, folder)
+        file = folder / big.relative_to(template)
+        file.write_bytes(damage(file.read_bytes()))
+        opened = Checkpoints(folder, keep=2, assets=ASSETS)
+        restored = opened.restore_latest(shapes(make_state(0)))
+        assert_equal(restored, make_state(int(restored.step)))  # never silently wrong
+        if int(restored.step) == 1:
+            assert (tmp_path / str(i) / "damaged_checkpoints" / "2").exists()
+            opened.save(2, make_state(2))  # the place is free again
+            opened.wait()
+            assert int(opened.restore_latest(shapes(make_state(0))).step) == 2
+        opened.close()
+
+
+def test_wrong_content_with_an_intact_container_is_found(tmp_path):
+    """What only our checksums can see: valid files that hold other numbers."""
+    opened = Checkpoints(tmp_path / "checkpoints", keep=2, assets=ASSETS)
+    opened.save(1, make_state(1))
+    opened.wait()
+    about = tmp_path / "checkpoints" / "1" / "about" / "metadata"
+    name = "params/layer/kernel"
+    value = checksums(make_state(1))[name]
+    assert str(value) in about.read_text()
+    about.write_text(about.read_text().replace(str(value), str(value + 1)))
+    with pytest.raises(CheckpointError, match=name):
+        read_params(tmp_path / "checkpoints")
+    for _ in range(2):  # it stays, so that the next start does not begin from nothing
+        with pytest.raises(CheckpointError, match="None of the checkpoints"):
+            opened.restore_latest(shapes(make_state(0)))
+    opened.close()
+
+
+def test_checksums_see_every_bit_and_every_exchange():
+    x = np.random.default_rng(0).normal(size=(20, 30)).astype(np.float32)
+    original = checksums({"x": jnp.asarray(x)})
+    for _ in range(50):
+        damaged = x.copy()
+        bits = damaged.view(np.uint32)
+        rng = np.random.default_rng(_)
+        bits[rng.integers(20), rng.integers(30)] ^= np.uint32(1 << rng.integers(32))
+        assert checksums({"x": jnp.asarray(damaged)}) != original
+    assert checksums({"x": jnp.asarray(x[::-1])}) != original
