@@ -9,6 +9,9 @@ python -m experiments.prepare_corpus --source=tfds:wikipedia/20230601.simple --t
 See docs/corpora.md for details.
 """
 
+import signal
+import sys
+
 from absl import flags
 
 from bert_jax.corpus.builder import job
@@ -58,6 +61,9 @@ _WORKERS = flags.DEFINE_integer("num_workers", 0, "Number of processes; 0: one p
 
 
 def main(_: list[str]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _stop)
     prepare_corpus(
         _SOURCE.value,
         _OUTPUT.value,
@@ -72,6 +78,11 @@ def main(_: list[str]) -> None:
         deduplicate=_DEDUPLICATE.value,
         num_workers=_WORKERS.value,
     )
+
+
+def _stop(number: int, _) -> None:
+    print("Stopped. The same command resumes: it keeps the parts that are finished.", file=sys.stderr)
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

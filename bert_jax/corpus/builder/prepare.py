@@ -19,7 +19,7 @@ from typing import Any
 
 from etils import epath
 
-from bert_jax import hashing, storage
+from bert_jax import hashing, lock, storage
 from bert_jax.corpus import buckets as remote
 from bert_jax.corpus import index, shards
 from bert_jax.corpus import store as corpus
@@ -50,7 +50,8 @@ def prepare_corpus(
       **options: the other fields of `Options`.
 
     Raises:
-      CorpusError: a source is empty or unknown, or `output` holds something else.
+      CorpusError: a source is empty or unknown, or `output` holds something else or cannot be written.
+      LockError: another process builds a corpus in `output`.
       TokenizerError: the vocabulary cannot be read or trained.
     """
     chosen = Options(source=(source,) if isinstance(source, str) else tuple(source), **options)
@@ -66,10 +67,20 @@ def prepare_corpus(
         functools.partial(_check_output, local),
         *(functools.partial(_list_units, units, source) for source in parsed),
     )
-    if not (local / "manifest.json").exists():
-        _build(local, chosen, parsed, units, num_workers, progress)
-    if local != output:
-        remote.upload(local, output, progress)
+    with lock.hold(output, "a build", progress):
+        if (output / "manifest.json").exists():  # another process has built it meanwhile
+            _compare(output, chosen, parsed, progress)
+            return corpus.open_corpus(output)
+        try:
+            if not (local / "manifest.json").exists():
+                _build(local, chosen, parsed, units, num_workers, progress)
+        except OSError as error:  # what goes wrong with a source is a CorpusError
+            raise CorpusError(
+                f"{local} cannot be written ({error.strerror or error}): make room or mend it, and run the same command"
+                " again, which keeps the finished parts."
+            ) from error
+        if local != output:
+            remote.upload(local, output, progress)
     result = corpus.open_corpus(output)
     progress(describe(result))
     return result
@@ -168,7 +179,7 @@ def _check_output(output: epath.Path) -> None:
         left = {path.name for path in build.iterdir()} if build.is_dir() else {"a file"}
         ours = "options.json" in left or left <= {"options.json.partial"}
     else:
-        ours = not output.exists() or not any(output.iterdir())
+        ours = not output.exists() or all(lock.is_claim(path.name) for path in output.iterdir())
     if not ours:
         raise CorpusError(f"{output} exists and is not a corpus: choose another --output.")
 
