@@ -22,8 +22,9 @@ from experiments import sentences
 _SOURCE = flags.DEFINE_multi_string(
     "source",
     None,
-    "[NAME=]KIND[key=value,…][:PATTERN]: docstrings, text:GLOB, jsonl:GLOB, parquet:GLOB or tfds:NAME[:SPLIT]; keys are"
-    " text and id (fields of a record) and lang. Repeat the flag for several sources.",
+    "[NAME=]KIND[key=value,…][:PATTERN]: docstrings, text:GLOB, jsonl:GLOB, csv:GLOB, tsv:GLOB, parquet:GLOB or"
+    " tfds:NAME[:SPLIT]; keys are text, id and lang_field (fields of a record), lang, documents (of plain text:"
+    " blank_lines, lines or files), header, delimiter and quotes (of csv and tsv). Repeat the flag for more sources.",
     required=True,
 )
 _OUTPUT = flags.DEFINE_string("output", None, "The folder to create, local or in a bucket.", required=True)
@@ -57,7 +58,9 @@ _VALIDATION = flags.DEFINE_float(
 _DEDUPLICATE = flags.DEFINE_enum(
     "deduplicate", Options.deduplicate, job.DEDUPLICATE, "Drop documents or paragraphs that occurred before."
 )
-_WORKERS = flags.DEFINE_integer("num_workers", 0, "Number of processes; 0: one per processor.", lower_bound=0)
+_WORKERS = flags.DEFINE_integer(
+    "num_workers", 0, "Number of processes; 0: one per processor.", lower_bound=0, upper_bound=1024
+)
 
 
 def main(_: list[str]) -> None:

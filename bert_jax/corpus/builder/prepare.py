@@ -23,12 +23,14 @@ from bert_jax import hashing, lock, storage
 from bert_jax.corpus import buckets as remote
 from bert_jax.corpus import index, shards
 from bert_jax.corpus import store as corpus
-from bert_jax.corpus.builder import encoding, repeats, scanning, sources
+from bert_jax.corpus.builder import encoding, held_out, repeats, scanning, sources
 from bert_jax.corpus.builder.job import NONE, TRAINED, Job, Options
 from bert_jax.corpus.builder.workers import WorkerError, Workers
 from bert_jax.errors import CorpusError, TokenizerError, check_all, did_you_mean
 from bert_jax.tokenization import load_tokenizer
 
+# Of the files below `build/`. A build that was begun in another form starts over.
+BUILD_FORMAT = 1
 TOTALS = ("documents", "sentences", "tokens")
 
 
@@ -67,6 +69,7 @@ def prepare_corpus(
         functools.partial(_check_output, local),
         *(functools.partial(_list_units, units, source) for source in parsed),
     )
+    held_out.check_blank_lines(parsed, units, progress)
     with lock.hold(output, "a build", progress):
         if (output / "manifest.json").exists():  # another process has built it meanwhile
             _compare(output, chosen, parsed, progress)
@@ -141,10 +144,12 @@ def _work(output, build, options, parsed, units, jobs, share, num_workers, progr
     with Workers(min(num_workers or multiprocessing.cpu_count(), len(jobs)), progress) as workers:
         if options.trains_vocabulary or options.deduplicate != NONE:
             workers.run("reading", scanning.scan, jobs)
+            held_out.check(parsed, jobs, options)
         if options.deduplicate != NONE:
             workers.run("finding repeats", repeats.find_repeats, repeats.passes(jobs))
         _make_tokenizer(build, options, jobs, progress)
         workers.run("encoding", encoding.encode, jobs)
+        held_out.check(parsed, jobs, options)
     _finish(output, build, options, parsed, units, jobs, share)
 
 
@@ -152,7 +157,12 @@ def _start(output, options, units, progress) -> epath.Path:
     """Creates the build folder, or finds that of an interrupted build of the same corpus."""
     build = output / "build"
     times = sorted({(file, epath.Path(file).stat().mtime) for unit in units for file, _ in unit.files})
-    wanted = {"options": options.as_json(), "units": sources.fingerprint(units), "times": hashing.fingerprint(times)}
+    wanted = {
+        "format": BUILD_FORMAT,
+        "options": options.as_json(),
+        "units": sources.fingerprint(units),
+        "times": hashing.fingerprint(times),
+    }
     begun = build / "options.json"
     if begun.exists() and storage.read_json(begun) == wanted:
         return build

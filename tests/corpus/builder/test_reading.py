@@ -183,12 +183,12 @@ def test_parquet_is_read_by_row_groups(parquet_file):
 
 
 def test_parquet_without_the_field_names_those_there_are(parquet_file):
-    with pytest.raises(CorpusError, match="one of body, key, lang"):
+    with pytest.raises(CorpusError, match="its columns of text: body, lang"):
         read(f"parquet:{parquet_file}")
-    with pytest.raises(CorpusError, match="is not text"):
+    with pytest.raises(CorpusError, match="holds int64, not text"):
         read(f"parquet[text=key]:{parquet_file}")
     parquet_file.write_bytes(b"no parquet")
-    with pytest.raises(CorpusError, match="is not a parquet file"):
+    with pytest.raises(CorpusError, match="is damaged or cannot be read"):
         read(f"parquet:{parquet_file}")
 
 
