@@ -28,5 +28,6 @@ def readable(file: str, place: str = "") -> Iterator[None]:
 def damaged(file: str, error: Exception, place: str = "") -> CorpusError:
     """The error for a file that cannot be read."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
-    reason = " ".join(reason.split())[:200].rstrip(".")
+    # Some libraries quote what they have read, on several lines.
+    reason = "".join(c if c.isprintable() else "?" for c in " ".join(reason.split())[:200]).rstrip(".")
     return CorpusError(f"{file} is damaged or cannot be read{place} ({reason}): restore or remove it.")

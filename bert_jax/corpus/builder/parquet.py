@@ -137,11 +137,10 @@ def _as_bytes() -> dict[pyarrow.DataType, pyarrow.DataType]:
 
 def _values(batch: pyarrow.RecordBatch, place: list[pyarrow.Field]) -> list:
     import pyarrow
-    import pyarrow.compute
 
     column = batch.column(place[0].name)
     for field in place[1:]:
-        column = pyarrow.compute.struct_field(column, field.name)
+        column = column.flatten()[column.type.get_field_index(field.name)]
     column = _bytes(column)
     try:
         return column.to_pylist()

@@ -192,21 +192,23 @@ def _jsonl(unit: Unit, file: str, name: str, counts) -> Iterator[Document]:
             position += len(raw)
             if _is_blank(raw):
                 continue
-            try:
-                # Raw control characters in strings are common, and the text policy removes them.
-                content = text.decode_only(raw, counts).lstrip("\ufeff").rstrip()
-                record = json.loads(content, strict=False, parse_int=_integer)
-            except RecursionError:
-                wrong = "is nested too deeply: correct or remove it."
-            except json.JSONDecodeError as error:
-                wrong = f"is not valid JSON ({error.msg}, column {error.colno}): correct or remove it."
-                if raw.lstrip().startswith(b"["):
-                    wrong = "begins an array, but each line must be an object: `jq -c '.[]'` writes them so."
-            else:
-                wrong = _problem(record, unit.source)
-            if wrong:
+            record, wrong = _parsed(text.decode_only(raw, counts))
+            if wrong := wrong or _problem(record, unit.source):
                 raise CorpusError(f"{file}, line {_line_number(file, begins)}, {wrong}")
             yield _document(record, f"{name}:{begins}", unit.source, counts)
+
+
+def _parsed(line: str) -> tuple[typing.Any, str]:
+    """The value of a line of JSON, and what is wrong with the line."""
+    try:
+        # Raw control characters in strings are common, and the text policy removes them.
+        return json.loads(line.lstrip("\ufeff").rstrip(), strict=False, parse_int=_integer), ""
+    except RecursionError:
+        return None, "is nested too deeply: correct or remove it."
+    except json.JSONDecodeError as error:
+        if line.lstrip().startswith("["):
+            return None, "begins an array, but each line must be an object: `jq -c '.[]'` writes them so."
+        return None, f"is not valid JSON ({error.msg}, column {error.colno}): correct or remove it."
 
 
 def _integer(digits: str) -> int | str:
@@ -219,9 +221,10 @@ def _problem(record: object, source: Source) -> str:
     if not isinstance(record, dict):
         return f"is {_kind(record)}, not a JSON object: correct or remove it."
     if source.text not in record:
+        fields = ", ".join(map(repr, record))[:200].replace("'", "") or "none"
         return (
-            f"has no field '{source.text}' (its fields: {', '.join(map(str, record)) or 'none'}): correct it, or name"
-            f" the field, as in {source.kind}[text=…]:{source.pattern}."
+            f"has no field '{source.text}' (its fields: {fields}): correct it, or name the field, as in"
+            f" {source.kind}[text=…]:{source.pattern}."
         )
     if not isinstance(record[source.text], str):
         return (
@@ -237,8 +240,9 @@ def _problem(record: object, source: Source) -> str:
 
 
 def _kind(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number" if isinstance(value, int | float) else f"a {type(value).__name__}")
+    names: dict[type, str] = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
+    number = isinstance(value, int | float)
+    return names.get(type(value), "a number" if number else f"a value of the type {type(value).__name__}")
 
 
 def _line_number(file: str, position: int) -> int:

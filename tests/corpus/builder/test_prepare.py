@@ -64,6 +64,16 @@ def test_an_interrupted_build_goes_on_where_it_stopped(jsonl_files, tmp_path, mo
     assert files(tmp_path / "straight") == files(tmp_path / "broken")
 
 
+def test_a_file_name_that_is_not_utf8(text_file, tmp_path):
+    name = os.fsdecode(b"caf\xe9.txt")
+    (tmp_path / name).write_bytes(text_file.read_bytes())
+    spec = f"text:{tmp_path}/{name}"
+    built = prepare_corpus(spec, tmp_path / "c", num_workers=2, **QUIET)
+    assert built.manifest["options"]["source"] == [spec]
+    assert next(shards.read(tmp_path / "c" / shards.shard_name("train", 0, 1)))["id"].startswith("caf\\xe9.txt:")
+    assert prepare_corpus(spec, tmp_path / "c", **QUIET).fingerprint == built.fingerprint
+
+
 def test_a_second_build_in_the_folder_is_refused(jsonl_files, tmp_path):
     second = []
 
