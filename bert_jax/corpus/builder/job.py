@@ -101,7 +101,7 @@ class Job:
             if not document.part:
                 share = hashing.share(document.id, "validation")
                 lowest, highest, identifier = min(lowest, share), max(highest, share), document.id
-                documents, held_out = documents + 1, held_out + self.is_validation(document)
+                documents, held_out = documents + 1, held_out + (share < self.options.validation_fraction)
             yield document, text.paragraphs(document.text)
         kinds = ("empty_documents", "oversized_records")
         found = {"documents": documents, "held_out": held_out, "lowest": lowest, "highest": highest, "id": identifier}

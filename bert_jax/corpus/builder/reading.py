@@ -55,16 +55,16 @@ def documents(unit: Unit, counts: collections.Counter[str]) -> Iterator[Document
     if unit.source.documents == LINES:
         read = _text_lines
     for file, name in unit.files:
-        place = ""
+        last = None
         try:
             for document in read(unit, file, name, counts):
-                place = f" after the document {document.id}"
+                last = document
                 if document.text and not document.text.isspace():
                     yield from _cut(document, counts)
                 else:
                     counts["empty_documents"] += 1
         except (EOFError, OSError, zlib.error) as error:
-            raise damaged(file, error, place) from error
+            raise damaged(file, error, f" after the document {last.id}" if last else "") from error
 
 
 def _cut(document: Document, counts) -> Iterator[Document]:

@@ -1,10 +1,13 @@
 import os
 import re
 
+import fsspec
 import pytest
+from etils.epath import backend
 
 from bert_jax.corpus.builder import patterns
 from bert_jax.errors import CorpusError
+from tests.test_lock import Bucket
 
 
 @pytest.fixture(autouse=True)
@@ -58,3 +61,16 @@ def test_names_that_are_not_utf8_are_told_apart(tmp_path):
     names = found("elsewhere/caf*")
     assert sorted(names) == ["caf\\xe8.txt", "caf\\xe9.txt", "café.txt"]
     assert all(os.path.exists(path) for path, _ in patterns.files("elsewhere/caf*", ""))
+
+
+def test_buckets_have_the_same_patterns(tmp_path, monkeypatch):
+    (tmp_path / "tree" / "up").unlink()  # buckets have no links
+    bucket = Bucket(str(tmp_path), fsspec.filesystem("file"))
+    monkeypatch.setattr(backend.fsspec_backend, "fs", lambda path: bucket)
+    for pattern, names in (("tree/**/*.txt", ["0.txt", "linked/d.txt", "sub/c.txt"]), ("[2023] x/b*", ["b.txt"])):
+        assert patterns.files(f"gs://{pattern}", "") == [
+            (f"gs://{pattern.partition('/')[0]}/{name}", name) for name in names
+        ]
+    assert patterns.files("gs://tree/0.txt", "") == [("gs://tree/0.txt", "0.txt")]
+    with pytest.raises(CorpusError, match="matches no file"):
+        patterns.files("gs://tree/none*.txt", "gs://tree/none*.txt")
