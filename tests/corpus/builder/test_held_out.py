@@ -17,7 +17,9 @@ def build(tmp_path, kind, content, **options):
 
 
 def records(ids):
-    return "".join(json.dumps({"text": f"The text {i}.", "id": each}) + "\n" for i, each in enumerate(ids))
+    return "".join(
+        json.dumps({"text": f"The {'abcdefgh'[i % 8] * 3} end.", "id": each}) + "\n" for i, each in enumerate(ids)
+    )
 
 
 @pytest.mark.parametrize("options", [{}, {"tokenizer": "corpus"}])
