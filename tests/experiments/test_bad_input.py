@@ -615,7 +615,8 @@ CASES = [
         ["--source=text:{tmp}/empty.txt", "--tokenizer={corpus}/tokenizer", *JSONL],
         "--source=text:{tmp}/empty.txt holds no text",
         given=both(
-            write("empty.txt", ""), write("a.jsonl", "".join(f'{{"text": "The line {i}."}}\n' for i in range(99)))
+            write("empty.txt", ""),
+            write("a.jsonl", "".join(f'{{"text": "The {c * 3} end."}}\n' for c in "abcdefgh" * 9)),
         ),
     ),
     prepare(

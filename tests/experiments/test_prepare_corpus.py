@@ -102,7 +102,7 @@ def test_every_option_has_a_flag(jsonl_files, tmp_path):
 def test_mistakes_end_in_a_sentence(tmp_path):
     for flags, message in (
         (["--source=text:/nowhere/*"], "matches no file"),
-        (["--source=csv:x"], "is not one of"),
+        (["--source=cvs:x"], "is not one of"),
         (["--source=docstrings", "--validation_fraction=2"], "between 0 and 1"),
     ):
         done = run(*flags, f"--output={tmp_path}/c")
