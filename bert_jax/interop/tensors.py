@@ -37,3 +37,17 @@ class TensorFile(Protocol):
           CheckpointError: the file has changed or cannot be read.
         """
         ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Arrays:
+    """Tensors that are in memory, such as a state dict. A `TensorFile`."""
+
+    by_name: Mapping[str, np.ndarray]
+
+    @property
+    def infos(self) -> Mapping[str, TensorInfo]:
+        return {name: TensorInfo(array.shape, array.dtype) for name, array in self.by_name.items()}
+
+    def read(self, name: str) -> np.ndarray:
+        return self.by_name[name]
