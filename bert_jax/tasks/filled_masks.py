@@ -33,8 +33,7 @@ def fill_held_out_masks(model: Any, corpus: Corpus, count: int = SENTENCES) -> l
     split, tokenizer = corpus.validation, corpus.tokenizer
     filled = []
     num_sentences = len(split.sentence_starts) - 1
-    limit = model.config.model.longest_row
-    longest = LONGEST if limit is None else min(LONGEST, limit - 2)
+    longest = min(LONGEST, model.max_tokens - 2)
     for start in range(0, num_sentences, max(1, num_sentences // (4 * count))):
         ids = np.asarray(split.token_ids[split.sentence_starts[start] : split.sentence_starts[start + 1]]).tolist()
         if not SHORTEST <= len(ids) <= longest or tokenizer.unk_id in ids:

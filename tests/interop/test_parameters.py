@@ -101,8 +101,10 @@ WORDS = "bert.embeddings.word_embeddings.weight"
     ("change", "message"),
     [
         (lambda t: t.pop("bert.pooler.dense.bias"), r"lack 'bert\.pooler\.dense\.bias': check"),
-        (lambda t: [t.pop(n) for n in list(t) if ".layer.1." in n], "have 1 layers, but the config has num_hidden_layers=2"),
-        (lambda t: t.update({"bert.encoder.layer.2.output.dense.bias": np.zeros(12)}), "have 3 layers, but the config has num_hidden_layers=2"),
+        (lambda t: [t.pop(n) for n in list(t) if ".layer.1." in n],
+         "have 1 layers, but the config has num_hidden_layers=2"),
+        (lambda t: t.update({"bert.encoder.layer.2.output.dense.bias": np.zeros(12)}),
+         "have 3 layers, but the config has num_hidden_layers=2"),
         (lambda t: t.update({"cls.predictions.bias": np.zeros(41), "cls.predictions.decoder.bias": np.zeros(41)}),
          r"shape \[41\] where the config asks for \[40\]"),
         (lambda t: t.update({"bert.pooler.dense.weight": np.zeros((12, 12), np.int8)}), "int8, not floating"),

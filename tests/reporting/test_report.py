@@ -5,7 +5,6 @@ import pytest
 
 from bert_jax.errors import ConfigError
 from bert_jax.markdown import code, plain, row
-from bert_jax.model.config import ModelConfig
 from bert_jax.reporting import write_report
 from bert_jax.tasks import filled_masks
 from tests.reporting.fake_run import ROWS, START, eval_row, train_row, write_run
@@ -100,12 +99,11 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("positions", "filled"), [("learned", False), ("sinusoidal", True)])
-def test_only_learned_positions_are_a_limit(corpus, positions, filled, monkeypatch):
+@pytest.mark.parametrize(("max_tokens", "filled"), [(8, False), (128, True)])
+def test_sentences_fit_the_model(corpus, max_tokens, filled, monkeypatch):
     monkeypatch.setattr(filled_masks, "_whole_words", lambda ids, tokenizer: list(range(len(ids))))
     guess = types.SimpleNamespace(word="the", probability=0.5)
-    shape = ModelConfig(positions=positions, max_positions=8)
-    model = types.SimpleNamespace(config=types.SimpleNamespace(model=shape), fill_mask=lambda text: [[guess]])
+    model = types.SimpleNamespace(max_tokens=max_tokens, fill_mask=lambda text: [[guess]])
     assert bool(filled_masks.fill_held_out_masks(model, corpus, count=2)) == filled
 
 
