@@ -36,6 +36,7 @@ from bert_jax.tokenization import Tokenizer
 from bert_jax.training.progress import Progress
 
 TEXTS_AT_ONCE = 4096  # of a generator; so many are in memory
+SCORED_AT_ONCE = 256  # texts; each is a batch or several
 TOKENS_AT_ONCE = 4096  # in a batch
 POOLINGS = ("mean", "max", "cls", "pooler")
 
@@ -190,24 +191,36 @@ class Pretrained:
         objective = self._objective(MaskedWords, "predict words")
         if isinstance(texts, str):
             return self.score([texts])[0]
-        return [self._score(ids, objective) for ids in self._ids(texts)]
+        result = []
+        for encoded in self._windows(texts, SCORED_AT_ONCE):
+            length = encoded.segments.a_length
+            # Each text once for each of its tokens, in which that token is masked.
+            text = np.repeat(np.arange(len(length)), length)
+            token = np.arange(len(text)) - np.repeat(np.cumsum(length) - length, length)
+            copies = EncodedTexts(encoded.token_ids, encoded.segments.take(text), 0)
+            totals = np.zeros(len(length))
+            for packed in self._packed(copies):
+                found = self._masked_token_likelihoods(packed, token[packed.index], objective)
+                np.add.at(totals, text[packed.index], found)
+            result += [TextScore(float(total), int(n)) for total, n in zip(totals, length, strict=True)]
+        return result
 
-    def _score(self, ids: list[int], objective: MaskedWords) -> TextScore:
-        # One copy of the text for each token, in which that token is masked.
-        copies = [((*ids[:i], self.tokenizer.mask_id, *ids[i + 1 :]), ()) for i in range(len(ids))]
-        total = 0.0
-        for packed in self._packed(EncodedTexts.of(copies, self.max_tokens)):
-            batch = packed.batch
-            masked = batch["cls_positions"].astype(np.int64)
-            masked[packed.row, packed.slot] += packed.index + 1
-            logits = self._word_logits(batch, objective, masked)
-            total += float(self._log_likelihoods(logits, packed, np.array(ids)).sum())
-        return TextScore(total, len(ids))
+    def _masked_token_likelihoods(self, packed: PackedBatch, token: np.ndarray, objective: MaskedWords) -> np.ndarray:
+        """Masks one token of each example, and returns its log-probability, float32 [examples].
 
-    def _log_likelihoods(self, logits: jax.Array, packed: PackedBatch, targets: np.ndarray) -> np.ndarray:
-        chosen = logits[packed.row, packed.slot]
-        found = jnp.take_along_axis(chosen, targets[packed.index][:, None], axis=-1)[:, 0]
-        return np.asarray(found - jax.nn.logsumexp(chosen, axis=-1))
+        Args:
+          packed: the examples; changed in place.
+          token: int64 [examples], counted from the first ordinary token.
+          objective: the objective with the head.
+        """
+        batch, place = packed.batch, packed.first + 1 + token
+        targets = batch["token_ids"][packed.row, place]
+        batch["token_ids"][packed.row, place] = self.tokenizer.mask_id
+        masked = np.zeros_like(batch["cls_positions"])
+        masked[packed.row, packed.slot] = place
+        logits = self._word_logits(batch, objective, masked)[packed.row, packed.slot]
+        chosen = jnp.take_along_axis(logits, targets[:, None], axis=-1)[:, 0]
+        return np.asarray(chosen - jax.nn.logsumexp(logits, axis=-1))
 
     def _word_logits(self, batch: Batch, objective: MaskedWords, masked: np.ndarray) -> jax.Array:
         """Logits [B, K, V] of the tokenizer's words. A word table may have more rows, which mean nothing."""
@@ -312,18 +325,12 @@ class Pretrained:
             found.append(rows)
         return np.concatenate(found) if found else np.zeros((0, 1), np.float32)
 
-    def _ids(self, texts: Iterable[str]) -> Iterator[list[int]]:
-        """The ids of each text, cut to the limit."""
-        for encoded in self._windows(texts):
-            for start, length in zip(encoded.segments.a_start, encoded.segments.a_length, strict=True):
-                yield encoded.token_ids[start : start + length].tolist()
-
-    def _windows(self, texts: Iterable[Text]) -> Iterator[EncodedTexts]:
+    def _windows(self, texts: Iterable[Text], at_once: int = TEXTS_AT_ONCE) -> Iterator[EncodedTexts]:
         """Encodes some texts after the other, with progress for long lists."""
         total = len(texts) if isinstance(texts, Sequence) else 0
-        progress = Progress(0, total, quiet=total <= TEXTS_AT_ONCE)
+        progress = Progress(0, total, quiet=total <= at_once)
         rest, done, num_cut = iter(texts), 0, 0
-        while window := list(itertools.islice(rest, TEXTS_AT_ONCE)):
+        while window := list(itertools.islice(rest, at_once)):
             pairs = [(text, None) if isinstance(text, str) else text for text in window]
             encoded = encode(pairs, self.tokenizer, self.max_tokens)
             num_cut += encoded.num_cut

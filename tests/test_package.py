@@ -29,7 +29,7 @@ ROOMS = (
     {"data"},
     {"interop"},
     {"tasks"},
-    {"pretrained", "loading"},
+    {"pretrained", "loading", "minimal_pairs"},
     {"reporting"},
 )
 # What a room must not import though it lies below.
