@@ -93,11 +93,14 @@ def packed_batches(texts: EncodedTexts, tokenizer: Tokenizer, tokens_at_once: in
         return
     least = min(USUAL_ROW, _power_of_two(max(SHORTEST_ROW, int(lengths.sum()))))
     widths = np.maximum(least, _power_of_two(lengths))
-    for width in np.unique(widths).tolist():
-        mine = np.flatnonzero(widths == width)
-        slots = max(1, width // TOKENS_PER_EXAMPLE)
-        rows = packing.pack(lengths[mine], np.zeros_like(mine), np.arange(len(mine)), width, 0, slots)
-        rows = np.where(rows >= 0, mine[rows], -1)
+    left = np.arange(len(lengths))
+    for width in np.unique(widths)[::-1].tolist():
+        # Pack all that is left, and keep the rows that must be so wide: short examples fill up the rows of long ones.
+        slots = width // TOKENS_PER_EXAMPLE
+        rows = packing.pack(lengths[left], np.zeros_like(left), np.arange(len(left)), width, 0, slots)
+        rows = np.where(rows >= 0, left[rows], -1)
+        rows = rows[np.where(rows >= 0, widths[rows], 0).max(axis=1) == width]
+        left = np.setdiff1d(left, rows)
         at_once = max(1, tokens_at_once // width)
         for begin in range(0, len(rows), at_once):
             yield _batch(texts, rows[begin : begin + at_once], width, tokenizer)

@@ -110,6 +110,8 @@ class SafetensorsFile:
 class ShardedSafetensors:
     """Several files, with an index that says which tensor is where.
 
+    A file may be a link, as all are in the cache of Hugging Face's hub, but its name may not leave the folder.
+
     Raises:
       CheckpointError: the index is damaged or names a file outside of the folder, or a file is missing, damaged, or
         lacks a tensor.
@@ -180,7 +182,7 @@ def write_safetensors(
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for info, make in zip(infos.values(), tensors, strict=True):
-            array = np.ascontiguousarray(make(), info.dtype)
+            array = np.asarray(make(), info.dtype, order="C")
             if array.shape != info.shape:
                 raise ValueError(f"shape {array.shape} instead of {info.shape}")
             file.write(array.reshape(-1).view(np.uint8))
