@@ -19,10 +19,8 @@ QUERY = re.compile(
 NUMBERED = re.compile(r"encoder/layer_with_weights-(\d{1,6})/")
 FIRST_LAYERS = ("_embedding_layer", "_position_embedding_layer", "_type_embedding_layer", "_embedding_norm_layer")
 # A pretrainer's head for next sentences has a pooler of its own; the encoder's is then there, but never trained.
-POOLER, POOLER_OF_HEAD = (
-    "encoder/_pooler_layer/",
-    r"^head/(next_sentence\.\.pooler_dense|classification_heads/0/dense)/",
-)
+POOLER = "encoder/_pooler_layer/"
+POOLER_OF_HEAD = r"^head/(next_sentence\.\.pooler_dense|classification_heads/0/dense)/"
 # Applied in order, once the encoder is called `encoder` and what is beside it `head`.
 RENAMES = (
     (r"^encoder/_embedding_layer/embeddings$", "bert/embeddings/word_embeddings"),

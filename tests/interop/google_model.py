@@ -3,6 +3,7 @@
 import zlib
 
 import numpy as np
+from scipy.special import erf
 
 LAYERS, HEADS, SIZE, INNER, WORDS, POSITIONS, TYPES, LABELS = 2, 2, 8, 12, 16, 9, 2, 3
 
@@ -23,8 +24,6 @@ def norm(tensors, name, inputs):
 
 
 def gelu(x):
-    from scipy.special import erf
-
     return x * (1 + erf(x / np.sqrt(2))) / 2
 
 
