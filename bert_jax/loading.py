@@ -1,4 +1,4 @@
-"""Opens a trained model, whoever wrote it: a run, one of its checkpoints, or a folder of Hugging Face."""
+"""Opens a trained model, whoever wrote it: a run, one of its checkpoints, a folder of Hugging Face or of Google."""
 
 import dataclasses
 import json
@@ -10,8 +10,10 @@ from etils import epath
 
 from bert_jax import configuration
 from bert_jax.errors import CheckpointError, ConfigError, choice_problem
+from bert_jax.interop.google import is_google_folder, read_google_folder
 from bert_jax.interop.hugging_face import is_hugging_face, read_folder
-from bert_jax.model.config import DTYPES
+from bert_jax.interop.released import ReleasedModel
+from bert_jax.model.config import ACTIVATIONS, DTYPES
 from bert_jax.pretrained import Pretrained
 from bert_jax.tasks.registry import task_named
 from bert_jax.tasks.starting_point import tokenizer_from
@@ -19,12 +21,15 @@ from bert_jax.training.workdir.checkpoints import read_params
 from bert_jax.training.workdir.folder import task_of
 
 
-def load(path: epath.PathLike, step: int | None = None, dtype: str | None = None) -> Pretrained:
+def load(
+    path: epath.PathLike, step: int | None = None, dtype: str | None = None, activation: str | None = None
+) -> Pretrained:
     """Opens a trained model.
 
     Args:
       path: a run's folder, its `checkpoints/` (which is self-contained), a checkpoint in it such as
-        `checkpoints/2295`, or a folder of Hugging Face `transformers` or sentence-transformers.
+        `checkpoints/2295`; a folder of Hugging Face `transformers` or sentence-transformers; or a folder of Google's
+        with a TensorFlow checkpoint. If a folder holds both, Hugging Face's is read.
       step: which checkpoint of a run; None: the newest.
       dtype: of products and activations, `float32` or `bfloat16`; None: as in its training, float32 for a released
         model. Parameters are float32 in any case.
@@ -37,18 +42,36 @@ def load(path: epath.PathLike, step: int | None = None, dtype: str | None = None
     path = epath.Path(path)
     if not path.exists():
         raise CheckpointError(f"There is no folder {path}.")
-    if dtype is not None and (problems := choice_problem("dtype", dtype, DTYPES)):
-        raise ConfigError(*problems)
-    if is_hugging_face(path):
+    changes: dict[str, Any] = {
+        name: value for name, value in (("dtype", dtype), ("activation", activation)) if value is not None
+    }
+    for name, choices in (("dtype", DTYPES), ("activation", ACTIVATIONS)):
+        if name in changes and (problems := choice_problem(name, changes[name], choices)):
+            raise ConfigError(*problems)
+    if is_released(path):
         if step is not None:
             raise CheckpointError(f"{path} is not a run, so it has no step {step}.")
-        model = _released(path)
+        model = _released(read_released(path), str(path))
     else:
         if step is None and path.parent.name == "checkpoints" and path.name.isdecimal():
             path, step = path.parent, int(path.name)
         model = _run(path, *read_params(path if path.name == "checkpoints" else path / "checkpoints", step))
     _place(model.params)
-    return model if dtype is None else dataclasses.replace(model, config=dataclasses.replace(model.config, dtype=dtype))
+    return dataclasses.replace(model, config=dataclasses.replace(model.config, **changes))
+
+
+def is_released(path: epath.Path) -> bool:
+    """Whether a folder looks like a model of another project."""
+    return is_hugging_face(path) or is_google_folder(path)
+
+
+def read_released(path: epath.Path) -> ReleasedModel:
+    """Opens a model of another project.
+
+    Raises:
+      CheckpointError, ConfigError, TokenizerError: see `load`.
+    """
+    return read_folder(path) if is_hugging_face(path) else read_google_folder(path)
 
 
 def _run(path: epath.Path, step: int, params: Any, files: Mapping[str, bytes]) -> Pretrained:
@@ -69,10 +92,9 @@ def _run(path: epath.Path, step: int, params: Any, files: Mapping[str, bytes]) -
     )
 
 
-def _released(path: epath.Path) -> Pretrained:
-    found = read_folder(path)
+def _released(found: ReleasedModel, source: str) -> Pretrained:
     return Pretrained(
-        source=str(path),
+        source=source,
         config=found.config,
         objectives=found.objectives,
         params=found.params,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -220,6 +221,20 @@ def test_optional_fields_may_be_null_or_absent(folder, bert, tmp_path):
     }  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps(values | {"id2label": {"0": "a", "x": 3}}))
     assert bert_jax.load(tmp_path).config == dataclasses.replace(bert.config)
+
+
+GOOGLE = pathlib.Path(__file__).parent / "golden" / "google"
+
+
+def test_a_google_folder_is_opened_with_its_heads():
+    model = bert_jax.load(GOOGLE / "released")
+    assert [one.name for one in model.objectives] == ["mlm", "nsp"]
+    assert model.embed(["a", "b"]).shape == (2, model.config.hidden_size)
+    assert model.config.activation == "gelu"
+    other = bert_jax.load(GOOGLE / "released", activation="gelu_tanh")
+    assert other.config.activation == "gelu_tanh"
+    difference = abs(other.embed("a") - model.embed("a")).max()
+    assert 0 < difference < 1e-2
 
 
 def test_what_is_no_model_is_told(tmp_path):

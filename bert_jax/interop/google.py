@@ -13,8 +13,11 @@ from etils import epath
 
 from bert_jax.errors import CheckpointError, ConfigError, quoted
 from bert_jax.interop.google_names import find_sources
+from bert_jax.interop.hugging_face_config import read_config
+from bert_jax.interop.released import ReleasedModel, assemble
 from bert_jax.interop.tensor_bundle import TensorBundle
 from bert_jax.interop.tensors import TensorInfo
+from bert_jax.tokenization import load_tokenizer
 
 CONFIG, VOCABULARY, LATEST, INDEX_SUFFIX = "bert_config.json", "vocab.txt", "checkpoint", ".index"
 MAX_CONFIG_BYTES = 1 << 20
@@ -120,6 +123,18 @@ def read_google_config(folder: epath.Path, gelu: str = "gelu") -> dict[str, Any]
     elif values["hidden_act"] is None:
         values["hidden_act"] = "linear"  # what no activation means there
     return values
+
+
+def read_google_folder(folder: epath.Path) -> ReleasedModel:
+    """Opens a folder of Google's.
+
+    Raises:
+      CheckpointError: the weights are missing, damaged, or of another model.
+      ConfigError: the config is damaged or not supported.
+      TokenizerError: the vocabulary is missing or damaged.
+    """
+    given = read_config(read_google_config(folder))
+    return assemble(given, GoogleTensors(find_checkpoint(folder)), load_tokenizer(folder))
 
 
 def _latest(path: epath.Path) -> str:
