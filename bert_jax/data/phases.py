@@ -140,7 +140,11 @@ class PhasedBatches:
         train = self._corpora[self.phases[0].config.corpus].train
         lines = [f"data         {train.num_documents:,} documents, {train.num_tokens:,} tokens of text"]
         for index, phase in enumerate(self.phases):
-            if phase.start < num_steps:
+            if phase.start >= num_steps:
+                lines.append(
+                    f"from step {phase.start + 1:<3,}is after the last step, {num_steps:,}: this phase has no effect"
+                )
+            else:
                 lines.append(
                     f"from step {phase.start + 1:<3,}{phase.batch_size:,} rows × {phase.config.sequence_length} tokens:"
                     f" {describe(self.of_phase(index))}"
