@@ -11,7 +11,7 @@ import numpy as np
 from etils import epath
 
 from bert_jax import configuration
-from bert_jax.batch import Batch
+from bert_jax.batch import Batch, cut
 from bert_jax.data.labelled import Rows, encode
 from bert_jax.errors import CheckpointError, TokenizerError
 from bert_jax.objectives.labels import ONE, Labels
@@ -122,7 +122,7 @@ class Pretrained:
             stream=(0,),
         )
         found = np.zeros((len(pairs), len(objective.names)))
-        for batch in rows.all(ROWS_AT_ONCE):
+        for batch in cut(rows.all(), ROWS_AT_ONCE):
             where, used = batch.pop("index"), batch.pop("used") > 0
             found[where[used]] = np.asarray(self._probabilities(self.params, batch, objective.name))[used]
         names = objective.names

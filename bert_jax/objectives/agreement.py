@@ -1,10 +1,12 @@
 """Measures of agreement between predictions and labels, from counts and moments that add up over batches."""
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-ROUNDING = 1e-6  # of float32 sums, relative to the mean square; a smaller variance is noise
+# Of float32 values, relative to their mean square: a variance below is that of a constant, rounded.
+ROUNDING = 1e-12
 
 
 def class_counts(said: jax.Array, gold: jax.Array, weights: jax.Array) -> dict[str, jax.Array]:
@@ -18,34 +20,68 @@ def class_counts(said: jax.Array, gold: jax.Array, weights: jax.Array) -> dict[s
       float32 [C] by name.
     """
     sums = {"hit": said & gold, "said": said, "gold": gold}
-    return {name: jnp.einsum("...c,...->c", x.astype(jnp.float32), weights) for name, x in sums.items()}
+    return {name: _sum("...c,...->c", x.astype(jnp.float32), weights) for name, x in sums.items()}
 
 
-def macro_f1(hit: np.ndarray, said: np.ndarray, gold: np.ndarray) -> float:
-    """Computes the mean F1 over the labels predicted or true at least once, as scikit-learn does; counts are [C]."""
+def macro_f1(hit: np.ndarray, said: np.ndarray, gold: np.ndarray) -> float | None:
+    """Computes the mean F1 over the labels predicted or true at least once, as scikit-learn does; counts are [C].
+
+    None if no label is.
+    """
     occurs = said + gold > 0
-    return float((2 * hit[occurs] / (said + gold)[occurs]).mean())
+    return float((2 * hit[occurs] / (said + gold)[occurs]).mean()) if occurs.any() else None
 
 
-def majority(gold: np.ndarray) -> tuple[float, float]:
+def majority(gold: np.ndarray) -> tuple[float, float | None]:
     """Computes the accuracy and the macro-F1 of always predicting the most frequent row of `gold` [examples, C]."""
     rows, counts = np.unique(gold, axis=0, return_counts=True)
     said = np.broadcast_to(rows[counts.argmax()], gold.shape)
     return float(counts.max() / len(gold)), macro_f1((said * gold).sum(0), said.sum(0), gold.sum(0))
 
 
-def moments(x: jax.Array, y: jax.Array, weights: jax.Array) -> jax.Array:
-    """Computes the weighted sums of all products of 1, x and y: float32 [3, 3]; arguments are [...]."""
-    terms = jnp.stack([jnp.ones_like(x), x, y])
-    return jnp.einsum("i...,j...,...->ij", terms, terms, weights)
+@flax.struct.dataclass
+class Moments:
+    """The weight, means and centred products of pairs (x, y); `+` joins the moments of two batches.
+
+    Sums of plain products would lose a spread that is small beside the mean (Chan, Golub & LeVeque 1983).
+
+    Attributes:
+      weight: float32 [].
+      means: float32 [2], of x and y; 0 if the weight is 0.
+      products: float32 [2, 2], the weighted sums of the products of x and y less their means.
+    """
+
+    weight: jax.Array
+    means: jax.Array
+    products: jax.Array
+
+    @classmethod
+    def of(cls, x: jax.Array, y: jax.Array, weights: jax.Array) -> "Moments":
+        """Computes the moments of one batch; all arguments are float32 [...]."""
+        pairs, weight = jnp.stack([x, y]), weights.sum()
+        # What does not count may be any number, and would be lost from no difference of it.
+        pairs = jnp.where(weights > 0, pairs, 0)
+        means = _sum("i...,...->i", pairs, weights) / jnp.where(weight > 0, weight, 1)
+        centred = pairs - means.reshape(2, *[1] * x.ndim)
+        return cls(weight, means, _sum("i...,j...,...->ij", centred, centred, weights))
+
+    def __add__(self, other: "Moments") -> "Moments":
+        weight = self.weight + other.weight
+        share = other.weight / jnp.where(weight > 0, weight, 1)
+        apart = other.means - self.means
+        between = jnp.outer(apart, apart) * (self.weight * share)
+        return Moments(weight, self.means + share * apart, self.products + other.products + between)
 
 
-def pearson(sums: np.ndarray) -> float | None:
-    """Computes Pearson's correlation from `moments`; None if x or y is constant to within `ROUNDING`."""
-    sums = np.asarray(sums, np.float64)
-    means = sums[0, 1:] / sums[0, 0]
-    squares = sums[1:, 1:] / sums[0, 0]
-    covariance = squares - np.outer(means, means)
-    if (covariance.diagonal() <= ROUNDING * squares.diagonal()).any():
+def pearson(moments: Moments) -> float | None:
+    """Computes Pearson's correlation; None if x or y is constant to within `ROUNDING`."""
+    weight, means, products = (np.asarray(x, np.float64) for x in (moments.weight, moments.means, moments.products))
+    variances = products.diagonal() / max(weight, 1e-30)
+    if (variances <= ROUNDING * (means**2 + variances)).any():
         return None
-    return float(covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1]))
+    return float(products[0, 1] / np.sqrt(products[0, 0] * products[1, 1]))
+
+
+def _sum(subscripts: str, *arrays: jax.Array) -> jax.Array:
+    """A product of sums that is exact to float32 on every device: by default, a TPU would round to bfloat16."""
+    return jnp.einsum(subscripts, *arrays, precision=jax.lax.Precision.HIGHEST)

@@ -85,8 +85,8 @@ def test_it_is_learnt_above_chance(config, tmp_path):
     config.train.log_every = config.train.checkpoint_every = 100
     config.optimizer.learning_rate, config.optimizer.warmup_ratio = 2e-3, 0.1
     scores = pretrain(config, tmp_path / "run")
-    assert scores["eval/candidates_chance"] == 0.25
-    assert scores["eval/candidates_accuracy"] > 0.5
+    assert 0.25 < scores["eval/candidates_chance"] < 0.4  # among four, but some rows of a group share a document
+    assert scores["eval/candidates_accuracy"] > max(0.5, scores["eval/candidates_chance"] + 0.15)
 
 
 def test_a_batch_that_would_divide_a_group_is_refused(config):

@@ -187,7 +187,7 @@ def test_a_correlation_with_a_constant_is_not_told(constant):
 @pytest.mark.parametrize(("choose", "of_tokens"), WAYS)
 def test_baselines_are_those_of_plain_loops(choose, of_tokens):
     held_out = [rows(choose, of_tokens, seed) for seed in range(2)]
-    found = objective(choose, of_tokens).baselines(held_out)
+    found = objective(choose, of_tokens).baselines(small.joined(held_out))
     gold = [batch["labels"][tuple(place)] for batch in held_out for place in np.argwhere(batch["label_weights"] > 0)]
     if choose == NUMBER:
         mean = sum(map(float, gold)) / len(gold)
@@ -211,7 +211,7 @@ def test_who_says_the_mean_has_the_variance_for_a_loss():
     gold = np.concatenate([batch["labels"][batch["label_weights"] > 0] for batch in held_out])
     said = [np.full((*batch["labels"].shape, 1), gold.mean()) for batch in held_out]
     loss = score(objective(NUMBER), held_out, said)["label_loss"]
-    assert loss == pytest.approx(objective(NUMBER).baselines(held_out)["label_variance"], rel=1e-5)
+    assert loss == pytest.approx(objective(NUMBER).baselines(small.joined(held_out))["label_variance"], rel=1e-5)
 
 
 def test_packing_changes_nothing():
@@ -229,7 +229,7 @@ def test_the_name_is_that_of_columns_and_scores():
     batch |= {"tags": batch.pop("labels"), "tag_weights": batch.pop("label_weights")}
     assert one.columns.keys() == {"tags", "tag_weights"}
     outcome = one.outcome(np.zeros((*batch["tags"].shape, len(NAMES)), np.float32), batch)
-    found = (*outcome.losses, *outcome.metrics, *outcome.counts, *one.baselines([batch]))
+    found = (*outcome.losses, *outcome.metrics, *outcome.counts, *one.baselines(batch))
     assert {name.partition("_")[0] for name in found} == {"tag"}
 
 
