@@ -72,8 +72,8 @@ def _balance_labels(batch: Batch, num_targets: int, seed: int) -> None:
     kept = min(map(len, counted))
     if not kept:
         raise CorpusError(
-            f"With eval.num_targets={num_targets}, the held-out set has no pairs of both labels: raise it, or hold out"
-            " more documents of several sentences."
+            f"With eval.num_targets={num_targets}, the held-out set has no pairs of both labels: raise it, hold out"
+            " more documents of several sentences, or use a longer data.sequence_length."
         )
     for places in counted:
         order = draws.permutation(len(places), seed, Purpose.EVALUATION)

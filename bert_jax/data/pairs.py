@@ -3,9 +3,13 @@
 import numpy as np
 
 from bert_jax.data.batches import Batches
-from bert_jax.data.examples import Examples
 from bert_jax.data.kinds import Kind
+from bert_jax.data.rows import SourceRows
 from bert_jax.errors import CorpusError
+
+# How often to make the examples of a block before nothing is expected of it: lengths are drawn, and a few documents may
+# all be cut into single sentences.
+EPOCHS = 16
 
 
 def check_pairs(batches: Batches, which: str, mend: str) -> None:
@@ -27,23 +31,28 @@ def check_pairs(batches: Batches, which: str, mend: str) -> None:
     causes = []
     for source in np.argsort(-batches.shares, kind="stable"):
         if batches.shares[source] > 0:
-            cause = _problem(batches.rows[source].plan(0, 0).examples, config.kind)
+            cause = _problem(batches.rows[source], config.kind)
             if not cause:
                 return
             causes.append(cause)
     raise CorpusError(
-        f"The {batches.split.num_documents:,} {which} documents have no use for data.examples={config.examples}:"
-        f" {causes[0]}. {mend}, or use data.examples=full_sentences."
+        f"data.examples={config.examples} has nothing to tell apart in the {which} documents"
+        f" ({batches.split.num_documents:,}): {causes[0]}. {mend}, or use data.examples=full_sentences."
     )
 
 
-def _problem(examples: Examples, kind: Kind) -> str:
-    """Says why the pairs of one source teach nothing; empty if they may teach something."""
+def _problem(rows: SourceRows, kind: Kind) -> str:
+    """Says why the pairs of a source teach nothing; empty if they may teach something."""
     needs_others = kind.is_split or kind.question == "next sentence"
-    if needs_others and len(np.unique(examples.document)) < 2:
+    documents, paired = set(), set()
+    for epoch in range(EPOCHS):
+        examples = rows.plan(epoch, 0).examples
+        documents.update(examples.document.tolist())
+        paired.update(examples.document[examples.is_free].tolist())
+        if len(documents) > needs_others and len(paired) > kind.is_split:
+            return ""
+    if len(documents) <= needs_others:
         return "there is one document, and each pair is compared with others (text without blank lines is one document)"
-    if not examples.is_free.any():
+    if not paired:
         return "no example has two sentences: documents have one each, or sentences are as long as a row"
-    if kind.is_split and len(np.unique(examples.document[examples.is_free])) < 2:
-        return "only one document has two sentences or more, so that its pairs have no rivals"
-    return ""
+    return "only one document has two sentences or more, so that its pairs have no rivals"

@@ -85,6 +85,8 @@ def test_the_baseline_guesses_by_frequency_and_never_what_is_never_there():
     found = objective.baselines(small.joined(held_out))
     assert found.keys() == {"unigram_mlm_loss", "unigram_mlm_accuracy", "unigram_mlm_loss/en", "unigram_mlm_loss/de"}
     assert found["unigram_mlm_loss"] == pytest.approx(values.mean())
+    targets = np.concatenate([batch["masked_targets"][batch["masked_weights"] > 0] for batch in held_out])
+    assert found["unigram_mlm_accuracy"] == (targets == share.argmax()).mean()
     for i, name in enumerate(SOURCES[:2]):
         assert found[f"unigram_mlm_loss/{name}"] == pytest.approx(values[sources == i].mean())
     assert MaskedWords(sources=SOURCES).baselines(small.joined(held_out)) == {}
