@@ -41,47 +41,61 @@ def majority(gold: np.ndarray) -> tuple[float, float | None]:
 
 @flax.struct.dataclass
 class Moments:
-    """The weight, means and centred products of pairs (x, y); `+` joins the moments of two batches.
+    """The sums of pairs (x, y), of their products, and of their weights; `+` joins those of two batches.
 
-    Sums of plain products would lose a spread that is small beside the mean (Chan, Golub & LeVeque 1983).
+    They are sums of differences from a centre: in float32, those of the numbers themselves would lose a spread that is
+    small beside the mean.
 
     Attributes:
       weight: float32 [].
-      means: float32 [2], of x and y; 0 if the weight is 0.
-      products: float32 [2, 2], the weighted sums of the products of x and y less their means.
+      centre: float32 [2], near the means of x and y.
+      sums: float32 [2], of the differences.
+      products: float32 [2, 2], of the differences.
     """
 
     weight: jax.Array
-    means: jax.Array
+    centre: jax.Array
+    sums: jax.Array
     products: jax.Array
 
     @classmethod
     def of(cls, x: jax.Array, y: jax.Array, weights: jax.Array) -> "Moments":
         """Computes the moments of one batch; all arguments are float32 [...]."""
         pairs, weight = jnp.stack([x, y]), weights.sum()
-        # What does not count may be any number, and would be lost from no difference of it.
-        pairs = jnp.where(weights > 0, pairs, 0)
-        means = _sum("i...,...->i", pairs, weights) / jnp.where(weight > 0, weight, 1)
-        centred = pairs - means.reshape(2, *[1] * x.ndim)
-        return cls(weight, means, _sum("i...,j...,...->ij", centred, centred, weights))
+        pairs = jnp.where(weights > 0, pairs, 0)  # where nothing counts, anything may stand
+        centre = _sum("i...,...->i", pairs, weights) / jnp.where(weight > 0, weight, 1)
+        apart = pairs - centre.reshape(2, *[1] * x.ndim)
+        return cls(
+            weight, centre, _sum("i...,...->i", apart, weights), _sum("i...,j...,...->ij", apart, apart, weights)
+        )
+
+    def about(self, centre: jax.Array) -> "Moments":
+        """Returns the same moments as differences from another centre."""
+        apart = self.centre - centre
+        mixed = jnp.outer(apart, self.sums)
+        products = self.products + mixed + mixed.T + self.weight * jnp.outer(apart, apart)
+        return Moments(self.weight, centre, self.sums + self.weight * apart, products)
 
     def __add__(self, other: "Moments") -> "Moments":
-        weight = self.weight + other.weight
-        share = other.weight / jnp.where(weight > 0, weight, 1)
-        apart = other.means - self.means
-        between = jnp.outer(apart, apart) * (self.weight * share)
-        return Moments(weight, self.means + share * apart, self.products + other.products + between)
+        centre = jnp.where(self.weight > 0, self.centre, other.centre)
+        return jax.tree.map(jnp.add, self.about(centre), other.about(centre)).replace(centre=centre)
 
 
 def pearson(moments: Moments) -> float | None:
-    """Computes Pearson's correlation; None if x or y is constant to within `ROUNDING`."""
-    weight, means, products = (np.asarray(x, np.float64) for x in (moments.weight, moments.means, moments.products))
-    variances = products.diagonal() / max(weight, 1e-30)
-    if (variances <= ROUNDING * (means**2 + variances)).any():
+    """Computes Pearson's correlation; None if nothing counts, or x or y is constant to within `ROUNDING`."""
+    weight, centre, sums, products = (
+        np.asarray(getattr(moments, name), np.float64) for name in ("weight", "centre", "sums", "products")
+    )
+    if not weight:
         return None
-    return float(products[0, 1] / np.sqrt(products[0, 0] * products[1, 1]))
+    means = sums / weight
+    covariance = products / weight - np.outer(means, means)
+    variances = covariance.diagonal()
+    if (variances <= ROUNDING * ((centre + means) ** 2 + variances)).any():
+        return None
+    return float(covariance[0, 1] / np.sqrt(variances[0] * variances[1]))
 
 
 def _sum(subscripts: str, *arrays: jax.Array) -> jax.Array:
-    """A product of sums that is exact to float32 on every device: by default, a TPU would round to bfloat16."""
+    """Sums products in float32 on every device; by default, a TPU would round them to bfloat16."""
     return jnp.einsum(subscripts, *arrays, precision=jax.lax.Precision.HIGHEST)
