@@ -36,8 +36,8 @@ def check_pairs(batches: Batches, which: str, mend: str) -> None:
                 return
             causes.append(cause)
     raise CorpusError(
-        f"data.examples={config.examples} has nothing to tell apart in the {which} documents"
-        f" ({batches.split.num_documents:,}): {causes[0]}. {mend}, or use data.examples=full_sentences."
+        f"The {which} documents ({batches.split.num_documents:,}) give no pairs of segments to tell apart: {causes[0]}."
+        f" {mend}, or use data.examples=full_sentences."
     )
 
 
