@@ -35,9 +35,8 @@ def test_several_documents_of_several_sentences_will_do(corpus, examples):
     ],
 )
 def test_text_that_teaches_nothing_is_refused_with_its_cause(corpus, documents, examples, cause):
-    with pytest.raises(
-        CorpusError, match=rf"The training documents \({len(documents)}\) give no pairs.*{cause}.*Add documents.*full_sentences"
-    ):
+    counted = rf"The training documents \({len(documents)}\) give no pairs"
+    with pytest.raises(CorpusError, match=rf"{counted}.*{cause}.*Add documents.*full_sentences"):
         check(corpus, split_of(documents), examples)
 
 
