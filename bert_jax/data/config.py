@@ -114,9 +114,13 @@ class DataConfig:
 
 @dataclasses.dataclass
 class HeldOutConfig(EvalConfig):
-    """The fixed held-out set, and when to score it."""
+    """The fixed held-out set, and when to score it.
 
-    num_targets: int = 20_000  # the set has at least this many masked tokens
+    The set depends on the corpus, this section, `data.examples`, `data.sequence_length` and `data.nsp_group_size`. Its
+    sources have the shares of their held-out text.
+    """
+
+    num_targets: int = 20_000  # masked tokens in the set; its last row (candidates: group of rows) may exceed it
     mask_rate: float = 0.15  # share of tokens to predict; independent of data.mask_rate, so that runs compare
     seed: int = 0  # of the pairs and masks; use the same seed for runs you want to compare
 

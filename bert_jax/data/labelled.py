@@ -65,10 +65,9 @@ class Rows:
             name: rows.by_example(values[index], values.dtype) for name, values in self._columns.items()
         }
 
-    def all(self, batch_size: int) -> list[Batch]:
-        """Every example once, in batches of equal size. The last one is padded with empty rows."""
-        plan = self.plan(0)
-        return [self.batch(plan[i : i + batch_size], batch_size) for i in range(0, len(plan), batch_size)]
+    def all(self) -> Batch:
+        """All rows of an epoch: every example once."""
+        return self.batch(self.plan(0), len(self))
 
 
 @dataclasses.dataclass(frozen=True)
