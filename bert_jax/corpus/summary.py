@@ -70,9 +70,8 @@ TITLES = {
     "documents_without_text": "documents without tokens skipped",
     "repeated_documents": "repeated documents dropped",
     "repeated_paragraphs": "repeated paragraphs dropped",
-    "repeated_characters": "repeated characters dropped",
 }
-HARMLESS = ("carriage_returns",)
+UNLISTED = ("carriage_returns", "repeated_characters")  # no loss; a column of the table
 CUTS = ("cut_lines", "cut_documents", "cut_sentences")
 
 
@@ -144,7 +143,7 @@ def _row(name: str, numbers: Mapping[str, int], options: Mapping[str, Any]) -> l
 def _losses(sources: Sequence[Mapping[str, Any]]) -> list[str]:
     """A line for each kind of loss that occurred, with two examples from all sources."""
     numbers = [numbers_of(source) for source in sources]
-    counted = [kind for source in sources for kind in source["counts"] if kind not in HARMLESS]
+    counted = [kind for source in sources for kind in source["counts"] if kind not in UNLISTED]
     lines = []
     for kind in dict.fromkeys((*TITLES, *counted)):
         if total := sum(counts.get(kind, 0) for counts in numbers):

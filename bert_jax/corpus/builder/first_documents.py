@@ -70,24 +70,22 @@ def decide_accents(options: Options, first: Sequence[FirstDocuments]) -> Options
     return dataclasses.replace(options, strip_accents=not any(one.marks.are_letters for one in first))
 
 
-def check_reading(first: Sequence[FirstDocuments], allow: bool, progress: Callable[[str], None]) -> None:
-    """Warns about text that could not be read, or refuses it; `check_tokens` says how."""
+def check_reading(first: Sequence[FirstDocuments], progress: Callable[[str], None]) -> None:
+    """Warns about text that could not be read, or refuses it, as `check_tokens` does."""
     _judge(
         [(one, one.losses.counts | {"characters": one.losses.sizes["characters"], "tokens": 0}) for one in first],
-        allow,
         progress,
     )
 
 
 def check_tokens(
-    first: Sequence[FirstDocuments], tokenizer: Tokenizer | Options, allow: bool, progress: Callable[[str], None]
+    first: Sequence[FirstDocuments], tokenizer: Tokenizer | Options, progress: Callable[[str], None]
 ) -> None:
     """Warns about text that is unknown to a vocabulary, or refuses it.
 
     Args:
       first: of each source.
       tokenizer: a vocabulary, or how one will be trained.
-      allow: whether to warn instead of refusing.
       progress: is called with each warning.
 
     Raises:
@@ -106,27 +104,27 @@ def check_tokens(
         else:
             return  # SentencePiece spells any text of frequent characters
         judged.append((one, {"characters": 0, "tokens": tokens, "unknown_tokens": unknown}))
-        one.losses.examples["unknown_tokens"] = [{"document": "its first documents", "text": f"{line[:40]}…"}]
-    _judge(judged, allow, progress)
+        one.losses.examples["unknown_tokens"] = [{"document": "in the first documents", "text": f"{line[:40]}…"}]
+    _judge(judged, progress)
 
 
-def _judge(judged, allow: bool, progress: Callable[[str], None]) -> None:
+def _judge(judged, progress: Callable[[str], None]) -> None:
     refused = []
     for one, numbers in judged:
         warnings, refusals = summary.problems(one.source.name, numbers, one.losses.examples)
-        for warning in warnings + refusals * allow:
-            progress(f"warning: in its first documents, {warning}.")
+        for warning in warnings:
+            progress(f"warning: {warning}.")
         refused += refusals
-    refuse(refused, allow)
+    refuse(refused)
 
 
-def refuse(reasons: Sequence[str], allow: bool) -> None:
-    """Ends the build if there are reasons to refuse its text, unless that is allowed.
+def refuse(reasons: Sequence[str]) -> None:
+    """Ends the build if there are reasons to refuse its text.
 
     Raises:
       LossyTextError: one line for each reason.
     """
-    if reasons and not allow:
+    if reasons:
         raise LossyTextError(
             "\n".join(f"{reason}, or build it as it is with --allow_lossy_text." for reason in reasons)
         )
@@ -143,21 +141,23 @@ def notes(first: Sequence[FirstDocuments], tokenizer: Tokenizer) -> list[str]:
             " masks characters there."
         )
     letters = [one for one in first if one.marks.are_letters]
-    shown = ", ".join(f"{one.source.name} ({percent(one.marks.changed / one.marks.letters)})" for one in letters)
+    shown = ", ".join(
+        f"{percent(one.marks.changed / one.marks.letters)} of them in {one.source.name}" for one in letters
+    )
     if letters and tokenizer.strip_accents:
         found.append(
-            f"the vocabulary removes accents, which damages scripts whose marks are letters: {shown} of the letters"
-            " are dropped or changed; --nostrip_accents keeps them, or a cased vocabulary."
+            f"the vocabulary removes accents, which drops or changes letters ({shown}); --nostrip_accents or a cased"
+            " vocabulary keeps them."
         )
     elif letters and tokenizer.lowercase:
         found.append(
-            f"the vocabulary is uncased but keeps accents, because marks are letters in {shown} of the letters;"
+            f"the vocabulary is uncased but keeps accents, because without them letters would be lost ({shown});"
             " --strip_accents removes them."
         )
     if tokenizer.strip_accents:
         found += [
             f"{percent(one.marks.accented_share)} of the letters of {one.source.name} lose an accent, as in BERT's"
-            " uncased vocabularies; --nostrip_accents keeps them, or a cased vocabulary."
+            " uncased vocabularies; --nostrip_accents or a cased vocabulary keeps it."
             for one in first
             if one.marks.accented_share > ACCENTED_SHARE
         ]

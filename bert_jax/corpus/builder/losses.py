@@ -61,8 +61,7 @@ class Losses:
                 self.add_example("long_sentences", document, sentences[longest])
         if unknown and len(self.examples.get("unknown_tokens", ())) < EXAMPLES:
             sentence = next(s for s, one in zip(sentences, ids, strict=True) if tokenizer.unk_id in one)
-            words = (word for word in sentence.split() if tokenizer.unk_id in tokenizer.encode(word))
-            self.add_example("unknown_tokens", document, next(words, sentence))
+            self.add_example("unknown_tokens", document, _unknown_part(sentence, tokenizer))
 
     def add_example(self, kind: str, document: Document, content: str, place: int = 0) -> None:
         """Keeps an excerpt of `content` around the character at `place`, unless there are enough of this kind."""
@@ -87,6 +86,14 @@ class Losses:
             "counts": dict(sorted((+self.counts).items())),
             "examples": dict(sorted(self.examples.items())),
         }
+
+
+def _unknown_part(sentence: str, tokenizer: Tokenizer) -> str:
+    """The first unknown word or, in one that is long for want of spaces, the first unknown character."""
+    words = (word for word in sentence.split() if tokenizer.unk_id in tokenizer.encode(word))
+    word = next(words, sentence)
+    characters = (c for c in word if tokenizer.unk_id in tokenizer.encode(c))
+    return word if len(word) <= EXCERPT // 2 else next(characters, word)
 
 
 def _printable(excerpt: str) -> str:

@@ -196,7 +196,7 @@ class _Converted(io.RawIOBase):
     """The UTF-8 form of a stream of bytes in another encoding."""
 
     def __init__(self, source: io.BufferedReader, encoding: str):
-        self._source, self._ready = source, b""
+        self._source, self._ready, self._position = source, b"", 0
         self._decoder = codecs.getincrementaldecoder(encoding)("bert_jax.mark_invalid")
 
     def readable(self) -> bool:
@@ -210,7 +210,11 @@ class _Converted(io.RawIOBase):
                 break
         count = min(len(buffer), len(self._ready))
         buffer[:count], self._ready = self._ready[:count], self._ready[count:]
+        self._position += count
         return count
+
+    def tell(self) -> int:
+        return self._position
 
     def close(self) -> None:
         self._source.close()

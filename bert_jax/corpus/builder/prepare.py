@@ -64,13 +64,14 @@ def prepare_corpus(
         return corpus.open_corpus(output)
     local = remote.build_folder(output) if remote.is_remote(output) else output
     units: dict[int, list[sources.Unit]] = {}
+    given: list[Tokenizer] = []
     check_all(
-        functools.partial(_check_tokenizer, chosen),
+        functools.partial(_open_tokenizer, given, chosen),
         functools.partial(_check_output, local),
         *(functools.partial(_list_units, units, source) for source in parsed),
     )
     if not (local / "manifest.json").exists():
-        _build(local, chosen, parsed, units, num_workers, allow_lossy_text, progress)
+        _build(local, chosen, parsed, units, given, num_workers, allow_lossy_text, progress)
         for line in summary.block(corpus.read_manifest(local)):
             progress(line)
     if local != output:
@@ -115,20 +116,20 @@ def _compare(output, options, parsed, progress) -> None:
         progress(f"{output} is complete: nothing to do.")
 
 
-def _build(output, options, parsed, units, num_workers, allow, progress) -> None:
+def _build(output, options, parsed, units, given, num_workers, allow, progress) -> None:
     everything = [unit for source in parsed for unit in units[source.index]]
     first = [first_documents.read(source, units[source.index]) for source in parsed]
     decided = first_documents.decide_accents(options, first)
-    given = decided if options.trains_vocabulary else load_tokenizer(options.tokenizer)
-    check_all(
-        functools.partial(first_documents.check_reading, first, allow, progress),
-        functools.partial(first_documents.check_tokens, first, given, allow, progress),
-    )
+    if not allow:
+        check_all(
+            functools.partial(first_documents.check_reading, first, progress),
+            functools.partial(first_documents.check_tokens, first, given[0] if given else decided, progress),
+        )
     build = _start(output, options, everything, progress)
     shares = scanning.sample_shares(options, [sum(unit.size for unit in units[source.index]) for source in parsed])
     jobs = [Job(i, unit, decided, shares[unit.source.index], str(build)) for i, unit in enumerate(everything)]
     try:
-        _work(output, build, options, parsed, units, jobs, first, num_workers, allow, progress)
+        _work(output, build, options, parsed, units, jobs, given, first, num_workers, allow, progress)
     except (WorkerError, LossyTextError):
         raise
     except (CorpusError, TokenizerError):
@@ -138,15 +139,15 @@ def _build(output, options, parsed, units, num_workers, allow, progress) -> None
     shutil.rmtree(build)
 
 
-def _work(output, build, options, parsed, units, jobs, first, num_workers, allow, progress) -> None:
+def _work(output, build, options, parsed, units, jobs, given, first, num_workers, allow, progress) -> None:
     with Workers(min(num_workers or multiprocessing.cpu_count(), len(jobs)), progress) as workers:
         if options.trains_vocabulary or options.deduplicate != NONE:
             workers.run("reading", scanning.scan, jobs)
         if options.deduplicate != NONE:
             workers.run("finding repeats", repeats.find_repeats, repeats.passes(jobs))
-        tokenizer = _make_tokenizer(build, jobs, progress)
-        if options.trains_vocabulary:
-            first_documents.check_tokens(first, tokenizer, allow, progress)
+        tokenizer = _make_tokenizer(build, jobs, given, progress)
+        if options.trains_vocabulary and not allow:
+            first_documents.check_tokens(first, tokenizer, progress)
         workers.run("encoding", encoding.encode, jobs)
     _finish(output, build, options, parsed, units, jobs, first_documents.notes(first, tokenizer), allow)
 
@@ -187,10 +188,10 @@ def _check_output(output: epath.Path) -> None:
         raise CorpusError(f"{output} exists and is not a corpus: choose another --output.")
 
 
-def _check_tokenizer(options: Options) -> None:
+def _open_tokenizer(given: list[Tokenizer], options: Options) -> None:
     if not options.trains_vocabulary:
         try:
-            load_tokenizer(options.tokenizer)
+            given.append(load_tokenizer(options.tokenizer))
         except TokenizerError as error:
             near = did_you_mean(options.tokenizer, TRAINED)
             raise TokenizerError(f"--tokenizer={options.tokenizer}: {error}{near}") from None
@@ -210,15 +211,15 @@ def _remove_begun(output: epath.Path) -> None:
         output.rmdir()
 
 
-def _make_tokenizer(build, jobs, progress) -> Tokenizer:
+def _make_tokenizer(build, jobs, given, progress) -> Tokenizer:
     if (build / "tokenizer").exists():
         return load_tokenizer(build / "tokenizer")
     options = jobs[0].options
-    if options.trains_vocabulary:
+    if given:
+        (tokenizer,) = given
+    else:
         progress(f"training a vocabulary of {options.vocab_size:,}")
         tokenizer = scanning.train_vocabulary(options, jobs)
-    else:
-        tokenizer = load_tokenizer(options.tokenizer)
     partial = build / "tokenizer.partial"
     tokenizer.save(partial)
     partial.rename(build / "tokenizer")
@@ -232,7 +233,8 @@ def _finish(output, build, options, parsed, units, jobs, notes, allow) -> None:
         if not any(total["documents"] for total in about["splits"].values()):
             raise CorpusError(f"--source={source.spec} holds no text: check its files, or remove it.")
     judged = [summary.problems(s["name"], summary.numbers_of(s), s["examples"]) for s in described]
-    first_documents.refuse([reason for _, refusals in judged for reason in refusals], allow)
+    if not allow:
+        first_documents.refuse([reason for _, refusals in judged for reason in refusals])
     tokenizer = load_tokenizer(build / "tokenizer")
     partial, splits = index.fresh_folder(output), {}
     for split in corpus.SPLITS:
