@@ -4,10 +4,9 @@ BERT's uncased vocabularies decompose characters and drop their marks (`é` beco
 kana this drops vowels and consonants, and it takes the syllables of Hangul apart.
 """
 
-import collections
 import dataclasses
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Self
 
 # The scripts for which BERT's rule was made, by the first word of their letters' Unicode names.
@@ -33,11 +32,8 @@ class Marks:
     changed: int = 0
 
     @classmethod
-    def count(cls, texts: Iterable[str]) -> Self:
-        """Counts the letters of `texts`."""
-        characters = collections.Counter()
-        for text in texts:
-            characters.update(text)
+    def count(cls, characters: Mapping[str, int]) -> Self:
+        """Counts the letters among the characters of a text, given how often each occurs."""
         letters = accented = changed = 0
         for character, count in characters.items():
             category = unicodedata.category(character)

@@ -82,7 +82,7 @@ def _kept(job: Job, losses: Losses) -> Iterator[tuple[Document, list[str]]]:
             yield document, kept
         else:
             counts["repeated_documents"] += bool(lines)
-            losses.add_document(document, [])
+            losses.add_document(document)
 
 
 def _batches(documents: Iterable, losses: Losses) -> Iterator[list[tuple[Document, list[str]]]]:
@@ -90,7 +90,7 @@ def _batches(documents: Iterable, losses: Losses) -> Iterator[list[tuple[Documen
     batch, size = [], 0
     for document, lines in documents:
         batch.append((document, [s for line in lines for s in text.sentences(line, document.language, losses.counts)]))
-        losses.add_document(document, lines)
+        losses.add_document(document)
         size += len(document.text)
         if size >= BATCH_CHARACTERS:
             yield batch
@@ -117,7 +117,7 @@ class _Output:
 
     def __init__(self, job: Job, split: str, tokenizer: Tokenizer):
         self._path, self._source = job.file(f"{split}.array_record"), job.unit.source.index
-        self._unknown = tokenizer.unk_id
+        self._unknown, self._word_starts = tokenizer.unk_id, tokenizer.word_starts
         self._stack = contextlib.ExitStack()
         self._shard = self._stack.enter_context(shards.Writer(self._path))
         self._part = self._stack.enter_context(index.PartWriter(job.file(split), tokenizer.vocab_size))
@@ -130,8 +130,10 @@ class _Output:
         identifier = f"{document.id}#{document.part}" if document.part else document.id
         self._shard.write(identifier, self._source, token_ids, lengths)
         self._part.write(token_ids, lengths)
-        unknown = int(np.count_nonzero(token_ids == self._unknown))
-        for key, count in zip(corpus.TOTALS, (1, len(lengths), len(token_ids), unknown), strict=True):
+        begins = self._word_starts[token_ids]
+        begins[np.cumsum(lengths) - lengths] = True  # some vocabularies do not mark the first word of a text
+        words, unknown = int(begins.sum()), int((token_ids == self._unknown).sum())
+        for key, count in zip(corpus.TOTALS, (1, len(lengths), len(token_ids), words, unknown), strict=True):
             self._totals[key] += count
         return unknown
 

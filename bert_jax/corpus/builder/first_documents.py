@@ -18,7 +18,7 @@ from bert_jax.tokenization.training import count_words
 from bert_jax.tokenization.wordpiece import MAX_WORD_CHARACTERS
 
 # A source is read at the beginning of this many units, about this far.
-UNITS, CHARACTERS = 4, 1 << 16
+UNITS, CHARACTERS = 4, 1 << 15
 # Removed accents are mentioned above this share of a source's letters.
 ACCENTED_SHARE = 0.01
 
@@ -32,15 +32,19 @@ class FirstDocuments:
     losses: Losses
 
     @functools.cached_property
+    def characters(self) -> collections.Counter[str]:
+        """How often each character occurs."""
+        return collections.Counter("".join(self.lines))
+
+    @functools.cached_property
     def marks(self) -> Marks:
         """What removing accents would do."""
-        return Marks.count(self.lines)
+        return Marks.count(self.characters)
 
     @property
     def is_chinese(self) -> bool:
         """Whether most letters are Chinese characters."""
-        characters = collections.Counter("".join(self.lines))
-        return 2 * sum(n for c, n in characters.items() if is_cjk(c)) > self.marks.letters
+        return 2 * sum(count for c, count in self.characters.items() if is_cjk(c)) > self.marks.letters
 
 
 def read(source: Source, units: Sequence[Unit]) -> FirstDocuments:
@@ -54,9 +58,8 @@ def read(source: Source, units: Sequence[Unit]) -> FirstDocuments:
         size = 0
         for document in reading.documents(unit, losses.counts):
             document = dataclasses.replace(document, text=document.text[:CHARACTERS])
-            lines = text.paragraphs(document.text)
-            losses.add_document(document, lines)
-            kept += lines
+            losses.add_document(document)
+            kept += text.paragraphs(document.text)
             size += len(document.text)
             if size >= CHARACTERS:
                 break

@@ -24,7 +24,7 @@ class Losses:
     """Counts over the documents of one unit or source.
 
     Attributes:
-      sizes: the numbers of characters, of words (what spaces separate) and of sentences of more than `LENGTHS` tokens.
+      sizes: the numbers of characters and of sentences of more than `LENGTHS` tokens.
       counts: how often the text policy and the deduplication changed something, by kind.
       examples: by kind, the first documents, and an excerpt of each.
     """
@@ -35,13 +35,9 @@ class Losses:
         self.examples: dict[str, list[dict[str, str]]] = {}
         self._seen, self._total = {}, 0
 
-    def add_document(self, document: Document, lines: Sequence[str]) -> None:
-        """Counts a document, of which `lines` are kept, and takes it as an example of what was counted since the last.
-
-        Called when it has been read and split into sentences.
-        """
+    def add_document(self, document: Document) -> None:
+        """Counts a document that was read and split into sentences: an example of what was counted since the last."""
         self.sizes["characters"] += len(document.text)
-        self.sizes["words"] += sum([line.count(" ") for line in lines]) + len(lines)
         if (total := self.counts.total()) != self._total:
             for kind, count in self.counts.items():
                 if count > self._seen.get(kind, 0) and kind not in WITHOUT_EXAMPLE:
