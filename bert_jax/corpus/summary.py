@@ -75,6 +75,13 @@ UNLISTED = ("carriage_returns", "repeated_characters")  # no loss; a column of t
 CUTS = ("cut_lines", "cut_documents", "cut_sentences")
 
 
+HEAD = (
+    *("source", "documents", "sentences", "tokens", "unknown", "tokens/word", "replaced", "dropped"),
+    *(f">{length} tokens" for length in LENGTHS),
+    *("cuts", "repeats"),
+)
+
+
 def problems(name: str, numbers: Mapping[str, int], examples: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """Compares the losses of one source with `LIMITS`.
 
@@ -97,16 +104,24 @@ def problems(name: str, numbers: Mapping[str, int], examples: Mapping[str, Any])
 
 
 def numbers_of(source: Mapping[str, Any]) -> dict[str, int]:
-    """All counts of a source of the manifest in one dictionary, over both splits."""
+    """All counts of a source of the manifest in one dictionary, over both splits; an older manifest lacks some."""
     splits = source["splits"].values()
     totals = {key: sum(split.get(key, 0) for split in splits) for key in next(iter(splits))}
-    return totals | source["sizes"] | source["counts"]
+    return totals | source.get("sizes", {}) | source.get("counts", {})
+
+
+def text_shares(source: Mapping[str, Any]) -> tuple[str, str]:
+    """The share of a source's tokens that are unknown, and its tokens a word; empty if an older build did not count."""
+    numbers = numbers_of(source)
+    if not numbers.get("words"):
+        return "", ""
+    return percent(numbers["unknown_tokens"] / numbers["tokens"]), f"{numbers['tokens'] / numbers['words']:.2f}"
 
 
 def block(manifest: Mapping[str, Any]) -> list[str]:
     """The closing lines of a build: a table with a line for each source, what was lost with examples, warnings."""
     sources = manifest["sources"]
-    rows = [_row(source["name"], numbers_of(source), manifest["options"]) for source in sources]
+    rows = [_row(source, manifest["options"]) for source in sources]
     lines = _aligned([HEAD, *rows])
     losses = _losses(sources)
     if losses:
@@ -118,21 +133,14 @@ def block(manifest: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-HEAD = (
-    *("source", "documents", "sentences", "tokens", "unknown", "tokens/word", "replaced", "dropped"),
-    *(f">{length} tokens" for length in LENGTHS),
-    *("cuts", "repeats"),
-)
-
-
-def _row(name: str, numbers: Mapping[str, int], options: Mapping[str, Any]) -> list[str]:
-    sentences, tokens = max(numbers["sentences"], 1), max(numbers["tokens"], 1)
+def _row(source: Mapping[str, Any], options: Mapping[str, Any]) -> list[str]:
+    numbers = numbers_of(source)
+    sentences = max(numbers["sentences"], 1)
     repeats = numbers.get("repeated_characters", 0) / max(numbers["characters"], 1)
     return [
-        name,
+        source["name"],
         *(f"{numbers[key]:,}" for key in ("documents", "sentences", "tokens")),
-        percent(numbers["unknown_tokens"] / tokens),
-        f"{tokens / max(numbers['words'], 1):.2f}",
+        *text_shares(source),
         *(f"{numbers.get(kind, 0):,}" for kind in ("replaced_characters", "control_characters")),
         *(percent(numbers.get(f"over_{length}_tokens", 0) / sentences) for length in LENGTHS),
         f"{sum(numbers.get(kind, 0) for kind in CUTS):,}",
