@@ -95,7 +95,7 @@ def problems(name: str, numbers: Mapping[str, int], examples: Mapping[str, Any])
     """
     warnings, refusals = [], []
     for limit in LIMITS:
-        share = numbers.get(limit.kind, 0) / max(numbers[limit.of], 1)
+        share = numbers.get(limit.kind, 0) / max(numbers.get(limit.of, 0), 1)
         if share > limit.warn:
             shown = _examples(examples.get(limit.kind, ())[:1])
             found = refusals if share > limit.refuse else warnings
@@ -126,11 +126,28 @@ def block(manifest: Mapping[str, Any]) -> list[str]:
     losses = _losses(sources)
     if losses:
         lines += ["what was changed, cut and left out, with the first examples:", *losses]
-    lines += [f"note: {note}" for note in manifest["notes"]]
-    for source in sources:
-        warnings, refusals = problems(source["name"], numbers_of(source), source["examples"])
+    return lines + remarks(manifest)
+
+
+def remarks(manifest: Mapping[str, Any]) -> list[str]:
+    """Notes and warnings about the text of a corpus, a line each; an older manifest has none."""
+    lines = [f"note: {note}" for note in manifest.get("notes", ())]
+    for source in manifest["sources"]:
+        warnings, refusals = problems(source["name"], numbers_of(source), source.get("examples", {}))
         lines += [f"warning: {text}." for text in refusals + warnings]
     return lines
+
+
+def vocabulary_remark(manifest: Mapping[str, Any], exponent: float) -> list[str]:
+    """A note if the vocabulary was trained on other shares of the sources than training has, else an empty list."""
+    used = manifest["options"].get("source_exponent", 1.0)
+    is_trained = manifest.get("vocabulary_sample", 0) > 0
+    if used == exponent or len(manifest["sources"]) == 1 or not is_trained:
+        return []
+    return [
+        f"note: the vocabulary was trained with --source_exponent={used:g}, but data.source_exponent is {exponent:g}:"
+        " it knows the sources in other shares than those that training reads."
+    ]
 
 
 def _row(source: Mapping[str, Any], options: Mapping[str, Any]) -> list[str]:
