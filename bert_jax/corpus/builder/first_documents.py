@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from bert_jax.corpus import summary
 from bert_jax.corpus.builder import reading, text
 from bert_jax.corpus.builder.job import Options
-from bert_jax.corpus.builder.losses import Losses, LossyTextError
+from bert_jax.corpus.builder.losses import Losses, LossyTextError, excerpt, unknown_part
 from bert_jax.corpus.builder.sources import Source, Unit
 from bert_jax.corpus.summary import percent
 from bert_jax.tokenization import Tokenizer, WordPieceTokenizer
@@ -99,15 +99,16 @@ def check_tokens(
         if isinstance(tokenizer, Tokenizer):
             ids = tokenizer.encode_batch(one.lines)
             tokens, unknown = sum(map(len, ids)), sum(row.count(tokenizer.unk_id) for row in ids)
-            line = next((line for line, row in zip(one.lines, ids, strict=True) if tokenizer.unk_id in row), "")
+            lines = (line for line, row in zip(one.lines, ids, strict=True) if tokenizer.unk_id in row)
+            part = unknown_part(next(lines), tokenizer) if unknown else ""
         elif tokenizer.tokenizer == "wordpiece":
             words = count_words(one.lines, tokenizer.lowercase, tokenizer.strip_accents)
             too_long = {word: n for word, n in words.items() if len(word) > MAX_WORD_CHARACTERS}
-            tokens, unknown, line = words.total(), sum(too_long.values()), next(iter(too_long), "")
+            tokens, unknown, part = words.total(), sum(too_long.values()), next(iter(too_long), "")
         else:
             return  # SentencePiece spells any text of frequent characters
         judged.append((one, {"characters": 0, "tokens": tokens, "unknown_tokens": unknown}))
-        one.losses.examples["unknown_tokens"] = [{"document": "in the first documents", "text": f"{line[:40]}…"}]
+        one.losses.examples["unknown_tokens"] = [{"document": "in the first documents", "text": excerpt(part)}]
     _judge(judged, progress)
 
 

@@ -57,15 +57,13 @@ class Losses:
                 self.add_example("long_sentences", document, sentences[longest])
         if unknown and len(self.examples.get("unknown_tokens", ())) < EXAMPLES:
             sentence = next(s for s, one in zip(sentences, ids, strict=True) if tokenizer.unk_id in one)
-            self.add_example("unknown_tokens", document, _unknown_part(sentence, tokenizer))
+            self.add_example("unknown_tokens", document, unknown_part(sentence, tokenizer))
 
     def add_example(self, kind: str, document: Document, content: str, place: int = 0) -> None:
         """Keeps an excerpt of `content` around the character at `place`, unless there are enough of this kind."""
         kept = self.examples.setdefault(kind, [])
         if len(kept) < EXAMPLES:
-            start = max(0, place - EXCERPT // 2)
-            excerpt = content[start : start + EXCERPT] + "…" * (start + EXCERPT < len(content))
-            kept.append({"document": _printable(document.id[:EXCERPT]), "text": _printable(excerpt)})
+            kept.append({"document": excerpt(document.id), "text": excerpt(content[max(0, place - EXCERPT // 2) :])})
 
     def add(self, stored: dict[str, Any]) -> None:
         """Adds what another unit stored."""
@@ -84,7 +82,7 @@ class Losses:
         }
 
 
-def _unknown_part(sentence: str, tokenizer: Tokenizer) -> str:
+def unknown_part(sentence: str, tokenizer: Tokenizer) -> str:
     """The first unknown word or, in one that is long for want of spaces, the first unknown character."""
     words = (word for word in sentence.split() if tokenizer.unk_id in tokenizer.encode(word))
     word = next(words, sentence)
@@ -92,5 +90,7 @@ def _unknown_part(sentence: str, tokenizer: Tokenizer) -> str:
     return word if len(word) <= EXCERPT // 2 else next(characters, word)
 
 
-def _printable(excerpt: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in excerpt).split())
+def excerpt(content: str) -> str:
+    """The beginning of `content`, on one line and without characters that a terminal would obey."""
+    shown = "".join(c if c.isprintable() else " " for c in content[:EXCERPT])
+    return " ".join(shown.split()) + "…" * (len(content) > EXCERPT)

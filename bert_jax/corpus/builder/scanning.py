@@ -6,7 +6,8 @@ A build with an existing vocabulary that keeps repeats does not need it.
 import collections
 import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+import random
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bert_jax import storage
@@ -116,7 +117,7 @@ def train_vocabulary(options: Options, scanned: Sequence[Job]) -> Tokenizer:
       CorpusError: there is no text.
       TokenizerError: there is too little text, or `vocab_size` is too small for its characters.
     """
-    weights = source_weights(options, scanned)
+    weights = _weights(options, scanned)
     chosen: dict[str, Any] = {
         "lowercase": options.lowercase,
         "character_coverage": options.character_coverage,
@@ -140,21 +141,31 @@ def train_vocabulary(options: Options, scanned: Sequence[Job]) -> Tokenizer:
     )
 
 
-def source_weights(options: Options, scanned: Sequence[Job]) -> dict[int, float]:
-    """How often the sample of each source counts, so that their shares of the text ~ size ** `source_exponent`.
+def source_weights(options: Options, characters: Mapping[int, int], sampled: Mapping[int, int]) -> dict[int, float]:
+    """How often the sample of each source counts, so that its share of the text ~ size ** `source_exponent`.
 
-    Sizes are in characters. The weights keep the size of all samples together; with an exponent of 1 they are all 1.
+    Args:
+      options: of the corpus.
+      characters: the size of each source, by its index.
+      sampled: the size of its sample.
+
+    Returns:
+      A weight for each source; 1 with an exponent of 1. Weighted, the samples are as large as before together.
     """
-    sizes, sampled = collections.Counter(), collections.Counter()
+    if options.source_exponent == 1:
+        return dict.fromkeys(characters, 1.0)
+    wanted = {source: size**options.source_exponent for source, size in characters.items() if sampled[source]}
+    unit = sum(sampled.values()) / max(sum(wanted.values()), 1e-9)
+    return {source: unit * wanted[source] / sampled[source] if source in wanted else 0.0 for source in characters}
+
+
+def _weights(options: Options, scanned: Sequence[Job]) -> dict[int, float]:
+    characters, sampled = collections.Counter(), collections.Counter()
     for job in scanned:
         found = storage.read_json(job.file("scanned.json"))
-        sizes[job.unit.source.index] += found["characters"]
+        characters[job.unit.source.index] += found["characters"]
         sampled[job.unit.source.index] += found["sampled"]
-    if options.source_exponent == 1:
-        return dict.fromkeys(sizes, 1.0)
-    shares = {source: size**options.source_exponent for source, size in sizes.items() if sampled[source]}
-    unit = sampled.total() / sum(shares.values()) if shares else 0.0
-    return {source: unit * shares[source] / sampled[source] if source in shares else 0.0 for source in sizes}
+    return source_weights(options, characters, sampled)
 
 
 def _lines(scanned: Sequence[Job], weights: dict[int, float]) -> Iterator[str]:
@@ -164,7 +175,8 @@ def _lines(scanned: Sequence[Job], weights: dict[int, float]) -> Iterator[str]:
     thinning = min(1.0, 2 * SAMPLE_BYTES["sentencepiece"] / max(total, 1))
     for job in scanned:
         weight = thinning * weights[job.unit.source.index]
+        draws = random.Random(job.index)  # not every n-th line: a document may have n lines
         with job.file("sample.txt").open("rb") as file:
-            for number, line in enumerate(file):
-                for _ in range(int((number + 1) * weight) - int(number * weight)):
+            for line in file:
+                for _ in range(int(weight) + (draws.random() < weight % 1)):
                     yield line.decode().removesuffix("\n")
