@@ -202,7 +202,7 @@ class _Converted(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: typing.Any) -> int:
         while not self._ready:
             piece = self._source.read(BUFFER_BYTES)
             self._ready = self._decoder.decode(piece, not piece).encode(UTF8, "bert_jax.mark_invalid")
