@@ -82,3 +82,9 @@ def near_names(wrong: str, known: Iterable[str]) -> list[str]:
 
 def _last_part(name: str) -> str:
     return name.rpartition(".")[2].lstrip("-")
+
+
+def quoted(text: Any, most: int = 80) -> str:
+    """Returns a name from a foreign file as it can be printed: quoted, escaped, cut to `most` characters."""
+    text = str(text)
+    return repr(text) if len(text) <= most else repr(text[:most]) + "…"

@@ -52,7 +52,7 @@ class Learner:
         """Checks a host batch; see `batch.check`."""
         vocab_size = self.config.vocab_size
         assert vocab_size is not None  # the task has filled it in
-        schema.check(batch, self.columns, {"V": vocab_size, "T": self.config.num_token_types})
+        schema.check(batch, self.columns, {"V": vocab_size, "T": max(2, self.config.num_token_types)})
 
     def init(self, key: jax.Array) -> Any:
         """Returns initial parameters, boxed with their logical axes."""

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from bert_jax import hashing
-from bert_jax.data.labelled import LabelledStream, OnePhase, Rows, encode
+from bert_jax.data.labelled import LabelledStream, OnePhase, Rows
 from bert_jax.data.labelled_files import LabelledConfig, LabelledText, read_labelled
+from bert_jax.data.texts import encode
 from bert_jax.errors import ConfigError, CorpusError, did_you_mean
 from bert_jax.model.config import ModelConfig
 from bert_jax.objectives.labels import Labels
@@ -43,6 +44,9 @@ class Classification(TaskKind[ClassificationConfig]):
 
     def phases(self, config: ClassificationConfig) -> tuple[OnePhase]:
         return (OnePhase(config.train.batch_size),)
+
+    def longest_example(self, config: ClassificationConfig) -> int:
+        return config.data.sequence_length
 
     def cut_sizes(self, config: ClassificationConfig) -> dict[str, tuple[str, int]]:
         return config.model.cut_sizes

@@ -35,8 +35,7 @@ def fill_held_out_masks(model: Any, corpus: Corpus, count: int = SENTENCES) -> l
       corpus: its held-out documents are used.
       count: the largest number of sentences, rounded up to a multiple of the number of sources.
     """
-    limit = model.config.model.longest_row
-    longest = LONGEST if limit is None else min(LONGEST, limit - 2)
+    longest = min(LONGEST, model.max_tokens - 2)
     each = -(-count // len(corpus.sources))
     filled = []
     for i, source in enumerate(corpus.sources):

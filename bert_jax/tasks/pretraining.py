@@ -58,6 +58,9 @@ class Pretraining(TaskKind[PretrainingConfig]):
     def group_rows(self, config: PretrainingConfig) -> int:
         return config.data.group_rows
 
+    def longest_example(self, config: PretrainingConfig) -> int:
+        return max(phase.config.sequence_length for phase in self.phases(config))
+
     def cut_sizes(self, config: PretrainingConfig) -> dict[str, tuple[str, int]]:
         return config.model.cut_sizes
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from bert_jax.corpus import summary
 from bert_jax.corpus.store import Corpus, open_corpus
+from bert_jax.data.batches import Batches
 from bert_jax.data.config import DataConfig
 from bert_jax.errors import BertJaxError, ConfigError
 from bert_jax.markdown import code, plain, table
@@ -36,13 +37,15 @@ def _corpus_of(data: DataConfig, fingerprints: Mapping[str, str]) -> Corpus:
 
 def _corpus(data: DataConfig, corpus: Corpus, epochs: Mapping[str, float]) -> list[str]:
     head = ["source", "training documents", "tokens", "held-out documents", "tokens", "unknown", "tokens a word"]
-    head += ["passes in training", "from"]
+    head += ["passes in training", "unused in a pass", "from"]
+    unused = Batches(corpus.train, corpus.sources, corpus.tokenizer, data, seed=0, batch_size=1).unused
     rows = []
-    for source in corpus.manifest["sources"]:
+    for source, left in zip(corpus.manifest["sources"], unused, strict=True):
         name = source["name"]
         counts = [f"{source['splits'][s][k]:,}" for s in ("train", "validation") for k in ("documents", "tokens")]
-        text = summary.text_shares(source)
-        rows.append([name, *counts, *text, f"{epochs[name]:.2f}" if name in epochs else "", f"`{source['spec']}`"])
+        counts += summary.text_shares(source)
+        passes = f"{epochs[name]:.2f}" if name in epochs else ""
+        rows.append([name, *counts, passes, f"{100 * left:.1f} %", f"`{source['spec']}`"])
     about = f"fingerprint `{corpus.fingerprint}`, vocabulary of {corpus.tokenizer.vocab_size:,}"
     return ["## Corpus\n", f"`{data.corpus}`, {about}.\n", *table(head, rows, numbers=True)]
 

@@ -190,6 +190,10 @@ class TaskKind(abc.ABC, Generic[Config]):
         return 1
 
     @abc.abstractmethod
+    def longest_example(self, config: Config) -> int:
+        """Returns the number of tokens in the longest example that a model of this config was trained on."""
+
+    @abc.abstractmethod
     def problems(self, config: Config) -> list[str]:
         """Returns error messages about the config, besides those of its sections."""
 

@@ -3,8 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bert_jax.data.labelled import LabelledStream, Rows, encode
+from bert_jax.data.labelled import LabelledStream, Rows
 from bert_jax.data.labelled_files import LabelledConfig, read_labelled
+from bert_jax.data.texts import encode
 from bert_jax.errors import CorpusError
 
 TEXTS = [(" ".join(["the end."] * (1 + i % 5)), None) for i in range(50)]

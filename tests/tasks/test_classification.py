@@ -7,9 +7,9 @@ import shutil
 import numpy as np
 import pytest
 
+from bert_jax import load
 from bert_jax.errors import CheckpointError, ConfigError, CorpusError
 from bert_jax.model.config import ModelConfig
-from bert_jax.pretrained import load
 from bert_jax.reporting import write_report
 from bert_jax.tasks.classification import Classification, ClassificationConfig
 from bert_jax.tasks.pretraining import pretrain
@@ -134,7 +134,7 @@ def test_classify_keeps_the_order_and_company_changes_nothing(settings, tmp_path
         assert label.probability == max(label.probabilities.values())
     assert together[0] == together[4]
     assert model.classify([]) == []
-    assert repr(model) == "Pretrained(classification, 1 layers, width 32, 300 words, step 12)"
+    assert repr(model).endswith("run/checkpoints: 1 layers, width 32, 300 words, label, step 12)")
     with pytest.raises(CheckpointError, match="not trained to predict words"):
         model.fill_mask("the [MASK]")
 

@@ -5,10 +5,10 @@ import jax
 import numpy as np
 import pytest
 
+from bert_jax import load
 from bert_jax.corpus.builder.prepare import prepare_corpus
 from bert_jax.errors import ConfigError
 from bert_jax.objectives.masked_words import sources_of_predictions
-from bert_jax.pretrained import load
 from bert_jax.reporting import write_report
 from bert_jax.tasks.pretraining import Pretraining, PretrainingConfig, open_batches, pretrain
 from bert_jax.training import loop
