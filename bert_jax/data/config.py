@@ -27,7 +27,9 @@ class DataConfig:
     nsp_temperature: float = 1.0  # candidates: divides the scores, which are inner products of pooled vectors
     nsp_group_size: int = 8  # candidates: how many rows make a group, whose second segments compete
     short_probability: float = 0.1  # share of documents whose examples have a random, shorter length (short_seq_prob)
-    masking: str = "token"  # what is masked as a unit: token, whole_word, or span (of words, as in SpanBERT)
+    # what is masked as a unit: token, whole_word, or span (of words, as in SpanBERT); to WordPiece, each Chinese
+    # character is a word
+    masking: str = "token"
     mask_rate: float = 0.15  # share of tokens to predict
     mask_share: float = 0.8  # share of the predicted tokens that become [MASK]
     random_share: float = 0.1  # share that become a random token; the rest stay as they are

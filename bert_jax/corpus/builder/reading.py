@@ -6,16 +6,13 @@ characters. Every cut is counted.
 
 import collections
 import dataclasses
-import gzip
-import io
 import json
 import typing
-import zlib
 from collections.abc import Iterator
 
 from etils import epath
 
-from bert_jax.corpus.builder import docstrings, text
+from bert_jax.corpus.builder import docstrings, opening, text
 from bert_jax.corpus.builder.sources import Source, Unit
 from bert_jax.errors import CorpusError
 
@@ -58,7 +55,7 @@ def documents(unit: Unit, counts: collections.Counter[str]) -> Iterator[Document
                     yield from _cut(document, counts)
                 else:
                     counts["empty_documents"] += 1
-        except (EOFError, OSError, zlib.error) as error:
+        except opening.DAMAGES as error:
             raise CorpusError(f"{file} is damaged or cannot be read ({error}): restore or remove it.") from error
 
 
@@ -80,19 +77,6 @@ def _docstrings(unit: Unit, file: str, name: str, counts) -> Iterator[Document]:
         yield Document(name, text.clean(content, counts), unit.source.language)
 
 
-def _open(file: str, begin: int) -> io.BufferedReader:
-    """Opens a plain or compressed file at the first line that begins at byte `begin` or later."""
-    # epath declares `IO[bytes]`, which lacks the `readinto` that these files have.
-    raw: typing.Any = epath.Path(file).open("rb")
-    if file.endswith(".gz"):
-        return io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 20)
-    handle = io.BufferedReader(raw, 1 << 20)
-    if begin:
-        handle.seek(begin - 1)
-        _skip_line(handle)
-    return handle
-
-
 def _skip_line(handle) -> None:
     while (piece := handle.readline(LINE_BYTES)) and not piece.endswith(b"\n"):
         pass
@@ -104,7 +88,7 @@ def _text(unit: Unit, file: str, name: str, counts) -> Iterator[Document]:
     A document belongs to the unit in which the line before it begins, so that no two units share a document.
     """
     language = unit.source.language
-    with _open(file, unit.begin) as handle:
+    with opening.open_text(file, unit.begin, unit.source.encoding) as handle:
         position, skipping, first, part, was_whole = handle.tell(), unit.begin > 0, -1, 0, True
         lines, size = [], 0  # of the document or its part; `first` is its first byte, -1 between documents
         while True:
@@ -151,7 +135,7 @@ def _is_blank(line: bytes) -> bool:
 
 def _jsonl(unit: Unit, file: str, name: str, counts) -> Iterator[Document]:
     """Reads one JSON object per line. A line belongs to the unit in which it begins."""
-    with _open(file, unit.begin) as handle:
+    with opening.open_text(file, unit.begin, unit.source.encoding) as handle:
         position = handle.tell()
         while unit.end < 0 or position < unit.end:
             begins, raw = position, handle.readline(RECORD_BYTES)
@@ -172,7 +156,9 @@ def _jsonl(unit: Unit, file: str, name: str, counts) -> Iterator[Document]:
                 record = None
             fields = _fields(record, unit.source) if isinstance(record, dict) else None
             if fields is None:
-                raise CorpusError(f"{file}, line {_line_number(file, begins)}, {_wrong(record, unit.source)}")
+                raise CorpusError(
+                    f"{file}, line {_line_number(file, begins, unit.source)}, {_wrong(record, unit.source)}"
+                )
             yield _document(fields, f"{name}:{begins}", unit.source, counts)
 
 
@@ -186,9 +172,9 @@ def _wrong(record: object, source: Source) -> str:
     return f"is not a JSON object with text in its field '{source.text}': fix or remove it."
 
 
-def _line_number(file: str, position: int) -> int:
+def _line_number(file: str, position: int, source: Source) -> int:
     number = 1
-    with _open(file, 0) as handle:
+    with opening.open_text(file, 0, source.encoding) as handle:
         while position > 0:
             piece = handle.read(min(position, 1 << 20))
             number += piece.count(b"\n")

@@ -12,14 +12,14 @@ from collections.abc import Iterator, Sequence
 from etils import epath
 
 from bert_jax import hashing
-from bert_jax.corpus.builder import docstrings
+from bert_jax.corpus.builder import docstrings, opening
 from bert_jax.errors import CorpusError, did_you_mean
 
 # The keys that each kind takes in brackets.
 KEYS = {
     "docstrings": ("lang",),
-    "text": ("lang",),
-    "jsonl": ("text", "id", "lang"),
+    "text": ("lang", "encoding"),
+    "jsonl": ("text", "id", "lang", "encoding"),
     "parquet": ("text", "id", "lang"),
     "tfds": ("text", "id", "lang"),
 }
@@ -45,6 +45,7 @@ class Source:
       text: the field of a record that holds its text.
       id: the field of a record that holds its id, if it has one.
       language: the code for sentence splitting; a record's own field `lang` takes precedence.
+      encoding: of the files; empty: found by the first bytes of each, see `opening.py`.
     """
 
     index: int
@@ -55,6 +56,7 @@ class Source:
     text: str
     id: str
     language: str
+    encoding: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +124,7 @@ def _keys(spec: str, kind: str, written: str) -> dict[str, str]:
             taken = ", ".join(f"{k}=…" for k in KEYS[kind])
             near = did_you_mean(key, KEYS[kind]) if key not in KEYS[kind] else ""
             raise CorpusError(f"--source={spec}: {kind} takes [{taken}], not {item}.{near}")
-        keys[key] = value
+        keys[key] = opening.check_encoding(value) if key == "encoding" else value
     return keys
 
 
@@ -219,8 +221,9 @@ def _matches(names: list[str], patterns: list[str]) -> bool:
 
 def _ranges(source, file, name) -> list[Unit]:
     size = epath.Path(file).stat().length
-    if file.endswith(".gz"):
-        return [Unit(source, ((file, name),), size * GZIP_RATIO)]
+    form = opening.form(file, source.encoding)
+    if form.decompressed or form.converted:
+        return [Unit(source, ((file, name),), size * (GZIP_RATIO if form.decompressed else 1))]
     return [
         Unit(source, ((file, name),), min(RANGE_BYTES, size - begin), begin, min(begin + RANGE_BYTES, size))
         for begin in range(0, max(size, 1), RANGE_BYTES)

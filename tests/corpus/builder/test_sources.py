@@ -1,3 +1,5 @@
+import gzip
+
 import pytest
 
 from bert_jax.corpus.builder import sources
@@ -56,8 +58,8 @@ def test_default_names_are_made_unique():
         (["a b=text:x"], "letters, digits"),
         (["=text:x"], "letters, digits"),
         (["a=text:x", "a=text:y"], "the name a is taken"),
-        (["text[text=body]:x"], r"text takes \[lang=…\], not text=body"),
-        (["jsonl[txt=body]:x"], r"jsonl takes \[text=…, id=…, lang=…\], not txt=body"),
+        (["text[text=body]:x"], r"text takes \[lang=…, encoding=…\], not text=body"),
+        (["jsonl[txt=body]:x"], r"jsonl takes \[text=…, id=…, lang=…, encoding=…\], not txt=body"),
         (["jsonl[text]:x"], "not text"),
     ],
 )
@@ -98,7 +100,7 @@ def test_a_pattern_that_matches_nothing_is_refused(tmp_path):
 def test_big_plain_files_are_cut_and_compressed_ones_are_not(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "RANGE_BYTES", 10)
     (tmp_path / "a.txt").write_bytes(b"x" * 25)
-    (tmp_path / "b.txt.gz").write_bytes(b"x" * 25)
+    (tmp_path / "b.txt.gz").write_bytes(gzip.compress(b"x" * 25))
     assert [(u.begin, u.end) for u in units(f"text:{tmp_path}/a.txt")] == [(0, 10), (10, 20), (20, 25)]
     assert [(u.begin, u.end) for u in units(f"text:{tmp_path}/b.txt.gz")] == [(0, -1)]
 
