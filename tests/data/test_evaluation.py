@@ -106,8 +106,6 @@ def test_documents_that_cannot_score_pairs_are_refused(corpus, documents, exampl
 def test_too_few_targets_for_both_labels_are_what_is_told(corpus):
     with pytest.raises(CorpusError, match=r"With eval\.num_targets=1, the held-out set has no pairs of both labels"):
         held_out(corpus, num_targets=1)
-    with pytest.raises(CorpusError, match=r"or use a longer data\.sequence_length"):
-        held_out(corpus, sequence_length=8)
 
 
 def test_text_of_one_token_is_refused_by_name(corpus):
