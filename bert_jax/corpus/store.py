@@ -78,7 +78,7 @@ class Split:
         return counts
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Corpus:
     """An open corpus: two splits, the tokenizer and the manifest (`build/prepare.py` writes its fields)."""
 
@@ -86,6 +86,12 @@ class Corpus:
     validation: Split
     tokenizer: Tokenizer
     manifest: dict
+
+    def __repr__(self) -> str:
+        return (
+            f"Corpus({', '.join(self.sources[:4])}{', …' if self.sources[4:] else ''}: {self.train.num_documents:,}"
+            f" training documents, {self.validation.num_documents:,} held out, {self.tokenizer.vocab_size:,} words)"
+        )
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -33,6 +33,9 @@ from bert_jax.training.run import Options, run
 from bert_jax.training.task import Report, Task, TaskKind
 from bert_jax.training.workdir.folder import Workdir
 
+# The recipe `quickstart.py` passes word frequencies after 700 steps on Wikipedia; larger models need more.
+STEPS_TO_LEARN = 700
+
 
 @dataclasses.dataclass
 class PretrainingConfig:
@@ -76,6 +79,15 @@ class Pretraining(TaskKind[PretrainingConfig]):
         if not config.data.corpus:
             found.append("data.corpus is empty: give a folder written by experiments.prepare_corpus.")
         return found
+
+    def remarks(self, config: PretrainingConfig) -> list[str]:
+        steps = config.train.length
+        if config.train.init_from or steps >= STEPS_TO_LEARN:
+            return []
+        return [
+            f"too short    {steps:,} steps: after fewer than about {STEPS_TO_LEARN:,}, a model from scratch does worse"
+            " than word frequencies"
+        ]
 
     def objectives(self, config: PretrainingConfig, files: Mapping[str, bytes]) -> tuple[Objective, ...]:
         return make_objectives(config.data)

@@ -29,10 +29,12 @@ class Meter:
 
     Attributes:
       waited: returns the total seconds spent waiting for batches.
+      compiled: returns the total seconds spent on compilation.
       peak: floating-point operations per second that all devices together reach in matrix products.
     """
 
     waited: Callable[[], float]
+    compiled: Callable[[], float]
     peak: float
     began: float = dataclasses.field(default_factory=time.perf_counter)
     tokens: int = 0
@@ -149,8 +151,10 @@ def run(
 
     for step, one in enumerate(work, int(state.step) + 1):
         outputs.profile.before(step)
+        compiled = outputs.meter.compiled()
         with jax.profiler.StepTraceAnnotation("train", step_num=step):
             state, metrics = train_step(state, one.batch)
+        outputs.meter.pause(outputs.meter.compiled() - compiled)  # at the first step of a phase
         outputs.profile.after(step, metrics)
         log()
         outputs.meter.add(one)

@@ -171,7 +171,7 @@ def _train(placed: PlacedTask, kind: TaskKind, workdir: Workdir, options: Option
         if warm:
             workdir.compare_data(warm.fingerprints)
         if options.dry_run:
-            text = opening(placed, program, workdir, start or 0, warm, complete=True)
+            text = opening(kind, placed, program, workdir, start or 0, warm, complete=True)
             if processes.is_first():
                 print(text)
             return {}
@@ -187,7 +187,7 @@ def _train(placed: PlacedTask, kind: TaskKind, workdir: Workdir, options: Option
         if processes.is_first():
             workdir.add_start(int(state.step), options.command, peak)
         progress = Progress(int(state.step), config.train.num_steps, quiet=not processes.is_first())
-        progress.note(opening(placed, program, workdir, int(state.step), warm, complete=False))
+        progress.note(opening(kind, placed, program, workdir, int(state.step), warm, complete=False))
         _steps(placed, program, state, workdir, options, checkpoints, progress)
         processes.wait()  # until the first process has written the last log line
     last = [row for row in read_metrics(workdir.path) if row["step"] == config.train.num_steps]
@@ -207,7 +207,7 @@ def _steps(
     writer = MetricWriter(workdir.path, after_step=start)
     loader = Loader(placed.work, start, config.train.length, task.prefetch)
     profile = Profile(options.profile if processes.is_first() else None, workdir.path / "profiles")
-    meter = loop.Meter(lambda: loader.waited, devices.matrix_peak(task.learner.dtype))
+    meter = loop.Meter(lambda: loader.waited, lambda: program.compile_seconds, devices.matrix_peak(task.learner.dtype))
     try:
         loop.run(
             state,
@@ -262,11 +262,18 @@ def _check_warmup(config: RunConfig, num_steps: int) -> None:
 
 
 def opening(
-    placed: PlacedTask, program: Program, workdir: Workdir, start: int, warm: WarmStart | None, complete: bool
+    kind: TaskKind,
+    placed: PlacedTask,
+    program: Program,
+    workdir: Workdir,
+    start: int,
+    warm: WarmStart | None,
+    complete: bool,
 ) -> str:
     """Describes what the run will do, as a block of text; see `planning/forecast.py`.
 
     Args:
+      kind: the kind of task.
       placed: the task.
       program: its compiled functions.
       workdir: where the results go.
@@ -290,6 +297,7 @@ def opening(
         *(warm.describe() if warm else []),
         forecast.describe_devices(placed.mesh),
         *placed.task.stream.describe(steps),
+        *kind.remarks(config),
         forecast.describe_evaluation(len(placed.task.held_out["example_ids"]), placed.held_out_batch_size),
         *forecast.describe_work(flops, devices.matrix_peak(learner.dtype)),
         f"results      {workdir.path}",

@@ -215,11 +215,13 @@ def version(package: str) -> str:
 
 
 def _git_commit() -> str | None:
-    """Returns the commit of this code, and whether there are changes to it; None outside of a checkout."""
+    """Returns the commit of this code, and whether its files have changed since; None outside of a checkout."""
     git = ["git", "-C", str(pathlib.Path(__file__).parent)]
     try:
         commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
-        changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
+        changes = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
     return commit.stdout.strip() + (" with changes" if changes.stdout.strip() else "")
