@@ -89,3 +89,14 @@ def check(batch: Batch, columns: Mapping[str, Column], sizes: Mapping[str, int])
 def real_tokens(batch: Batch) -> int:
     """Returns the number of tokens that are not padding."""
     return int((batch["example_ids"] > 0).sum())
+
+
+def cut(batch: Batch, size: int) -> list[Batch]:
+    """Cuts a host batch into batches of `size` rows. The last one is filled with empty rows, in which all is zero."""
+
+    def part(value: np.ndarray, begin: int) -> np.ndarray:
+        rows = value[begin : begin + size]
+        return np.concatenate([rows, np.zeros((size - len(rows), *value.shape[1:]), value.dtype)])
+
+    starts = range(0, len(batch["example_ids"]), size)
+    return [{name: part(value, begin) for name, value in batch.items()} for begin in starts]

@@ -7,6 +7,7 @@ import shlex
 import tokenize
 import types
 import typing
+from collections.abc import Collection
 from typing import Any
 
 from bert_jax.errors import ConfigError, did_you_mean
@@ -137,6 +138,22 @@ def replace(config: Any, dotted: str, value: Any) -> None:
     for section in sections:
         config = getattr(config, section)
     setattr(config, name, accepted)
+
+
+def clear_alternatives(config: Any, given: Collection[str]) -> None:
+    """Sets to None the fields that exclude one of those given, unless they are given, too.
+
+    A section lists such fields in its class attribute `ALTERNATIVES`. So a flag replaces what a recipe sets.
+
+    Args:
+      config: changed in place.
+      given: dotted names of the fields that the user set.
+    """
+    for section in dataclasses.fields(config):
+        names = [f"{section.name}.{name}" for name in getattr(getattr(config, section.name), "ALTERNATIVES", ())]
+        if set(names) & set(given):
+            for name in set(names) - set(given):
+                replace(config, name, None)
 
 
 def check_types(config: Any) -> None:

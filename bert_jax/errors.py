@@ -70,19 +70,23 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
 def near_names(wrong: str, known: Iterable[str]) -> list[str]:
     """Returns the known name that was probably meant, or several that are equally close.
 
-    For dotted names, the last part alone may match: `data.batch_size` is close to `train.batch_size`.
+    Only the last parts of dotted names are compared: `data.batch_size` is close to `train.batch_size`. Initials count:
+    `lr` is close to `learning_rate`.
     """
     last_parts: dict[str, list[str]] = {}
     for name in known:
         last_parts.setdefault(_last_part(name), []).append(name)
-    everything = [name for names in last_parts.values() for name in names]
     last = _last_part(wrong)
-    return (
-        last_parts.get(last)
-        or difflib.get_close_matches(wrong, everything, n=1)
-        or [name for part in difflib.get_close_matches(last, last_parts, n=1) for name in last_parts[part]]
-    )
+    initials = [part for part in last_parts if "".join(word[:1] for word in part.split("_")) == last and len(last) > 1]
+    parts = [last] if last in last_parts else initials or difflib.get_close_matches(last, last_parts, n=1)
+    return [name for part in parts for name in last_parts[part]]
 
 
 def _last_part(name: str) -> str:
     return name.rpartition(".")[2].lstrip("-")
+
+
+def quoted(text: Any, most: int = 80) -> str:
+    """Returns a name from a foreign file as it can be printed: quoted, escaped, cut to `most` characters."""
+    text = str(text)
+    return repr(text) if len(text) <= most else repr(text[:most]) + "…"

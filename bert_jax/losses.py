@@ -1,5 +1,7 @@
 """Losses and metrics as weighted sums, which add up over rows, devices and batches."""
 
+from typing import Any
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -41,15 +43,18 @@ class Outcome:
     Attributes:
       losses: terms of the training loss by name; their sum is minimised.
       metrics: further means to log.
-      counts: arrays for scores that are not means, such as F1. A training step does not compute them.
+      counts: arrays, or structures that define `+`, for scores that are not means, such as F1. A training step does
+        not compute them.
     """
 
     losses: dict[str, Loss]
     metrics: dict[str, WeightedSum]
-    counts: dict[str, jax.Array] = flax.struct.field(default_factory=dict)
+    counts: dict[str, Any] = flax.struct.field(default_factory=dict)
 
     def __add__(self, other: "Outcome") -> "Outcome":
-        return jax.tree.map(jnp.add, self, other)
+        losses = jax.tree.map(jnp.add, self.losses, other.losses)
+        metrics = jax.tree.map(jnp.add, self.metrics, other.metrics)
+        return Outcome(losses, metrics, {name: value + other.counts[name] for name, value in self.counts.items()})
 
     @property
     def means(self) -> dict[str, jax.Array]:
@@ -77,6 +82,7 @@ def cross_entropies(logits: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 def hits(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """Returns True [...] where no logit is larger than the label's (on CPU, ten times as fast as `argmax`)."""
-    chosen = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
-    return chosen >= logits.max(-1)
+    """Returns True [...] where the label is `argmax(logits)`, the first of equal ones (on CPU, four times as fast)."""
+    chosen = jnp.take_along_axis(logits, labels[..., None], axis=-1)
+    before = jnp.arange(logits.shape[-1]) < labels[..., None]
+    return jnp.where(before, chosen > logits, chosen >= logits).all(-1)

@@ -1,30 +1,46 @@
-"""Trained models, opened from their folder without the mesh, the data or the flags of their training."""
+"""Trained models, opened from their folder without the mesh, the data or the flags of their training.
+
+    bert = bert_jax.load("runs/articles")
+    bert.fill_mask("Paris is the [MASK] of France.")
+    bert.embed(["a sentence", "another"])
+
+Texts are plain text: special tokens typed in them are encoded like any other characters. Only `fill_mask` reads
+`[MASK]` as the mask.
+"""
 
 import dataclasses
 import functools
-import json
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from etils import epath
+from absl import logging
 
-from bert_jax import configuration
 from bert_jax.batch import Batch
-from bert_jax.data.labelled import Rows, encode
-from bert_jax.errors import CheckpointError, TokenizerError
-from bert_jax.objectives.labels import ONE, Labels
+from bert_jax.data.texts import EncodedTexts, PackedBatch, encode, packed_batches
+from bert_jax.errors import CheckpointError, ConfigError, TokenizerError
+from bert_jax.model.bert import Bert
+from bert_jax.model.composite import Composite
+from bert_jax.model.config import ModelConfig
+from bert_jax.model.intermediates import with_intermediates
+from bert_jax.model.pooling import max_pool, mean_pool
+from bert_jax.objectives.labels import NUMBER, SEVERAL, Labels
 from bert_jax.objectives.learner import Learner
 from bert_jax.objectives.masked_words import MaskedWords
 from bert_jax.objectives.objective import Objective
-from bert_jax.tasks.registry import task_named
-from bert_jax.tasks.starting_point import tokenizer_from
+from bert_jax.objectives.sentence_pairs import SentencePairs
 from bert_jax.tokenization import Tokenizer
-from bert_jax.training.workdir.checkpoints import read_params
-from bert_jax.training.workdir.folder import task_of
+from bert_jax.training.progress import Progress
 
-ROWS_AT_ONCE = 16
+TEXTS_AT_ONCE = 4096  # of a generator; so many are in memory
+SCORED_AT_ONCE = 256  # texts; each is a batch or several
+TOKENS_AT_ONCE = 4096  # in a batch
+POOLINGS = ("mean", "max", "cls", "pooler")
+
+Text = str | tuple[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +53,12 @@ class Guess:
 
 @dataclasses.dataclass(frozen=True)
 class Label:
-    """The most likely label of a text, and the probability of each label."""
+    """What a classifier says about a text.
+
+    Attributes:
+      name: the most likely label; if a text may have several, those above one half, joined by commas.
+      probabilities: the probability of each label.
+    """
 
     name: str
     probabilities: dict[str, float]
@@ -45,53 +66,109 @@ class Label:
     @property
     def probability(self) -> float:
         """The probability of the most likely label."""
-        return self.probabilities[self.name]
+        return max(self.probabilities.values())
+
+
+@dataclasses.dataclass(frozen=True)
+class TextScore:
+    """The pseudo-log-likelihood of a text (Salazar et al. 2020, arXiv 1910.14659).
+
+    Attributes:
+      total: the sum over its tokens of the log-probability of each, in nats, when it alone is masked.
+      num_tokens: the number of tokens, without special tokens.
+    """
+
+    total: float
+    num_tokens: int
+
+    @property
+    def per_token(self) -> float:
+        """The mean over the tokens; 0 for an empty text."""
+        return self.total / max(self.num_tokens, 1)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Encoding:
+    """What the model makes of a text of n tokens, special tokens included.
+
+    Attributes:
+      pieces: the n pieces.
+      hidden_states: float32 [L + 1, n, H], the output of the embeddings, then of each layer.
+      attention_maps: float32 [L, heads, n, n], how much each token (third axis) attends to each other.
+    """
+
+    pieces: tuple[str, ...]
+    hidden_states: np.ndarray
+    attention_maps: np.ndarray
+
+    def __repr__(self) -> str:
+        return f"Encoding({len(self.pieces)} pieces, hidden_states {self.hidden_states.shape})"
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Pretrained:
     """A trained model. Its objectives decide which methods can be used.
 
+    A method that takes several texts returns one result for each, in order. A text that is longer than `max_tokens`
+    loses its end, and a warning says how many did.
+
     Attributes:
-      task: the name of the task that it was trained for.
-      config: the config of its run.
-      objectives: the objectives that it was trained with.
+      source: the folder that it is from.
+      config: the config of the body.
+      objectives: the objectives of its heads.
       params: the parameters, a tree of arrays.
       tokenizer: the tokenizer.
-      step: the number of steps after which it was saved.
+      max_tokens: the longest input, with special tokens.
+      task: the name of the task that it was trained for; empty if another project trained it.
+      run: the config of its run; None if another project trained it.
+      step: the number of steps after which it was saved, if it was a run.
+      pooling: the default of `embed`.
+      normalize: the default of `embed`.
     """
 
-    task: str
-    config: Any
+    source: str
+    config: ModelConfig
     objectives: Sequence[Objective]
     params: Any
     tokenizer: Tokenizer
-    step: int
+    max_tokens: int
+    task: str = ""
+    run: Any = None
+    step: int | None = None
+    pooling: str = "mean"
+    normalize: bool = False
 
     def __repr__(self) -> str:
-        model = self.config.model
+        heads = ", ".join(one.name for one in self.objectives) or "no heads"
+        step = "" if self.step is None else f", step {self.step:,}"
         return (
-            f"Pretrained({self.task}, {model.num_layers} layers, width {model.hidden_size},"
-            f" {self.tokenizer.vocab_size:,} words, step {self.step:,})"
+            f"Pretrained({self.source}: {self.config.num_layers} layers, width {self.config.hidden_size},"
+            f" {self.tokenizer.vocab_size:,} words, {heads}{step})"
         )
+
+    @functools.cached_property
+    def model(self) -> Composite:
+        """The linen module whose parameters are `params`."""
+        return Learner(self.config, tuple(self.objectives)).model
 
     def fill_mask(self, text: str, top: int = 5) -> list[list[Guess]]:
         """Returns the `top` most likely words for each `[MASK]` in `text`, in order.
 
         Raises:
           CheckpointError: the model was not trained to predict words.
-          TokenizerError: the text has no `[MASK]`, or more tokens than the model has positions.
+          TokenizerError: the text has no `[MASK]`, or more tokens than the model takes.
         """
         objective = self._objective(MaskedWords, "predict words")
-        ids = [self.tokenizer.cls_id, *self.tokenizer.encode_masked(text), self.tokenizer.sep_id]
-        masked = [i for i, token in enumerate(ids) if token == self.tokenizer.mask_id]
-        if not masked:
+        ids = self.tokenizer.encode_masked(text)
+        if not ids.count(self.tokenizer.mask_id):
             raise TokenizerError("There is no [MASK] in the text: put one in place of a word.")
-        limit = self.config.model.longest_row
-        if limit is not None and len(ids) > limit:
-            raise TokenizerError(f"The text has {len(ids)} tokens, but the model takes at most {limit}: shorten it.")
-        # Not compiled, because each text has its own shape.
-        logits = self._learner.predict(self.params, single_row(ids, masked))[objective.name][0]
+        if len(ids) + 2 > self.max_tokens:
+            raise TokenizerError(
+                f"The text has {len(ids) + 2} tokens, but the model takes at most {self.max_tokens}: shorten it."
+            )
+        (packed,) = self._packed(EncodedTexts.of([(ids, ())], self.max_tokens))
+        masked = np.flatnonzero(packed.batch["token_ids"][0] == self.tokenizer.mask_id)
+        logits = self._word_logits(packed.batch, objective, masked[None])[0]
         probabilities = np.asarray(jax.nn.softmax(logits, axis=-1))
         best = np.argsort(-probabilities, axis=-1)[:, :top]
         return [
@@ -99,45 +176,206 @@ class Pretrained:
             for row, order in zip(probabilities, best, strict=True)
         ]
 
-    def classify(self, texts: Sequence[str | tuple[str, str]]) -> list[Label]:
-        """Returns the label of each text, or pair of texts, in order. Texts that do not fit in a row are cut.
+    def score(self, texts: str | Iterable[str]) -> Any:
+        """Returns the pseudo-log-likelihood of each text: how likely each token is, given all others.
+
+        Args:
+          texts: one text, or several.
+
+        Returns:
+          A `TextScore`, or a list of them.
 
         Raises:
-          CheckpointError: the model was not trained to assign one label to each text.
+          CheckpointError: the model was not trained to predict words.
+        """
+        objective = self._objective(MaskedWords, "predict words")
+        if isinstance(texts, str):
+            return self.score([texts])[0]
+        result = []
+        for encoded in self._windows(texts, SCORED_AT_ONCE):
+            length = encoded.segments.a_length
+            # Each text once for each of its tokens, in which that token is masked.
+            text = np.repeat(np.arange(len(length)), length)
+            token = np.arange(len(text)) - np.repeat(np.cumsum(length) - length, length)
+            copies = EncodedTexts(encoded.token_ids, encoded.segments.take(text), 0)
+            totals = np.zeros(len(length))
+            for packed in self._packed(copies):
+                found = self._masked_token_likelihoods(packed, token[packed.index], objective)
+                np.add.at(totals, text[packed.index], found)
+            result += [TextScore(float(total), int(n)) for total, n in zip(totals, length, strict=True)]
+        return result
+
+    def _masked_token_likelihoods(self, packed: PackedBatch, token: np.ndarray, objective: MaskedWords) -> np.ndarray:
+        """Masks one token of each example, and returns its log-probability, float32 [examples].
+
+        Args:
+          packed: the examples; changed in place.
+          token: int64 [examples], counted from the first ordinary token.
+          objective: the objective with the head.
+        """
+        batch, place = packed.batch, packed.first + 1 + token
+        targets = batch["token_ids"][packed.row, place]
+        batch["token_ids"][packed.row, place] = self.tokenizer.mask_id
+        masked = np.zeros_like(batch["cls_positions"])
+        masked[packed.row, packed.slot] = place
+        logits = self._word_logits(batch, objective, masked)[packed.row, packed.slot]
+        chosen = jnp.take_along_axis(logits, targets[:, None], axis=-1)[:, 0]
+        return np.asarray(chosen - jax.nn.logsumexp(logits, axis=-1))
+
+    def _word_logits(self, batch: Batch, objective: MaskedWords, masked: np.ndarray) -> jax.Array:
+        """Logits [B, K, V] of the tokenizer's words. A word table may have more rows, which mean nothing."""
+        batch = batch | {"masked_positions": masked.astype(np.int32)}
+        return self._predict(objective.name, batch)[..., : self.tokenizer.vocab_size]
+
+    def embed(
+        self, texts: str | Iterable[Text], pooling: str | None = None, normalize: bool | None = None
+    ) -> np.ndarray:
+        """Returns a vector for each text or pair of texts: float32 [texts, H], or [H] for a single text.
+
+        Args:
+          texts: one text, or several texts or pairs; any iterable.
+          pooling: `mean` or `max` over an example's tokens, special tokens included; `cls`, the first token; `pooler`,
+            the first token after BERT's tanh layer. None: as the folder says, else `mean`.
+          normalize: whether to divide each vector by its length. None: as the folder says, else not.
+
+        Raises:
+          ConfigError: there is no such pooling.
+          CheckpointError: the model has no pooler.
+        """
+        pooling = self.pooling if pooling is None else pooling
+        normalize = self.normalize if normalize is None else normalize
+        if pooling not in POOLINGS:
+            raise ConfigError(f"pooling={pooling!r} is not one of {', '.join(POOLINGS)}.")
+        if pooling == "pooler" and "pooler" not in self.params["bert"]:
+            raise CheckpointError(f"This model has no pooler, and none is made up: use another pooling. ({self!r})")
+        if isinstance(texts, str):
+            return self.embed([texts], pooling, normalize)[0]
+        found = [np.zeros((0, self.config.hidden_size), np.float32)]
+        for encoded in self._windows(texts):
+            vectors = np.empty((len(encoded.segments), self.config.hidden_size), np.float32)
+            for packed in self._packed(encoded):
+                pooled = self._pooled(self.params, packed.batch, pooling)
+                vectors[packed.index] = np.asarray(pooled)[packed.row, packed.slot]
+            found.append(vectors)
+        result = np.concatenate(found)
+        return result / np.maximum(np.linalg.norm(result, axis=1, keepdims=True), 1e-12) if normalize else result
+
+    def next_sentence(self, first: str | Sequence[str], second: str | Sequence[str]) -> Any:
+        """Returns the probability that `second` follows `first`; for sequences, float32 [pairs].
+
+        Raises:
+          CheckpointError: the model was not trained to predict the next sentence.
+        """
+        objective = self._objective(SentencePairs, "predict the next sentence")
+        if objective.question != "next sentence":
+            raise CheckpointError(
+                f"This model was trained on the {objective.question}, not the next sentence: {self!r}."
+            )
+        if isinstance(first, str) and isinstance(second, str):
+            return float(self._labelled([(first, second)], objective.name, jax.nn.softmax)[0, 0])
+        return self._labelled(list(zip(first, second, strict=True)), objective.name, jax.nn.softmax)[:, 0]
+
+    def classify(self, texts: Iterable[Text]) -> list[Label]:
+        """Returns the label of each text, or pair of texts.
+
+        Raises:
+          CheckpointError: the model was not trained to label texts.
         """
         objective = self._objective(Labels, "label texts")
-        if objective.choose != ONE or objective.of_tokens:
+        if objective.choose == NUMBER or objective.of_tokens:
             raise CheckpointError(f"This model was not trained to label texts: {self!r}.")
-        if not texts:
-            return []
-        data = self.config.data
-        pairs = [(text, None) if isinstance(text, str) else text for text in texts]
-        index = np.arange(len(pairs))
-        rows = Rows(
-            encode(pairs, self.tokenizer, data.sequence_length),
-            {"index": index, "used": np.ones_like(index)},
-            self.tokenizer,
-            data.sequence_length,
-            data.row_examples,
-            stream=(0,),
-        )
-        found = np.zeros((len(pairs), len(objective.names)))
-        for batch in rows.all(ROWS_AT_ONCE):
-            where, used = batch.pop("index"), batch.pop("used") > 0
-            found[where[used]] = np.asarray(self._probabilities(self.params, batch, objective.name))[used]
-        names = objective.names
-        return [Label(names[int(row.argmax())], dict(zip(names, row.tolist(), strict=True))) for row in found]
+        several = objective.choose == SEVERAL
+        found = self._labelled(texts, objective.name, jax.nn.sigmoid if several else jax.nn.softmax)
+        labels = []
+        for row in found:
+            probabilities = dict(zip(objective.names, row.tolist(), strict=True))
+            chosen = [n for n, p in probabilities.items() if p > 0.5] if several else [objective.names[row.argmax()]]
+            labels.append(Label(", ".join(chosen), probabilities))
+        return labels
+
+    def encode(self, texts: str | Iterable[Text]) -> Any:
+        """Returns the pieces, hidden states and attention maps of each text, or pair of texts.
+
+        Returns:
+          An `Encoding`, or a list of them.
+        """
+        if isinstance(texts, str):
+            return self.encode([texts])[0]
+        result = []
+        for encoded in self._windows(texts):
+            found: list[Any] = [None] * len(encoded.segments)
+            for packed in self._packed(encoded):
+                states, maps = (np.stack(x) for x in self._inside(self.params, packed.batch))
+                for i, row, first in zip(packed.index, packed.row, packed.first, strict=True):
+                    inside = slice(first, first + int(encoded.segments.length[i]))
+                    pieces = tuple(self.tokenizer.vocabulary[t] for t in packed.batch["token_ids"][row, inside])
+                    found[i] = Encoding(pieces, states[:, row, inside], maps[:, row, :, inside, inside])
+            result += found
+        return result
+
+    def _labelled(self, texts: Iterable[Text], name: str, activation: Any) -> np.ndarray:
+        """The activation of the logits of a head that labels examples: float32 [texts, C]."""
+        found = []
+        for encoded in self._windows(texts):
+            rows: Any = None
+            for packed in self._packed(encoded):
+                values = np.asarray(activation(self._predict(name, packed.batch)))
+                rows = np.empty((len(encoded.segments), values.shape[-1]), np.float32) if rows is None else rows
+                rows[packed.index] = values[packed.row, packed.slot]
+            found.append(rows)
+        return np.concatenate(found) if found else np.zeros((0, 1), np.float32)
+
+    def _windows(self, texts: Iterable[Text], at_once: int = TEXTS_AT_ONCE) -> Iterator[EncodedTexts]:
+        """Encodes some texts after the other, with progress for long lists."""
+        total = len(texts) if isinstance(texts, Sequence) else 0
+        progress = Progress(0, total, quiet=total <= at_once)
+        rest, done, num_cut = iter(texts), 0, 0
+        while window := list(itertools.islice(rest, at_once)):
+            pairs = [(text, None) if isinstance(text, str) else text for text in window]
+            encoded = encode(pairs, self.tokenizer, self.max_tokens)
+            num_cut += encoded.num_cut
+            yield encoded
+            done += len(window)
+            progress.note(f"{done:,} of {total:,} texts")
+        if num_cut:
+            logging.warning(
+                "%d of %d texts have more than %d tokens: their ends are not used.", num_cut, done, self.max_tokens
+            )
+
+    def _packed(self, encoded: EncodedTexts) -> Iterator[PackedBatch]:
+        return packed_batches(encoded, self.tokenizer, TOKENS_AT_ONCE)
 
     @functools.cached_property
-    def _learner(self) -> Learner:
-        return Learner(self.config.model, tuple(self.objectives))
+    def _predictors(self) -> dict[str, Any]:
+        """A compiled function for each head, from parameters and a batch to its prediction."""
+        return {one.name: jax.jit(Learner(self.config, (one,)).predict) for one in self.objectives}
+
+    def _predict(self, name: str, batch: Batch) -> jax.Array:
+        return self._predictors[name](self.params, batch)[name]
 
     @functools.cached_property
-    def _probabilities(self) -> Any:
-        def probabilities(params: Any, batch: Batch, name: str) -> jax.Array:
-            return jax.nn.softmax(self._learner.predict(params, batch)[name], axis=-1)
+    def _pooled(self) -> Any:
+        bert = Bert(self.config)
 
-        return jax.jit(probabilities, static_argnums=2)
+        def pooled(params: Any, batch: Batch, pooling: str) -> jax.Array:
+            hidden: Any = bert.apply({"params": params["bert"]}, batch, method="encode")
+            if pooling == "pooler":
+                vectors: Any = bert.apply({"params": params["bert"]}, hidden, batch, method="pool")
+            elif pooling == "cls":
+                vectors = jnp.take_along_axis(hidden, batch["cls_positions"][..., None], axis=1)
+            else:
+                vectors = {"mean": mean_pool, "max": max_pool}[pooling](hidden, batch)
+            return vectors.astype(jnp.float32)
+
+        return jax.jit(pooled, static_argnums=2)
+
+    @functools.cached_property
+    def _inside(self) -> Any:
+        def inside(params: Any, batch: Batch) -> Any:
+            _, found = with_intermediates(Composite(self.config, ()), params, batch)
+            return found.hidden_states, found.attention_maps
+
+        return jax.jit(inside)
 
     def _objective(self, kind: type, what: str) -> Any:
         """Returns the first objective of a kind.
@@ -149,39 +387,3 @@ class Pretrained:
             if isinstance(objective, kind):
                 return objective
         raise CheckpointError(f"This model was not trained to {what}: {self!r}.")
-
-
-def single_row(ids: Sequence[int], masked_positions: Sequence[int]) -> Batch:
-    """Makes a batch of one row with one example of one segment; `ids` include the special tokens."""
-    length = len(ids)
-    return {
-        "token_ids": np.array([ids], np.int32),
-        "token_type_ids": np.zeros((1, length), np.int32),
-        "example_ids": np.ones((1, length), np.int32),
-        "position_ids": np.arange(length, dtype=np.int32)[None],
-        "cls_positions": np.zeros((1, 1), np.int32),
-        "example_keys": np.zeros((1, 1), np.uint32),
-        "masked_positions": np.array([masked_positions], np.int32),
-    }
-
-
-def load(workdir: epath.PathLike) -> Pretrained:
-    """Opens the newest checkpoint of a run of any task.
-
-    Args:
-      workdir: the run's folder, or its `checkpoints/`, which is self-contained.
-
-    Raises:
-      CheckpointError: there is no checkpoint, or it is damaged.
-      ConfigError: the task is unknown, or the config is of another version.
-    """
-    workdir = epath.Path(workdir)
-    step, params, files = read_params(workdir if workdir.name == "checkpoints" else workdir / "checkpoints")
-    return _opened(step, params, files)
-
-
-def _opened(step: int, params: Any, files: Mapping[str, bytes]) -> Pretrained:
-    values = json.loads(files["config.json"])
-    kind = task_named(task_of(values))
-    config = configuration.from_dict(kind.config_class, values["config"])
-    return Pretrained(kind.name, config, kind.objectives(config, files), params, tokenizer_from(files), step)

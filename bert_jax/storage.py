@@ -3,12 +3,14 @@
 import io
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from etils import epath
 
-from bert_jax.errors import DamagedFileError
+from bert_jax.errors import CheckpointError, DamagedFileError
+
+READ_BYTES = 1 << 22  # at a time, for arrays that are read in place
 
 
 def write_bytes(path: epath.PathLike, content: bytes) -> None:
@@ -49,3 +51,18 @@ def read_pieces(path: epath.PathLike, dtype: np.typing.DTypeLike, count: int) ->
     with epath.Path(path).open("rb") as file:
         while piece := file.read(count * np.dtype(dtype).itemsize):
             yield np.frombuffer(piece, dtype)
+
+
+def read_into(file: IO[bytes], array: np.ndarray, path: epath.PathLike) -> None:
+    """Fills a C-contiguous array with the bytes of an open file.
+
+    Raises:
+      CheckpointError: the file ends before.
+    """
+    view, done = memoryview(array.reshape(-1).view(np.uint8).data), 0
+    while done < len(view):
+        piece = file.read(min(len(view) - done, READ_BYTES))
+        if not piece:
+            raise CheckpointError(f"{path} is cut short: {len(view) - done:,} bytes are missing. Download it again.")
+        view[done : done + len(piece)] = piece
+        done += len(piece)

@@ -21,10 +21,13 @@ from bert_jax import batch, sharding
 from bert_jax.ahead_of_time import compiled_text, hardware
 from bert_jax.ahead_of_time.compiled_text import Counts
 from bert_jax.ahead_of_time.hardware import Chip
+from bert_jax.data.config import DataConfig
+from bert_jax.data.evaluation import held_out_config
 from bert_jax.data.phases import Phase, plan_phases
 from bert_jax.objectives.learner import Learner
 from bert_jax.tasks.pretraining import Pretraining, PretrainingConfig, make_objectives
 from bert_jax.training.config import MEMORY_ADVICE
+from bert_jax.training.placed import held_out_batch_size
 from bert_jax.training.planning import forecast
 from bert_jax.training.program import Program, make_program
 from bert_jax.training.run import check_config
@@ -65,7 +68,8 @@ def main(config: PretrainingConfig) -> None:
     with jax.set_mesh(mesh), sharding.rules():
         learner, program = abstract_program(config, mesh)
         for phase in plan_phases(config.data, config.train.batch_size):
-            finding = compile_phase(program, phase, abstract_batch(learner, phase, mesh), topology.device)
+            shapes = abstract_batch(learner, phase.config, phase.batch_size, mesh)
+            finding = compile_phase(program, phase, shapes, abstract_held_out(learner, config, mesh), topology.device)
             print("\n".join(describe(finding, topology.device, config.model.dtype)), flush=True)
             rows.append(numbers(_TOPOLOGY.value, config, mesh, finding, topology.device))
     if _OUTPUT.value:
@@ -83,15 +87,27 @@ def complete(config: PretrainingConfig) -> None:
     config.data.corpus = config.data.corpus or "none"
 
 
-def abstract_batch(learner: Learner, phase: Phase, mesh: jax.sharding.Mesh) -> dict[str, jax.ShapeDtypeStruct]:
-    """Returns the shapes, dtypes and shardings of a phase's batches."""
-    data = phase.config
-    sizes = {"B": phase.batch_size, "S": data.sequence_length, "K": data.row_predictions, "N": data.row_examples}
+def abstract_batch(
+    learner: Learner, data: DataConfig, rows: int, mesh: jax.sharding.Mesh
+) -> dict[str, jax.ShapeDtypeStruct]:
+    """Returns the shapes, dtypes and shardings of batches of that many rows."""
+    sizes = {"B": rows, "S": data.sequence_length, "K": data.row_predictions, "N": data.row_examples}
     place = sharding.batch_sharding(mesh)
     return {
         name: jax.ShapeDtypeStruct(shape, dtype, sharding=place)
         for name, (shape, dtype) in batch.shapes(learner.columns, sizes).items()
     }
+
+
+def abstract_held_out(
+    learner: Learner, config: PretrainingConfig, mesh: jax.sharding.Mesh
+) -> dict[str, jax.ShapeDtypeStruct]:
+    """Returns the same for batches of the held-out set, as if all its rows had as many predictions as fit."""
+    data = held_out_config(config.data, config.eval)
+    rows = -(-config.eval.num_targets // data.row_predictions)
+    microbatch = config.train.batch_size // config.train.grad_accumulation_steps
+    unit = sharding.data_devices(config.mesh, mesh.size) * data.group_rows
+    return abstract_batch(learner, data, held_out_batch_size(rows, microbatch, unit), mesh)
 
 
 def abstract_program(config: PretrainingConfig, mesh: jax.sharding.Mesh) -> tuple[Learner, Program]:
@@ -100,17 +116,23 @@ def abstract_program(config: PretrainingConfig, mesh: jax.sharding.Mesh) -> tupl
     return learner, make_program(learner, config, config.train.length, config.data.group_rows, mesh)
 
 
-def compile_phase(program: Program, phase: Phase, shapes: dict[str, jax.ShapeDtypeStruct], device: Chip) -> Finding:
-    """Compiles the step of one phase, for batches of these shapes."""
+def compile_phase(
+    program: Program,
+    phase: Phase,
+    shapes: dict[str, jax.ShapeDtypeStruct],
+    held_out: dict[str, jax.ShapeDtypeStruct],
+    device: Chip,
+) -> Finding:
+    """Compiles the step of one phase for batches of these shapes, and the evaluation."""
     began = time.perf_counter()
     try:
-        compiled = program.compiled(shapes)
+        compiled, evaluation = program.compiled(shapes), program.compiled_evaluation(held_out)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         refusal = str(error).split("\n")[0].split("RESOURCE_EXHAUSTED: ")[-1].rstrip(". ")
         return Finding(phase, time.perf_counter() - began, None, None, refusal)
-    need = forecast.memory(program.state_shapes, [compiled], device.memory)
+    need = forecast.memory(program.state_shapes, [compiled], evaluation, device.memory)
     text = compiled.as_text()
     assert text is not None  # the compilers of TPUs and GPUs have it
     return Finding(phase, time.perf_counter() - began, need, compiled_text.count(text))

@@ -21,7 +21,9 @@ from bert_jax import configuration
 from bert_jax.errors import BertJaxError, ConfigError, did_you_mean, near_names
 from experiments import sentences
 
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 EXAMPLES = "experiments/configs"
+SIZES = "sizes"  # the file whose variants have short names, too
 Config = TypeVar("Config")
 
 
@@ -29,13 +31,15 @@ def load(spec: str, *classes: type[Config]) -> Config:
     """Loads the config of a config file.
 
     Args:
-      spec: `FILE.py`, or `FILE.py:variant`.
+      spec: `FILE.py` or `FILE.py:variant`, where a file of `experiments/configs` may be given by its name alone; or a
+        variant of `sizes.py`, such as `mini`.
       classes: the config must be an instance of one of these.
 
     Raises:
       ConfigError: there is no such file or variant, the file raises an error, or it returns another kind of config.
     """
-    file, _, variant = spec.partition(":")
+    given, _, variant = spec.partition(":")
+    file, variant = _find(given, variant)
     if not pathlib.Path(file).is_file():
         raise ConfigError(f"--config={file} is not a file.{_near_files(pathlib.Path(file))}")
     if not file.endswith(".py"):
@@ -59,13 +63,36 @@ def load(spec: str, *classes: type[Config]) -> Config:
     return config
 
 
+def _find(given: str, variant: str) -> tuple[str, str]:
+    """Returns the file and the variant that are meant: as given, or in `experiments/configs`, from any folder."""
+    short = ROOT / EXAMPLES / f"{given}.py"
+    if pathlib.Path(given).is_file() or not given:
+        return given, variant
+    if (ROOT / given).is_file():  # the script was started from another folder
+        return str(ROOT / given), variant
+    if short.parent == ROOT / EXAMPLES and short.is_file():
+        return str(short), variant
+    if given.isidentifier() and not variant and given in _variants(ROOT / EXAMPLES / f"{SIZES}.py"):
+        return str(ROOT / EXAMPLES / f"{SIZES}.py"), given
+    return given, variant
+
+
+def _variants(file: pathlib.Path) -> tuple[str, ...]:
+    """The variants of a config file of this project."""
+    get_config = importlib.import_module(f"{EXAMPLES.replace('/', '.')}.{file.stem}").get_config
+    (annotation,) = [kind for name, kind in typing.get_type_hints(get_config).items() if name != "return"]
+    return typing.get_args(annotation)
+
+
 def _near_files(missing: pathlib.Path) -> str:
     """Suggests config files: of the same folder or, if it has none, of this project."""
-    folder = missing.parent if any(missing.parent.glob("*.py")) else pathlib.Path(EXAMPLES)
-    names = sorted(path.stem for path in folder.glob("*.py"))
+    folder = missing.parent if missing.parent.name and any(missing.parent.glob("*.py")) else pathlib.Path(EXAMPLES)
+    names = sorted(path.stem for path in (folder if folder.is_dir() else ROOT / folder).glob("*.py"))
     near = near_names(missing.stem, names)
     if near:
         return f" Did you mean {folder}/{near[0]}.py?"
+    if near := near_names(str(missing), _variants(ROOT / EXAMPLES / f"{SIZES}.py")):
+        return f" Did you mean {SIZES}:{near[0]}?"
     return f" In {folder} there are {', '.join(f'{name}.py' for name in names)}."
 
 
@@ -151,6 +178,8 @@ def run(main: Callable[[Config], Any], *classes: type[Config]) -> None:
 
     def parse(argv: list[str]) -> list[str]:
         spec = _config_argument(argv)
+        if not spec and not any(argument.lstrip("-").startswith("help") for argument in argv):
+            raise ConfigError(f"--config is missing: give one of {EXAMPLES}, such as --config={SIZES}:mini.")
         config = load(spec, *classes) if spec else None
         names = configuration.fields(config) if config else {}
         meanings = configuration.meanings(type(config)) if config else {}
@@ -161,10 +190,11 @@ def run(main: Callable[[Config], Any], *classes: type[Config]) -> None:
         rest = sentences.parse_flags(argv)
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)  # libraries log too much at INFO; progress is printed anyway
-        if config is None:
-            raise ConfigError(f"--config is missing: give one of {EXAMPLES}/*.py.")
+        assert config is not None  # --help ends the program
+        given = [name for name in names if flags.FLAGS[f"config.{name}"].present]
         for name in names:
             configuration.replace(config, name, flags.FLAGS[f"config.{name}"].value)
+        configuration.clear_alternatives(config, given)
         parsed.append(config)
         return rest
 

@@ -24,7 +24,8 @@ _SOURCE = flags.DEFINE_multi_string(
     None,
     "[NAME=]KIND[key=value,…][:PATTERN]: docstrings, text:GLOB, jsonl:GLOB, csv:GLOB, tsv:GLOB, parquet:GLOB or"
     " tfds:NAME[:SPLIT]; keys are text, id and lang_field (fields of a record), lang, documents (of plain text:"
-    " blank_lines, lines or files), header, delimiter and quotes (of csv and tsv). Repeat the flag for more sources.",
+    " blank_lines, lines or files), header, delimiter and quotes (of csv and tsv), and encoding (of files that are not"
+    " UTF-8). Repeat the flag for several sources.",
     required=True,
 )
 _OUTPUT = flags.DEFINE_string("output", None, "The folder to create, local or in a bucket.", required=True)
@@ -37,6 +38,12 @@ _VOCAB_SIZE = flags.DEFINE_integer(
     "vocab_size", Options.vocab_size, "Number of pieces in a trained vocabulary.", lower_bound=8
 )
 _LOWERCASE = flags.DEFINE_bool("lowercase", Options.lowercase, "Train an uncased vocabulary.")
+_STRIP_ACCENTS = flags.DEFINE_bool(
+    "strip_accents",
+    Options.strip_accents,
+    "Remove accents in a trained WordPiece vocabulary. By default, an uncased one does, as BERT's, unless the first"
+    " documents have a script whose marks are letters, as in Hindi, Thai, Arabic, Japanese and Korean.",
+)
 _COVERAGE = flags.DEFINE_float(
     "character_coverage", Options.character_coverage, "Share of the text whose characters the vocabulary can spell."
 )
@@ -46,6 +53,12 @@ _RESERVED = flags.DEFINE_integer(
     Options.reserved_slots,
     "Free places in a trained vocabulary, for pieces to be added later.",
     lower_bound=0,
+)
+_SOURCE_EXPONENT = flags.DEFINE_float(
+    "source_exponent",
+    Options.source_exponent,
+    "A source's share of the text that the vocabulary is trained on ~ size ** exponent, as data.source_exponent in"
+    " training: give both the same value. 1: by size, 0.7: as in multilingual BERT, 0: all equal.",
 )
 _LANGUAGE = flags.DEFINE_string(
     "language", Options.language, "Language code for sentence splitting if neither a document nor its source names one."
@@ -61,6 +74,11 @@ _DEDUPLICATE = flags.DEFINE_enum(
 _WORKERS = flags.DEFINE_integer(
     "num_workers", 0, "Number of processes; 0: one per processor.", lower_bound=0, upper_bound=1024
 )
+_ALLOW_LOSSY_TEXT = flags.DEFINE_bool(
+    "allow_lossy_text",
+    False,
+    "Build a corpus even if much more text than usual is unknown to the vocabulary or cannot be read, with a warning.",
+)
 
 
 def main(_: list[str]) -> None:
@@ -73,13 +91,16 @@ def main(_: list[str]) -> None:
         tokenizer=_TOKENIZER.value,
         vocab_size=_VOCAB_SIZE.value,
         lowercase=_LOWERCASE.value,
+        strip_accents=_STRIP_ACCENTS.value,
         character_coverage=_COVERAGE.value,
         special_tokens=tuple(_SPECIAL.value),
         reserved_slots=_RESERVED.value,
+        source_exponent=_SOURCE_EXPONENT.value,
         language=_LANGUAGE.value,
         validation_fraction=_VALIDATION.value,
         deduplicate=_DEDUPLICATE.value,
         num_workers=_WORKERS.value,
+        allow_lossy_text=_ALLOW_LOSSY_TEXT.value,
     )
 
 

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from bert_jax import load
 from bert_jax.errors import ConfigError, CorpusError
 from bert_jax.model.config import ModelConfig
-from bert_jax.pretrained import load
 from bert_jax.reporting import write_report
 from bert_jax.tasks.pretraining import pretrain
 from bert_jax.tasks.registry import TASKS

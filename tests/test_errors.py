@@ -1,6 +1,6 @@
 import pytest
 
-from bert_jax.errors import ConfigError, CorpusError, check_all, choice_problem, did_you_mean
+from bert_jax.errors import ConfigError, CorpusError, check_all, choice_problem, did_you_mean, near_names, quoted
 
 NAMES = ["config.model.num_layers", "config.train.batch_size", "config.train.seed", "config.eval.seed", "workdir"]
 
@@ -38,3 +38,23 @@ def test_all_checks_are_made():
         check_all(wrong(CorpusError, "a"), lambda: None, wrong(ConfigError, "b"))
     with pytest.raises(ZeroDivisionError):
         check_all(lambda: 1 / 0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [
+        ("train.lr", ["optimizer.learning_rate"]),
+        ("data.batch_size", ["train.batch_size"]),
+        ("train.num_stepz", ["train.num_steps"]),
+        ("bs", ["train.batch_size"]),
+        ("train.x", []),
+    ],
+)
+def test_near_names_are_found_by_their_last_part_and_by_initials(wrong, near):
+    known = ["optimizer.learning_rate", "train.batch_size", "train.num_steps", "train.seed"]
+    assert near_names(wrong, known) == near
+
+
+def test_foreign_names_are_quoted_and_cut():
+    assert quoted("a\x1b[2J\n") == r"'a\x1b[2J\n'"
+    assert len(quoted("x" * 100_000)) < 90

@@ -24,6 +24,11 @@ def test_accuracy_is_that_of_argmax():
     assert losses.weighted_sum(losses.hits(LOGITS, LABELS), WEIGHTS).total == expected
 
 
+def test_the_first_of_equal_logits_is_the_guess():
+    logits = jnp.array([[1.0, 3.0, 3.0, 2.0]] * 4 + [[0.0] * 4, [jnp.nan] * 4])
+    assert losses.hits(logits, jnp.array([0, 1, 2, 3, 0, 0])).tolist() == [False, True, False, False, True, False]
+
+
 def test_parts_add_up_to_the_whole():
     values = losses.cross_entropies(LOGITS, LABELS)
     whole = losses.weighted_sum(values, WEIGHTS)

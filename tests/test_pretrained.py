@@ -1,6 +1,6 @@
 import pytest
 
-from bert_jax import pretrained
+import bert_jax
 from bert_jax.errors import CheckpointError, TokenizerError
 from bert_jax.tasks.pretraining import pretrain
 
@@ -14,9 +14,9 @@ def workdir(config, tmp_path):
 
 def test_a_checkpoint_stands_alone(workdir, tmp_path):
     """Opened without the workdir, the corpus or the mesh it was trained with."""
-    expected = pretrained.load(workdir).fill_mask("the [MASK] and [MASK] end.")
+    expected = bert_jax.load(workdir).fill_mask("the [MASK] and [MASK] end.")
     (workdir / "checkpoints").rename(tmp_path / "checkpoints")
-    model = pretrained.load(tmp_path / "checkpoints")
+    model = bert_jax.load(tmp_path / "checkpoints")
     assert model.step == 2
     assert model.fill_mask("the [MASK] and [MASK] end.") == expected
     assert [len(guesses) for guesses in expected] == [5, 5]
@@ -27,10 +27,10 @@ def test_a_checkpoint_stands_alone(workdir, tmp_path):
 
 
 def test_mistakes_end_in_a_sentence(workdir, tmp_path):
-    model = pretrained.load(workdir)
+    model = bert_jax.load(workdir)
     with pytest.raises(TokenizerError, match=r"no \[MASK\]"):
         model.fill_mask("nothing is missing")
     with pytest.raises(TokenizerError, match="takes at most 64"):
         model.fill_mask("[MASK]" + " end" * 100)
     with pytest.raises(CheckpointError, match="no checkpoint"):
-        pretrained.load(tmp_path)
+        bert_jax.load(tmp_path)

@@ -22,6 +22,8 @@ from bert_jax.tokenization import Tokenizer, load_tokenizer
 
 FORMAT_VERSION = 2
 TRAIN, VALIDATION = SPLITS = ("train", "validation")
+# What the manifest counts in each split and source. Words are those of the tokenizer, with punctuation (`word_starts`).
+TOTALS = ("documents", "sentences", "tokens", "words", "unknown_tokens")
 # How many tokens are counted at a time.
 PIECE = 1 << 24
 

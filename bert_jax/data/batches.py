@@ -32,6 +32,9 @@ class Batches:
 
     Attributes:
       shares: float64 [sources], the share of rows of each source.
+      unused: float64 [sources], the share of each source's tokens that an epoch does not use, estimated from some of
+        its blocks; 0 for a source without documents. Pairs that are too long lose tokens, and a few rows of each block
+        are left over. Both are drawn anew in each epoch.
 
     Raises:
       ConfigError: the corpus cannot satisfy the source weights.
@@ -59,7 +62,14 @@ class Batches:
         ]
         sizes = np.array([rows.rows_per_epoch if rows else 0 for rows in self.rows])
         self.shares = source_shares(config, sources, sizes)
+        self.unused = np.array([1 - rows.used_share if rows else 0.0 for rows in self.rows])
         self._mixture = Mixture(self.shares, (seed, phase))
+
+    @property
+    def unused_share(self) -> float:
+        """The share of all tokens that an epoch does not use."""
+        tokens = [rows.num_tokens if rows else 0 for rows in self.rows]
+        return float(np.average(self.unused, weights=tokens))
 
     def epochs(self, step: int) -> dict[str, float]:
         """How many passes over each source are complete before `step` (counted from 0)."""

@@ -27,7 +27,9 @@ class DataConfig:
     nsp_temperature: float = 1.0  # candidates: divides the scores, which are inner products of pooled vectors
     nsp_group_size: int = 8  # candidates: how many rows make a group, whose second segments compete
     short_probability: float = 0.1  # share of documents whose examples have a random, shorter length (short_seq_prob)
-    masking: str = "token"  # what is masked as a unit: token, whole_word, or span (of words, as in SpanBERT)
+    # what is masked as a unit: token, whole_word, or span (of words, as in SpanBERT); to WordPiece, each Chinese
+    # character is a word
+    masking: str = "token"
     mask_rate: float = 0.15  # share of tokens to predict
     mask_share: float = 0.8  # share of the predicted tokens that become [MASK]
     random_share: float = 0.1  # share that become a random token; the rest stay as they are
@@ -114,9 +116,13 @@ class DataConfig:
 
 @dataclasses.dataclass
 class HeldOutConfig(EvalConfig):
-    """The fixed held-out set, and when to score it."""
+    """The fixed held-out set, and when to score it.
 
-    num_targets: int = 20_000  # the set has at least this many masked tokens
+    The set depends on the corpus, this section, `data.examples`, `data.sequence_length` and `data.nsp_group_size`. Its
+    sources have the shares of their held-out text.
+    """
+
+    num_targets: int = 20_000  # masked tokens in the set; its last row (candidates: group of rows) may exceed it
     mask_rate: float = 0.15  # share of tokens to predict; independent of data.mask_rate, so that runs compare
     seed: int = 0  # of the pairs and masks; use the same seed for runs you want to compare
 

@@ -2,17 +2,21 @@
 
 The sentences of a document are grouped into chunks of a target length, and each chunk becomes an example:
 
-  bert            The chunk is cut at a random sentence. Either the second part is B (label 0, "is next"), or B comes
-                  from a random place in another document (label 1), and the second part begins the next chunk. A chunk
-                  of one sentence has no second part, so its B is always random. Pairs that are too long lose tokens one
-                  by one from the longer segment, at a random end each time.
+  bert            As many sentences as reach the target are cut in two. Either the second part is B (label 0, "is
+                  next"), or B comes from a random place in another document (label 1), and the second part begins the
+                  next chunk. A chunk of one sentence has no second part, so its B is always random. Pairs that are too
+                  long lose tokens one by one from the longer segment, at a random end each time.
                   Source: create_pretraining_data.py of github.com/google-research/bert (Devlin et al. 2018).
-  sentence_order  The chunk is cut in two, and the parts are A and B (label 0) or B and A (label 1). A chunk of one
-                  sentence is a single segment whose label does not count (ALBERT, Lan et al. 2020, arXiv 1909.11942).
-  candidates      The chunk is cut in two, and the parts are two examples in the same row, which do not attend to each
-                  other. A chunk of one sentence has no next part and does not count.
-  full_sentences  As many sentences as fit are one segment; a sentence longer than a row is cut. No example spans two
-                  documents: packing fills the row (RoBERTa's DOC-SENTENCES, Liu et al. 2019, arXiv 1907.11692).
+  sentence_order  As many sentences as fit, but at least two, are cut in two, and the parts are A and B (label 0) or B
+                  and A (label 1). The last sentence of a document, if it is left alone, is a single segment whose label
+                  does not count (ALBERT, Lan et al. 2020, arXiv 1909.11942).
+  candidates      The same, but the parts are two examples in the same row, which do not attend to each other. A
+                  sentence alone has no next part and does not count.
+  full_sentences  As many sentences as fit are one segment. No example spans two documents: packing fills the row
+                  (RoBERTa's DOC-SENTENCES, Liu et al. 2019, arXiv 1907.11692).
+
+A sentence longer than a row is text without sentence ends: it is divided into UNITS_PER_ROW units a row, and each unit
+counts as a sentence. So all of it is used, over several examples.
 """
 
 import dataclasses
@@ -22,11 +26,13 @@ from typing import Self
 import numpy as np
 
 from bert_jax.data import draws
-from bert_jax.data.blocks import Pieces
+from bert_jax.data.blocks import Pieces, divide
 from bert_jax.data.draws import Purpose
 
 # How many times to try to draw another document, as in the source.
 RANDOM_DOCUMENT_TRIES = 10
+# Small units waste little where an example ends within one; large ones make few, long examples of short targets.
+UNITS_PER_ROW = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +68,14 @@ class Segments:
     def length(self) -> np.ndarray:
         """The tokens of each example with special tokens: [CLS] A [SEP] B [SEP], or [CLS] A [SEP]."""
         return self.a_length + self.b_length + 2 + (self.b_length > 0)
+
+    def distinct_tokens(self) -> int:
+        """The number of tokens in the segments; a token that is in several counts once."""
+        begin, length = np.append(self.a_start, self.b_start), np.append(self.a_length, self.b_length)
+        order = np.argsort(begin, kind="stable")
+        begin, end = begin[order], (begin + length)[order]
+        covered = np.append(0, np.maximum.accumulate(end)[:-1])  # the end of what is counted before each segment
+        return int(np.maximum(end - np.maximum(begin, covered), 0).sum())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +117,7 @@ def make_examples(
       source: the source of the pieces.
       stream: integers that identify these draws: seed, phase, source, epoch, block, pass.
     """
-    text = _LocalText.of(pieces, sentence_starts)
+    text = _LocalText.of(pieces, sentence_starts, longest)
     piece = np.arange(len(pieces))
     target = np.full(len(pieces), longest)
     short = draws.uniform(*stream, Purpose.TARGET_LENGTH, piece, 0) < short_probability
@@ -127,6 +141,8 @@ def make_examples(
 class _LocalText:
     """The sentences of all pieces, numbered from 0. The code below uses these numbers.
 
+    A unit of a sentence longer than a row counts as a sentence.
+
     Attributes:
       begin, end: [pieces], the first sentence of each piece, and one past its last.
       token_start: [sentences], the first token of each sentence in the split.
@@ -139,13 +155,18 @@ class _LocalText:
     offsets: np.ndarray
 
     @classmethod
-    def of(cls, pieces: Pieces, sentence_starts: np.ndarray) -> "_LocalText":
+    def of(cls, pieces: Pieces, sentence_starts: np.ndarray, longest: int) -> "_LocalText":
         counts = pieces.end - pieces.begin
-        begin = np.cumsum(counts) - counts
-        sentence = np.arange(counts.sum()) + np.repeat(pieces.begin - begin, counts)
+        ends = np.cumsum(counts)
+        sentence = np.arange(counts.sum()) + np.repeat(pieces.begin - ends + counts, counts)
         token_start = sentence_starts[sentence]
         offsets = np.concatenate([[0], np.cumsum(sentence_starts[sentence + 1] - token_start)])
-        return cls(begin, begin + counts, token_start, offsets)
+        if (np.diff(offsets) > longest).any():
+            owner, offset = divide(np.diff(offsets), longest, min(UNITS_PER_ROW, longest))
+            token_start = token_start[owner] + offset
+            offsets = np.append(offsets[owner] + offset, offsets[-1])
+            ends = np.searchsorted(owner, ends)
+        return cls(np.append(0, ends[:-1]), ends, token_start, offsets)
 
     def tokens(self, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
         """The number of tokens in the sentences begin..end."""
@@ -154,6 +175,11 @@ class _LocalText:
     def until(self, begin: np.ndarray, goal: np.ndarray, limit: np.ndarray) -> np.ndarray:
         """One past the sentence that reaches `goal` tokens from `begin` on, but at most `limit`."""
         return np.minimum(np.searchsorted(self.offsets, self.offsets[begin] + goal), limit)
+
+    def fitting(self, begin: np.ndarray, goal: np.ndarray, least: int, limit: np.ndarray) -> np.ndarray:
+        """One past the sentences that fit into `goal` tokens from `begin` on, `least` or more, but at most `limit`."""
+        end = np.searchsorted(self.offsets, self.offsets[begin] + goal, side="right") - 1
+        return np.minimum(np.maximum(end, begin + least), limit)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -234,7 +260,7 @@ def sentences_in_order(text: _LocalText, pieces: Pieces, chunk: _Chunk) -> tuple
 
 
 def _neighbours(text, chunk, swapped):
-    end = text.until(chunk.begin, chunk.goal, text.end[chunk.piece])
+    end = text.fitting(chunk.begin, chunk.goal, 2, text.end[chunk.piece])
     middle = chunk.middle(end)
     several = end - chunk.begin >= 2
     swapped = several & swapped
@@ -255,9 +281,7 @@ def _neighbours(text, chunk, swapped):
 
 def full_sentences(text: _LocalText, pieces: Pieces, chunk: _Chunk) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     """The maker of `full_sentences`."""
-    # All sentences that fit as a whole, but at least one.
-    end = np.searchsorted(text.offsets, text.offsets[chunk.begin] + chunk.goal, side="right") - 1
-    end = np.minimum(np.maximum(end, chunk.begin + 1), text.end[chunk.piece])
+    end = text.fitting(chunk.begin, chunk.goal, 1, text.end[chunk.piece])
     nothing = np.zeros_like(end)
     never = nothing > 0
     made = (text.token_start[chunk.begin], text.tokens(chunk.begin, end), nothing, nothing, never, never, never)

@@ -6,7 +6,7 @@ lengths of the examples alone, so that arithmetic finds any row.
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -14,43 +14,8 @@ from bert_jax.batch import Batch
 from bert_jax.data import draws, packing
 from bert_jax.data.assembly import lay_out
 from bert_jax.data.draws import Purpose
-from bert_jax.data.examples import Segments
+from bert_jax.data.texts import EncodedTexts
 from bert_jax.tokenization import Tokenizer
-
-
-@dataclasses.dataclass(frozen=True)
-class EncodedTexts:
-    """Texts as token ids.
-
-    Attributes:
-      token_ids: int32 [tokens], of all texts.
-      segments: the examples, as ranges of `token_ids`.
-      num_cut: the number of examples that were longer than a row.
-    """
-
-    token_ids: np.ndarray
-    segments: Segments
-    num_cut: int
-
-
-def encode(texts: Sequence[tuple[str, str | None]], tokenizer: Tokenizer, sequence_length: int) -> EncodedTexts:
-    """Encodes texts or pairs of texts, and cuts each to `sequence_length` tokens.
-
-    If a pair is too long, the longer text is cut at its end first.
-    """
-    a_ids = tokenizer.encode_batch(text for text, _ in texts)
-    b_ids = tokenizer.encode_batch(pair or "" for _, pair in texts)
-    lengths = np.array([[len(a), len(b)] for a, b in zip(a_ids, b_ids, strict=True)], np.int64).reshape(-1, 2)
-    starts = (np.cumsum(lengths.ravel()) - lengths.ravel()).reshape(-1, 2)
-    flat = [id_ for a, b in zip(a_ids, b_ids, strict=True) for id_ in (*a, *b)]
-    room = sequence_length - 2 - (lengths[:, 1] > 0)
-    fair = np.minimum(lengths, (room // 2)[:, None])  # the least that each text keeps
-    kept_b = np.minimum(lengths[:, 1], room - np.minimum(lengths[:, 0], room - fair[:, 1]))
-    kept_a = np.minimum(lengths[:, 0], room - kept_b)
-    key = draws.bits64(Purpose.LABELLED, np.arange(len(texts))).astype(np.uint32)
-    segments = Segments(starts[:, 0], kept_a, starts[:, 1], kept_b, key)
-    cut = int((lengths.sum(1) > kept_a + kept_b).sum())
-    return EncodedTexts(np.array(flat or [0], np.int32), segments, cut)
 
 
 class Rows:
@@ -100,10 +65,9 @@ class Rows:
             name: rows.by_example(values[index], values.dtype) for name, values in self._columns.items()
         }
 
-    def all(self, batch_size: int) -> list[Batch]:
-        """Every example once, in batches of equal size. The last one is padded with empty rows."""
-        plan = self.plan(0)
-        return [self.batch(plan[i : i + batch_size], batch_size) for i in range(0, len(plan), batch_size)]
+    def all(self) -> Batch:
+        """All rows of an epoch: every example once."""
+        return self.batch(self.plan(0), len(self))
 
 
 @dataclasses.dataclass(frozen=True)

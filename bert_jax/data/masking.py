@@ -57,7 +57,10 @@ def choose(tokens: Tokens, config: DataConfig, word_starts: np.ndarray) -> tuple
     """Chooses ordinary tokens to predict, at most `num_predictions` per example.
 
     Tokens are drawn uniformly. Words and spans are drawn as units, in random order. A unit that would exceed the
-    example's number is skipped, and the next one that fits is taken, as google-research/bert does with words.
+    example's number is skipped, and the next one that fits is taken, as google-research/bert does with words. Some
+    would never be taken: those larger than the number of a full row, and all of an example whose units are all larger
+    than its number. They are divided, spans into words and words into tokens. So each example has a prediction, and
+    text in a script without spaces is learned.
 
     Args:
       tokens: of the batch.
@@ -75,7 +78,9 @@ def choose(tokens: Tokens, config: DataConfig, word_starts: np.ndarray) -> tuple
     begins_word = word_starts[tokens.ids] | tokens.is_special
     begins_word[1:] |= tokens.is_special[:-1]  # the first piece of a segment, even if truncation cut the word
     begins = begins_word if config.masking == "whole_word" else _span_begins(tokens, begins_word)
-    chosen, unit_begin = _choose_units(tokens, counts, begins)
+    every = np.ones_like(begins)
+    start, size = _units(tokens, begins, [begins_word, every] if config.masking == "span" else [every], counts, config)
+    chosen, unit_begin = _choose_units(tokens, counts, start, size)
     return chosen, tokens.position[unit_begin if config.masking == "span" else chosen]
 
 
@@ -105,19 +110,61 @@ def _scores(key: np.ndarray, position: np.ndarray) -> np.ndarray:
         return mix32(mix32(key ^ salt) + position.astype(np.uint32) * GOLDEN32)
 
 
-def _choose_units(tokens: Tokens, counts: np.ndarray, begins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _units(
+    tokens: Tokens, begins: np.ndarray, finer: list[np.ndarray], counts: np.ndarray, config: DataConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """The units to draw from, of which those that would never be taken are divided into finer ones.
+
+    Args:
+      begins: bool [tokens], whether a unit begins. Each special token is a unit, which is left out.
+      finer: the same for finer units, coarse before fine; the last ones are tokens.
+      counts: int64 [examples], how many tokens to choose.
+
+    Returns:
+      The first token and the number of tokens of each unit.
+    """
+    most = num_predictions(np.array(config.sequence_length), config.mask_rate, config.example_predictions)
+    start, size = _ordinary_units(tokens, begins)
+    for finer_begins in finer:
+        large = np.flatnonzero(size > 1)  # few; a single token always fits
+        large = large[size[large] > counts[tokens.example[start[large]]]]
+        if not len(large):
+            break
+        num_units = np.bincount(tokens.example[start], minlength=len(counts))
+        none_fits = np.bincount(tokens.example[start[large]], minlength=len(counts)) == num_units
+        large = large[none_fits[tokens.example[start[large]]] | (size[large] > most)]
+        inside, _ = _tokens_of(start[large], size[large])
+        begins[inside] |= finer_begins[inside]
+        start, size = _ordinary_units(tokens, begins)
+    return start, size
+
+
+def _ordinary_units(tokens: Tokens, begins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    start = np.flatnonzero(begins)
+    size = np.diff(np.append(start, len(begins)))
+    is_ordinary = ~tokens.is_special[start]
+    return start[is_ordinary], size[is_ordinary]
+
+
+def _tokens_of(start: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All tokens of the given units, and the first token of the unit of each."""
+    unit_begin = np.repeat(start, size)
+    return unit_begin + np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size), unit_begin
+
+
+def _choose_units(
+    tokens: Tokens, counts: np.ndarray, start: np.ndarray, size: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Chooses whole units, up to `counts` tokens per example.
 
     Args:
-      begins: bool [tokens], whether a unit begins. Each special token is a unit, which is never chosen.
+      start, size: the first token and the number of tokens of each unit.
 
     Returns:
       The chosen tokens in ascending order, and the first token of the unit of each.
     """
-    start = np.flatnonzero(begins)
-    sizes = np.zeros(len(begins), np.int64)
-    sizes[start] = np.diff(np.append(start, len(begins)))
-    start = start[~tokens.is_special[start]]
+    sizes = np.zeros(len(tokens.ids), np.int64)
+    sizes[start] = size
     # One sort of plain integers (example, draw, position), many times as fast as a sort of indices.
     example, position = tokens.example[start].astype(np.uint64), tokens.position[start].astype(np.uint64)
     score = _scores(tokens.key[example], position).astype(np.uint64) >> np.uint64(8)
@@ -139,9 +186,7 @@ def _choose_units(tokens: Tokens, counts: np.ndarray, begins: np.ndarray) -> tup
         room[owner] -= size[fits[index]]
 
     start = np.sort(start[taken])
-    size = sizes[start]
-    unit_begin = np.repeat(start, size)
-    return unit_begin + np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size), unit_begin
+    return _tokens_of(start, sizes[start])
 
 
 def _span_begins(tokens: Tokens, begins_word: np.ndarray) -> np.ndarray:

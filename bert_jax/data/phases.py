@@ -9,6 +9,7 @@ import functools
 
 from bert_jax import configuration
 from bert_jax.batch import Batch
+from bert_jax.corpus import summary
 from bert_jax.corpus.store import Corpus
 from bert_jax.data.batches import Batches
 from bert_jax.data.config import DataConfig
@@ -137,13 +138,21 @@ class PhasedBatches:
 
     def describe(self, num_steps: int) -> list[str]:
         """Describes the data of a run of `num_steps` steps, in lines."""
-        train = self._corpora[self.phases[0].config.corpus].train
+        corpus = self._corpora[self.phases[0].config.corpus]
+        train, manifest = corpus.train, corpus.manifest
         lines = [f"data         {train.num_documents:,} documents, {train.num_tokens:,} tokens of text"]
         for index, phase in enumerate(self.phases):
-            if phase.start < num_steps:
+            if phase.start >= num_steps:
+                lines.append(
+                    f"from step {phase.start + 1:<3,}is after the last step, {num_steps:,}: this phase has no effect"
+                )
+            else:
                 lines.append(
                     f"from step {phase.start + 1:<3,}{phase.batch_size:,} rows × {phase.config.sequence_length} tokens:"
                     f" {describe(self.of_phase(index))}"
                 )
         sources = ", ".join(f"{name} {passes:,.2f}" for name, passes in self.epochs(num_steps).items())
-        return [*lines, f"epochs       passes over each source: {sources}"]
+        lines.append(f"epochs       passes over each source: {sources}")
+        config = self.phases[0].config
+        exponents = [] if config.source_weights else summary.vocabulary_remark(manifest, config.source_exponent)
+        return lines + summary.remarks(manifest) + exponents

@@ -35,6 +35,10 @@ class Plan:
     rows: np.ndarray
     leftover_rows: int
 
+    def used_tokens(self) -> int:
+        """The number of tokens of the text that are in the rows, each counted once."""
+        return self.examples.take(self.rows[self.rows >= 0]).distinct_tokens()
+
 
 class SourceRows:
     """The rows of one source under one config.
@@ -45,29 +49,40 @@ class SourceRows:
       config: says how to make examples.
       seed: decides the split into blocks, which is the same in every phase.
       phase: identifies all other draws, together with the seed.
+
+    Attributes:
+      num_tokens: the number of tokens in the documents.
+      block_rows: int64 [blocks], the rows of each block.
+      rows_per_epoch: their sum.
+      used_share: the share of the tokens that the first epoch uses, in a sample of the blocks.
     """
 
     def __init__(self, split: Split, source: int, config: DataConfig, seed: int, phase: int):
         self._config, self._source = config, source
         self._stream = (seed, phase, source)
-        self._sentence_starts = np.asarray(split.sentence_starts)
         self._blocks = Blocks(split, seed)
+        self.num_tokens = split.num_tokens
+        self._sample = np.unique(np.linspace(0, len(self._blocks) - 1, BLOCKS_TO_ESTIMATE_FROM).astype(int)).tolist()
+        self._first_rows = functools.cache(lambda block: self._make_rows(0, block, 0))
         self.block_rows = self._promise_rows()
         self.rows_per_epoch = int(self.block_rows.sum())
         self.plan = functools.lru_cache(maxsize=2)(self._plan)
         self._order = functools.lru_cache(maxsize=2)(self._order_of)
+        self.used_share = sum(self._plan(0, block).used_tokens() for block in self._sample) / int(
+            self._blocks.tokens[self._sample].sum()
+        )
+        self._first_rows.cache_clear()
 
     def _promise_rows(self) -> np.ndarray:
-        sample = np.unique(np.linspace(0, len(self._blocks) - 1, BLOCKS_TO_ESTIMATE_FROM).astype(int))
-        made = [len(self._make_rows(0, block, 0)[1]) for block in sample]
-        rate = (made / self._blocks.tokens[sample]).min()
+        made = sum(len(self._first_rows(block)[1]) for block in self._sample)
+        rate = made / self._blocks.tokens[self._sample].sum()
         return np.maximum(1, (self._blocks.tokens * rate * PROMISED_SHARE).astype(np.int64))
 
     def _make_rows(self, epoch, block, attempt) -> tuple[Examples, np.ndarray]:
         """Makes examples and rows of them, as in `Plan` but in the order of packing."""
         examples = make_examples(
             self._blocks.pieces(block),
-            self._sentence_starts,
+            self._blocks.sentence_starts,
             self._config.kind.make,
             self._config.sequence_length - self._config.kind.special_tokens,
             self._config.short_probability,

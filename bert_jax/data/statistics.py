@@ -71,6 +71,7 @@ def describe(batches: Batches) -> str:
         f"{100 * facts.tokens / facts.positions:.1f} % real tokens",
         f"{facts.examples / facts.rows:.1f} examples per row",
         f"{100 * facts.predictions / facts.tokens:.1f} % of the tokens predicted",
+        f"{100 * batches.unused_share:.1f} % of the text unused in an epoch",
     ]
     if facts.cut:
         parts.append(f"{100 * facts.cut / facts.wanted:.1f} % of the predictions cut by max_predictions")

@@ -1,330 +1,164 @@
-"""Converts parameters and configs to and from Hugging Face `transformers` BERT, with one table of names for both ways.
+"""Folders of Hugging Face `transformers` and sentence-transformers, read and written.
 
-Tensors are numpy arrays by their names in `state_dict()`. Reading and writing files is left to the caller.
+Nothing in a folder is run: no pickle is opened, and no module that a config names is imported.
 """
 
 import dataclasses
-import re
-from collections.abc import Callable, Sequence
-from math import prod
+import json
+from collections.abc import Sequence
 from typing import Any
 
-import flax.traverse_util
-import jax.numpy as jnp
-import numpy as np
+from etils import epath
 
-from bert_jax import configuration
-from bert_jax.errors import CheckpointError, ConfigError
+from bert_jax import storage
+from bert_jax.errors import ConfigError, quoted
+from bert_jax.interop.hugging_face_config import read_config, write_config
+from bert_jax.interop.parameters import named_tensors
+from bert_jax.interop.released import PROBLEMS, ReleasedModel, assemble
+from bert_jax.interop.safetensors import LFS_POINTER, WEIGHTS, open_safetensors, write_safetensors
 from bert_jax.model.config import ModelConfig
-from bert_jax.model.positions import fixed_positions
+from bert_jax.objectives.labels import Labels
+from bert_jax.objectives.objective import Objective
+from bert_jax.tokenization import load_tokenizer
 
-Tensors = dict[str, np.ndarray]
-
-BODY = ("embeddings", "encoder")
-PRETRAINING = ("pooler", "mlm", "nsp")
-
-# Tensors stored twice in a state dict; the table has the second name.
-TWINS = {
-    "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
-    "cls.predictions.decoder.bias": "cls.predictions.bias",
-}
-BUFFERS = ("bert.embeddings.position_ids", "bert.embeddings.token_type_ids")  # in older checkpoints; not learned
+CONFIG, MODULES, LIMIT = "config.json", "modules.json", "sentence_bert_config.json"
+MAX_JSON_BYTES = 10_000_000
 
 
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """One of our arrays, and its tensors there.
+def is_hugging_face(folder: epath.Path) -> bool:
+    """Whether a folder looks like one of `transformers` or sentence-transformers."""
+    return (folder / MODULES).exists() or ((folder / CONFIG).exists() and not (folder / "checkpoints").exists())
 
-    Attributes:
-      ours: path in the parameter tree.
-      our_shape: shape of the array.
-      theirs: name of the tensor, or names of the three tensors that are one array here.
-      their_shape: shape of each tensor.
-      join: maps their tensors to our array.
-      split: the inverse of `join`.
+
+def read_folder(folder: epath.PathLike) -> ReleasedModel:
+    """Opens a folder of `transformers` or sentence-transformers.
+
+    Raises:
+      CheckpointError: the weights are missing, damaged, or of another model.
+      ConfigError: the config is missing or not supported.
+      TokenizerError: the tokenizer is missing or damaged.
     """
-
-    ours: str
-    our_shape: tuple[int, ...]
-    theirs: tuple[str, ...]
-    their_shape: tuple[int, ...]
-    join: Callable[[Sequence[np.ndarray]], np.ndarray]
-    split: Callable[[np.ndarray], list[np.ndarray]]
-
-
-def _array(ours: str, theirs: str, *shape: int) -> Entry:
-    return Entry(ours, shape, (theirs,), shape, lambda parts: parts[0], lambda array: [array])
-
-
-def _norm(ours: str, theirs: str, size: int) -> list[Entry]:
-    return [_array(f"{ours}/scale", f"{theirs}.weight", size), _array(f"{ours}/bias", f"{theirs}.bias", size)]
-
-
-def _linear(ours: str, theirs: str | tuple[str, ...], inputs: tuple[int, ...], outputs: tuple[int, ...]) -> list[Entry]:
-    """Maps a kernel [*inputs, *outputs] to a weight [outputs, inputs]; layers are stacked before our last axis."""
-    names = (theirs,) if isinstance(theirs, str) else theirs
-    fan_in, fan_out = prod(inputs), prod(outputs)
-    fused = outputs if len(names) == 1 else (*outputs[:-1], len(names), outputs[-1])
-
-    def join(parts: Sequence[np.ndarray]) -> np.ndarray:
-        return parts[0] if len(names) == 1 else np.stack(parts, axis=-2)
-
-    def cut(array: np.ndarray) -> list[np.ndarray]:
-        return [array] if len(names) == 1 else [array[..., i, :] for i in range(len(names))]
-
-    return [
-        Entry(
-            f"{ours}/kernel",
-            (*inputs, *fused),
-            tuple(f"{name}.weight" for name in names),
-            (fan_out, fan_in),
-            lambda parts: join([part.T.reshape(*inputs, *outputs) for part in parts]),
-            lambda array: [part.reshape(fan_in, fan_out).T for part in cut(array)],
-        ),
-        Entry(
-            f"{ours}/bias",
-            fused,
-            tuple(f"{name}.bias" for name in names),
-            (fan_out,),
-            lambda parts: join([part.reshape(outputs) for part in parts]),
-            lambda array: [part.reshape(fan_out) for part in cut(array)],
-        ),
-    ]
+    root = epath.Path(folder)
+    modules = _sentence_modules(root)
+    folder = root / modules.get("Transformer", "")
+    if not (folder / CONFIG).exists():
+        raise ConfigError(f"There is no {CONFIG} in {folder}.")
+    given = read_config(_read_json(folder / CONFIG))
+    model = assemble(given, open_safetensors(folder), load_tokenizer(folder))
+    limits = [model.max_tokens]
+    if (folder / LIMIT).exists():
+        limits.append(_positive(_read_json(folder / LIMIT), "max_seq_length"))
+    return dataclasses.replace(
+        model,
+        max_tokens=min(n for n in limits if n),
+        pooling=_pooling(root / modules["Pooling"] / CONFIG) if "Pooling" in modules else "",
+        normalize="Normalize" in modules,
+    )
 
 
-def name_table(config: ModelConfig, num_labels: int = 0) -> dict[str, list[Entry]]:
-    """Returns all arrays of a model, by part; `num_labels` is that of the head `label`, if there is one."""
-    assert config.vocab_size is not None, "checked by the callers"
-    size, inner, heads = config.hidden_size, config.feed_forward_size, (config.num_heads, config.head_size)
-    ours, theirs = "bert/embeddings/", "bert.embeddings."
-    table = {
-        "embeddings": [
-            _array(f"{ours}word", f"{theirs}word_embeddings.weight", config.vocab_size, size),
-            _array(f"{ours}token_type", f"{theirs}token_type_embeddings.weight", config.num_token_types, size),
-            _array(f"{ours}position", f"{theirs}position_embeddings.weight", config.max_positions, size),
-            *_norm(f"{ours}layer_norm", f"{theirs}LayerNorm", size),
-        ],
-        "encoder": [],
-        "pooler": _linear("bert/pooler/dense", "bert.pooler.dense", (size,), (size,)),
-        "mlm": [
-            *_linear("mlm/transform", "cls.predictions.transform.dense", (size,), (size,)),
-            *_norm("mlm/norm", "cls.predictions.transform.LayerNorm", size),
-            _array("mlm/bias", "cls.predictions.bias", config.vocab_size),
-        ],
-        "nsp": _linear("nsp/dense", "cls.seq_relationship", (size,), (2,)),
-        "label": _linear("label/dense", "classifier", (size,), (num_labels,)),
-        "span": _linear("span/dense", "qa_outputs", (size,), (2,)),
+def _sentence_modules(root: epath.Path) -> dict[str, str]:
+    """The folders of a sentence-transformers model by the kind of module; empty if it is none."""
+    if not (root / MODULES).exists():
+        return {}
+    found = {}
+    for entry in _read_json(root / MODULES, list):
+        kind, path = (str(entry.get(name, "")) if isinstance(entry, dict) else "" for name in ("type", "path"))
+        kind = kind.rpartition(".")[2]
+        if kind not in ("Transformer", "Pooling", "Normalize"):
+            raise ConfigError(f"{root / MODULES} has the module {quoted(kind)}, which is not supported.")
+        if path.startswith("/") or ".." in path.split("/") or "\\" in path:
+            raise ConfigError(f"{root / MODULES} names {quoted(path)}, which is not a folder inside.")
+        found[kind] = path
+    return found
+
+
+def _pooling(path: epath.Path) -> str:
+    values = _read_json(path)
+    modes = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean", "pooling_mode_max_tokens": "max"}
+    chosen = [name for name, value in values.items() if name.startswith("pooling_mode_") and value is True]
+    if len(chosen) != 1 or chosen[0] not in modes:
+        raise ConfigError(
+            f"{path} has the pooling {quoted(', '.join(chosen))}: only one of {', '.join(modes)} is read."
+        )
+    return modes[chosen[0]]
+
+
+def _positive(values: dict[str, Any], name: str) -> int:
+    value = values.get(name)
+    return value if type(value) is int and value > 0 else 0
+
+
+def _read_json(path: epath.Path, kind: type = dict) -> Any:
+    if path.stat().length > MAX_JSON_BYTES:
+        raise ConfigError(f"{path} has {path.stat().length:,} bytes, too many for a config: restore it.")
+    content = path.read_bytes()
+    if content.startswith(LFS_POINTER):
+        raise ConfigError(f"{path} is a Git LFS pointer: fetch the file with git lfs pull.")
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError):
+        raise ConfigError(f"{path} is not JSON: restore it.") from None
+    if not isinstance(values, kind):
+        raise ConfigError(f"{path} is not a JSON {'object' if kind is dict else 'array'}: restore it.")
+    return values
+
+
+def architecture(objectives: Sequence[Objective]) -> str:
+    """Returns the class of `transformers` with these heads.
+
+    Raises:
+      ConfigError: there is none.
+    """
+    classes = {
+        (): "BertModel",
+        ("mlm",): "BertForMaskedLM",
+        ("nsp",): "BertForNextSentencePrediction",
+        ("mlm", "nsp"): "BertForPreTraining",
+        ("span",): "BertForQuestionAnswering",
+        ("label",): "BertForSequenceClassification",
+        ("tokens",): "BertForTokenClassification",
     }
-    for layer in range(config.num_layers):
-        ours, theirs = f"bert/encoder/layer_{layer}/", f"bert.encoder.layer.{layer}."
-        query_key_value = tuple(f"{theirs}attention.self.{name}" for name in ("query", "key", "value"))
-        table["encoder"] += [
-            *_linear(f"{ours}attention/query_key_value", query_key_value, (size,), heads),
-            *_linear(f"{ours}attention/output", f"{theirs}attention.output.dense", heads, (size,)),
-            *_norm(f"{ours}attention_norm", f"{theirs}attention.output.LayerNorm", size),
-            *_linear(f"{ours}feed_forward/intermediate", f"{theirs}intermediate.dense", (size,), (inner,)),
-            *_linear(f"{ours}feed_forward/output", f"{theirs}output.dense", (inner,), (size,)),
-            *_norm(f"{ours}feed_forward_norm", f"{theirs}output.LayerNorm", size),
-        ]
-    return table
+    heads = tuple(sorted("tokens" if isinstance(one, Labels) and one.of_tokens else one.name for one in objectives))
+    if heads not in classes:
+        raise ConfigError(f"Hugging Face has no BERT with the heads {', '.join(heads)} together: leave some out.")
+    return classes[heads]
 
 
-def from_hugging_face(tensors: Tensors, config: ModelConfig, parts: tuple[str, ...] = PRETRAINING) -> dict[str, Any]:
-    """Converts a state dict of `BertForPreTraining`, or of another BERT, to parameters.
-
-    Names may have the prefix `bert.` or not, layer norms may be called `gamma` and `beta`, the decoder may have its own
-    copy of the word table, there may be buffers, and any floating-point dtype is accepted.
+def write_folder(
+    folder: epath.PathLike,
+    config: ModelConfig,
+    params: Any,
+    objectives: Sequence[Objective],
+    tokenizer_files: dict[str, bytes],
+    card: str,
+) -> None:
+    """Writes a folder that `AutoModel` and `AutoTokenizer` of `transformers` open.
 
     Args:
-      tensors: arrays by name; parts not in `parts` are ignored.
-      config: config of the model, for example from `config_from_hugging_face`.
-      parts: the parts to read besides embeddings and encoder: `pooler`, `mlm`, `nsp`, `label` (the `classifier` of
-        examples, tokens or choices), `span`.
-
-    Returns:
-      float32 arrays, as a parameter tree for a `bert_jax.model.composite.Composite` with heads of these names.
-
-    Raises:
-      CheckpointError: a tensor is missing, unknown, duplicate, not finite, or has the wrong shape.
-      ConfigError: Hugging Face's BERT does not support the config.
-    """
-    _check_expressible(config)
-    if config.positions != "learned":
-        raise ConfigError(
-            f"model.positions={config.positions} has no position table to read into: use model.positions=learned."
-        )
-    tensors = _canonical(tensors)
-    bias = tensors.get("classifier.bias")
-    table = name_table(config, 0 if bias is None else bias.size)
-    known = {name for entries in table.values() for entry in entries for name in entry.theirs}
-    if unknown := sorted(tensors.keys() - known):
-        raise CheckpointError(
-            f"The checkpoint has {_some(unknown)}, which this config does not have: check num_layers and the kind of"
-            " model."
-        )
-    wanted = [entry for part in (*BODY, *parts) for entry in table[part]]
-    if missing := [name for entry in wanted for name in entry.theirs if name not in tensors]:
-        raise CheckpointError(f"The checkpoint lacks {_some(missing)}: check the config, or ask for fewer parts.")
-    params = {}
-    for entry in wanted:
-        found = [_checked(name, tensors[name], entry.their_shape) for name in entry.theirs]
-        params[entry.ours] = np.ascontiguousarray(entry.join(found))
-    return flax.traverse_util.unflatten_dict(params, sep="/")
-
-
-def to_hugging_face(params: Any, config: ModelConfig) -> Tensors:
-    """Converts parameters to a state dict of `BertForPreTraining`, or of the model whose parts are in `params`.
-
-    The inverse of `from_hugging_face`. Positions that are not learned become a position table, so that both models
-    compute the same.
-
-    Returns:
-      float32 arrays by name. With `mlm`, the decoder's copies (`TWINS`) share memory with the originals.
-
-    Raises:
-      CheckpointError: an array is missing, unknown, not finite, or has the wrong shape.
-      ConfigError: Hugging Face's BERT does not support the model.
-    """
-    _check_expressible(config)
-    arrays: dict[str, Any] = dict(flax.traverse_util.flatten_dict(params, sep="/"))
-    if config.positions != "learned":
-        positions = jnp.arange(config.max_positions)
-        fixed = fixed_positions(config, positions) if config.positions == "sinusoidal" else None
-        empty = np.zeros((config.max_positions, config.hidden_size))
-        arrays["bert/embeddings/position"] = empty if fixed is None else np.asarray(fixed)
-    for head in ("nsp", "label"):
-        if head in params and config.pooling != "cls":
-            raise ConfigError(
-                f"Hugging Face's BERT has no model.pooling={config.pooling}, which {head!r} reads: remove {head!r} from"
-                " the parameters, or, if it labels tokens, pass a config with model.pooling=cls."
-            )
-    bias = arrays.get("label/dense/bias")
-    table = name_table(config, 0 if bias is None else bias.size)
-    present = [part for part, entries in table.items() if part in BODY or any(e.ours in arrays for e in entries)]
-    wanted = [entry for part in present for entry in table[part]]
-    if unknown := sorted(arrays.keys() - {entry.ours for entry in wanted}):
-        raise CheckpointError(
-            f"The parameters have {_some(unknown)}, which this config does not have: check the config."
-        )
-    if missing := [entry.ours for entry in wanted if entry.ours not in arrays]:
-        raise CheckpointError(f"The parameters lack {_some(missing)}: check the config.")
-    tensors = {}
-    for entry in wanted:
-        array = _checked(entry.ours, np.asarray(arrays[entry.ours]), entry.our_shape)
-        for name, part in zip(entry.theirs, entry.split(array), strict=True):
-            tensors[name] = np.ascontiguousarray(part)
-    return tensors | ({twin: tensors[name] for twin, name in TWINS.items()} if "mlm" in present else {})
-
-
-def _canonical(tensors: Tensors) -> Tensors:
-    """Renames tensors to the names in the table, and drops buffers and twins."""
-    result: Tensors = {}
-    for name, value in tensors.items():
-        plain = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name))
-        plain = re.sub(r"^(?=(embeddings|encoder|pooler)\.)", "bert.", plain)
-        if plain in result:
-            raise CheckpointError(f"The checkpoint has {plain} twice, once as {name}: remove one of them.")
-        if plain not in BUFFERS:
-            result[plain] = value
-    for twin, name in TWINS.items():
-        if twin in result and not np.array_equal(result[twin], result.setdefault(name, result[twin])):
-            raise CheckpointError(
-                f"{twin} is not equal to {name}: models with a separate output table are not supported."
-            )
-        result.pop(twin, None)
-    return result
-
-
-def _checked(name: str, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Converts `value` to float32.
-
-    Raises:
-      CheckpointError: the shape is wrong, or the numbers are not floating-point or not finite.
-    """
-    if value.shape != shape:
-        raise CheckpointError(f"{name} has the shape {list(value.shape)} where the config asks for {list(shape)}.")
-    if not jnp.issubdtype(value.dtype, jnp.floating):
-        raise CheckpointError(
-            f"{name} holds {value.dtype}, not floating-point numbers: quantised models are not supported."
-        )
-    value = value.astype(np.float32)
-    if not np.isfinite(value).all():
-        raise CheckpointError(f"{name} holds numbers that are not finite: the checkpoint is damaged.")
-    return value
-
-
-def _some(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-
-
-def _check_expressible(config: ModelConfig) -> None:
-    if config.norm_position != "post":
-        raise ConfigError(
-            f"model.norm_position={config.norm_position} does not exist in Hugging Face's BERT: only post does."
-        )
-    if config.vocab_size is None:
-        raise ConfigError("model.vocab_size is empty: give the number of tokens.")
-
-
-# From their names to ours. Shapes are required; rates have the same defaults on both sides.
-SHAPES = {
-    "vocab_size": "vocab_size",
-    "num_hidden_layers": "num_layers",
-    "hidden_size": "hidden_size",
-    "num_attention_heads": "num_heads",
-    "intermediate_size": "intermediate_size",
-    "max_position_embeddings": "max_positions",
-    "type_vocab_size": "num_token_types",
-}
-RATES = {
-    "hidden_dropout_prob": "dropout",
-    "attention_probs_dropout_prob": "attention_dropout",
-    "layer_norm_eps": "layer_norm_epsilon",
-    "initializer_range": "initializer_range",
-}
-ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}
-# Options of theirs for which only one value is supported.
-FIXED = {
-    "model_type": "bert",
-    "position_embedding_type": "absolute",
-    "is_decoder": False,
-    "add_cross_attention": False,
-    "tie_word_embeddings": True,
-}
-
-
-def config_from_hugging_face(values: dict[str, Any]) -> ModelConfig:
-    """Converts the contents of a Hugging Face `config.json`; fields that do not concern the encoder are ignored.
-
-    Raises:
-      ConfigError: the model is not BERT, or a value is missing or of another type.
-    """
-    for name, only in FIXED.items():
-        if values.get(name, only) != only:
-            raise ConfigError(f"{name}={values[name]!r} is not supported: only {only!r} is.")
-    if missing := [name for name in SHAPES if name not in values]:
-        raise ConfigError(f"The config lacks {_some(missing)}: add it.")
-    config = ModelConfig()
-    for theirs, ours in (SHAPES | RATES).items():
-        if theirs in values:
-            configuration.replace(config, ours, values[theirs])
-    activation = values.get("hidden_act", "gelu")
-    if activation not in ACTIVATIONS:
-        raise ConfigError(f"hidden_act={activation!r} is not one of {', '.join(ACTIVATIONS)}.")
-    config.activation = ACTIVATIONS[activation]
-    if problems := config.problems():
-        raise ConfigError("\n".join(problems))
-    return config
-
-
-def config_to_hugging_face(config: ModelConfig) -> dict[str, Any]:
-    """Converts a config to the contents of a `config.json`; the inverse of `config_from_hugging_face`.
+      folder: is made; files in it are replaced.
+      config: the config of the body.
+      params: the parameters of the body and of the objectives' heads.
+      objectives: those whose heads are written.
+      tokenizer_files: the tokenizer in Hugging Face's form, by file name.
+      card: the model card, in Markdown.
 
     Raises:
       ConfigError: Hugging Face's BERT does not support the model.
+      CheckpointError: the parameters do not fit the config, or are not finite.
     """
-    _check_expressible(config)
-    values = {theirs: getattr(config, ours) for theirs, ours in (SHAPES | RATES).items()}
-    values["intermediate_size"] = config.feed_forward_size
-    values["hidden_act"] = next(theirs for theirs, ours in ACTIVATIONS.items() if ours == config.activation)
-    return {"model_type": FIXED["model_type"], **values}
+    values = write_config(config) | {"architectures": [architecture(objectives)]}
+    for one in objectives:
+        if isinstance(one, Labels):
+            values["id2label"] = {str(i): name for i, name in enumerate(one.names)}
+            values["label2id"] = {name: i for i, name in enumerate(one.names)}
+            values["problem_type"] = next(theirs for theirs, ours in PROBLEMS.items() if ours == one.choose)
+    infos, makers = named_tensors(params, config)
+    folder = epath.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f"{WEIGHTS}.partial"
+    write_safetensors(temporary, infos, makers)
+    temporary.replace(folder / WEIGHTS)
+    for name, content in tokenizer_files.items():
+        storage.write_bytes(folder / name, content)
+    storage.write_json(folder / CONFIG, values)
+    storage.write_bytes(folder / "README.md", card.encode())

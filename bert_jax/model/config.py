@@ -24,7 +24,7 @@ class ModelConfig:
     intermediate_size: int | None = None  # width inside the feed-forward block; none: 4 H
     positions: str = "learned"  # learned, sinusoidal (fixed sines and cosines) or none
     max_positions: int = 512  # size of the learned position table; rows cannot be longer
-    num_token_types: int = 2  # size of the token-type table: first and second segment of a pair
+    num_token_types: int = 2  # size of the token-type table: first and second segment of a pair; 1: all tokens alike
     norm_position: str = "post"  # post: layer norms after each residual sum; pre: before each block and once at the end
     activation: str = "gelu"  # gelu (erf) or gelu_tanh (as in Google's released code)
     pooling: str = "cls"  # cls (first token through a tanh layer), max or mean over an example's tokens
@@ -63,11 +63,10 @@ class ModelConfig:
     def problems(self) -> list[str]:
         """Returns a message for each setting that cannot work."""
         found = []
-        for name in ("vocab_size", "num_layers", "hidden_size", "num_heads", "intermediate_size", "max_positions"):
+        sizes = ("vocab_size", "num_layers", "hidden_size", "num_heads", "intermediate_size", "max_positions")
+        for name in (*sizes, "num_token_types"):
             if (value := getattr(self, name)) is not None and value < 1:
                 found.append(f"model.{name}={value} must be at least 1.")
-        if self.num_token_types < 2:
-            found.append(f"model.num_token_types={self.num_token_types} must be at least 2: a pair uses two.")
         if self.num_heads >= 1 and self.hidden_size % self.num_heads:
             found.append(
                 f"model.num_heads={self.num_heads} does not divide model.hidden_size={self.hidden_size}:"

@@ -23,14 +23,18 @@ def body_flops(config: ModelConfig, batch: Batch) -> float:
     return config.num_layers * (FLOPS_PER_WEIGHT * (weights * lengths + 2 * width * lengths**2)).sum()
 
 
-def head_flops(config: ModelConfig, count: float, outputs: float, pooled: bool) -> float:
-    """Counts the floating-point operations of a linear head in one training step.
+def pooler_flops(config: ModelConfig, batch: Batch) -> float:
+    """Counts the floating-point operations of the pooler's layer in one training step; all heads share its output."""
+    examples = float(batch["example_ids"].max(axis=1).sum())
+    return FLOPS_PER_WEIGHT * config.hidden_size**2 * examples
+
+
+def head_flops(config: ModelConfig, count: float, outputs: float) -> float:
+    """Counts the floating-point operations of a linear head in one training step, without the pooler.
 
     Args:
       config: the shape of the model.
       count: the number of vectors that the head reads.
       outputs: the number of outputs for each.
-      pooled: whether the vectors are pooled examples; a pooler with a layer of its own is counted too.
     """
-    pooler = config.hidden_size if pooled and config.pooling == "cls" else 0
-    return FLOPS_PER_WEIGHT * config.hidden_size * (pooler + outputs) * count
+    return FLOPS_PER_WEIGHT * config.hidden_size * outputs * count

@@ -1,10 +1,12 @@
 """Measures of agreement between predictions and labels, from counts and moments that add up over batches."""
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-ROUNDING = 1e-6  # of float32 sums, relative to the mean square; a smaller variance is noise
+# Of float32 values, relative to their mean square: a variance below is that of a constant, rounded.
+ROUNDING = 1e-12
 
 
 def class_counts(said: jax.Array, gold: jax.Array, weights: jax.Array) -> dict[str, jax.Array]:
@@ -18,34 +20,82 @@ def class_counts(said: jax.Array, gold: jax.Array, weights: jax.Array) -> dict[s
       float32 [C] by name.
     """
     sums = {"hit": said & gold, "said": said, "gold": gold}
-    return {name: jnp.einsum("...c,...->c", x.astype(jnp.float32), weights) for name, x in sums.items()}
+    return {name: _sum("...c,...->c", x.astype(jnp.float32), weights) for name, x in sums.items()}
 
 
-def macro_f1(hit: np.ndarray, said: np.ndarray, gold: np.ndarray) -> float:
-    """Computes the mean F1 over the labels predicted or true at least once, as scikit-learn does; counts are [C]."""
+def macro_f1(hit: np.ndarray, said: np.ndarray, gold: np.ndarray) -> float | None:
+    """Computes the mean F1 over the labels predicted or true at least once, as scikit-learn does; counts are [C].
+
+    None if no label is.
+    """
     occurs = said + gold > 0
-    return float((2 * hit[occurs] / (said + gold)[occurs]).mean())
+    return float((2 * hit[occurs] / (said + gold)[occurs]).mean()) if occurs.any() else None
 
 
-def majority(gold: np.ndarray) -> tuple[float, float]:
+def majority(gold: np.ndarray) -> tuple[float, float | None]:
     """Computes the accuracy and the macro-F1 of always predicting the most frequent row of `gold` [examples, C]."""
     rows, counts = np.unique(gold, axis=0, return_counts=True)
     said = np.broadcast_to(rows[counts.argmax()], gold.shape)
     return float(counts.max() / len(gold)), macro_f1((said * gold).sum(0), said.sum(0), gold.sum(0))
 
 
-def moments(x: jax.Array, y: jax.Array, weights: jax.Array) -> jax.Array:
-    """Computes the weighted sums of all products of 1, x and y: float32 [3, 3]; arguments are [...]."""
-    terms = jnp.stack([jnp.ones_like(x), x, y])
-    return jnp.einsum("i...,j...,...->ij", terms, terms, weights)
+@flax.struct.dataclass
+class Moments:
+    """The sums of pairs (x, y), of their products, and of their weights; `+` joins those of two batches.
+
+    They are sums of differences from a centre: in float32, those of the numbers themselves would lose a spread that is
+    small beside the mean.
+
+    Attributes:
+      weight: float32 [].
+      centre: float32 [2], near the means of x and y.
+      sums: float32 [2], of the differences.
+      products: float32 [2, 2], of the differences.
+    """
+
+    weight: jax.Array
+    centre: jax.Array
+    sums: jax.Array
+    products: jax.Array
+
+    @classmethod
+    def of(cls, x: jax.Array, y: jax.Array, weights: jax.Array) -> "Moments":
+        """Computes the moments of one batch; all arguments are float32 [...]."""
+        pairs, weight = jnp.stack([x, y]), weights.sum()
+        pairs = jnp.where(weights > 0, pairs, 0)  # where nothing counts, anything may stand
+        centre = _sum("i...,...->i", pairs, weights) / jnp.where(weight > 0, weight, 1)
+        apart = pairs - centre.reshape(2, *[1] * x.ndim)
+        return cls(
+            weight, centre, _sum("i...,...->i", apart, weights), _sum("i...,j...,...->ij", apart, apart, weights)
+        )
+
+    def about(self, centre: jax.Array) -> "Moments":
+        """Returns the same moments as differences from another centre."""
+        apart = self.centre - centre
+        mixed = jnp.outer(apart, self.sums)
+        products = self.products + mixed + mixed.T + self.weight * jnp.outer(apart, apart)
+        return Moments(self.weight, centre, self.sums + self.weight * apart, products)
+
+    def __add__(self, other: "Moments") -> "Moments":
+        centre = jnp.where(self.weight > 0, self.centre, other.centre)
+        return jax.tree.map(jnp.add, self.about(centre), other.about(centre)).replace(centre=centre)
 
 
-def pearson(sums: np.ndarray) -> float | None:
-    """Computes Pearson's correlation from `moments`; None if x or y is constant to within `ROUNDING`."""
-    sums = np.asarray(sums, np.float64)
-    means = sums[0, 1:] / sums[0, 0]
-    squares = sums[1:, 1:] / sums[0, 0]
-    covariance = squares - np.outer(means, means)
-    if (covariance.diagonal() <= ROUNDING * squares.diagonal()).any():
+def pearson(moments: Moments) -> float | None:
+    """Computes Pearson's correlation; None if nothing counts, or x or y is constant to within `ROUNDING`."""
+    weight, centre, sums, products = (
+        np.asarray(getattr(moments, name), np.float64) for name in ("weight", "centre", "sums", "products")
+    )
+    if not weight:
         return None
-    return float(covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1]))
+    means = sums / weight
+    covariance = products / weight - np.outer(means, means)
+    variances = covariance.diagonal()
+    if (variances <= ROUNDING * ((centre + means) ** 2 + variances)).any():
+        return None
+    return float(covariance[0, 1] / np.sqrt(variances[0] * variances[1]))
+
+
+def _sum(subscripts: str, *arrays: jax.Array) -> jax.Array:
+    """Sums products in float32 on every device; by default, a TPU would round them to bfloat16."""
+    return jnp.einsum(subscripts, *arrays, precision=jax.lax.Precision.HIGHEST)

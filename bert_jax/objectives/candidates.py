@@ -6,7 +6,6 @@ group of rows, without other examples from the document of S1.
 """
 
 import dataclasses
-from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -64,21 +63,22 @@ class Candidates(Objective):
         title = f"next sentence among {self.group_size}, accuracy"
         return (Score(f"{self.name}_accuracy", title, baseline=f"{self.name}_chance", baseline_title="chance"),)
 
-    def baselines(self, held_out: Sequence[Batch]) -> dict[str, float]:
-        """The accuracy of guessing: 1 / G."""
-        return {f"{self.name}_chance": 1 / self.group_size}
+    def baselines(self, held_out: Batch) -> dict[str, float]:
+        """The accuracy of guessing among the candidates that each row has: at least 1 / G."""
+        chances = 1 / np.asarray(candidates_of(held_out, self.group_size)).sum(-1)
+        counted = held_out["pair_weights"][:, 0].reshape(chances.shape) > 0
+        return {f"{self.name}_chance": float(chances[counted].mean())} if counted.any() else {}
 
     def flops(self, config: ModelConfig, batch: Batch) -> float:
-        """Counts pooling and the inner products of each group."""
+        """Counts the inner products of each group."""
         examples = float((batch["example_ids"].max(axis=1)).sum())
-        return head_flops(config, examples, self.group_size / 2, pooled=True)
+        return head_flops(config, examples, self.group_size / 2)
 
 
 def candidate_scores(pooled: jax.Array, batch: Batch, group_size: int, temperature: float) -> jax.Array:
     """Scores each row's first example against each second example of its group of G rows: float32 [B / G, G, G].
 
-    Pairs that are not candidates get the lowest float32: other examples of the same document, and rows without a second
-    example.
+    Pairs that are not candidates get the lowest float32; see `candidates_of`.
 
     Args:
       pooled: [B, 2, H].
@@ -87,10 +87,17 @@ def candidate_scores(pooled: jax.Array, batch: Batch, group_size: int, temperatu
       temperature: the divisor of the scores.
     """
     first, second = (pooled[:, i].reshape(-1, group_size, pooled.shape[-1]).astype(jnp.float32) for i in (0, 1))
+    scores = jnp.einsum("gih,gjh->gij", first, second, precision=jax.lax.Precision.HIGHEST) / temperature
+    return jnp.where(candidates_of(batch, group_size), scores, jnp.finfo(jnp.float32).min)
+
+
+def candidates_of(batch: Batch, group_size: int) -> jax.Array:
+    """Returns which second examples of its group each row chooses among: bool [B / G, G, G].
+
+    These are its own, and those of other documents. Rows without a second example offer none.
+    """
     document = batch["document_ids"][:, 0].reshape(-1, group_size)
     complete = batch["pair_weights"][:, 0].reshape(-1, group_size) > 0
     source = batch["source_ids"][:, 0].reshape(-1, group_size)
     same = (document[:, :, None] == document[:, None, :]) & (source[:, :, None] == source[:, None, :])
-    allowed = jnp.eye(group_size, dtype=bool) | (complete[:, None, :] & ~same)
-    scores = jnp.einsum("gih,gjh->gij", first, second, precision=jax.lax.Precision.HIGHEST) / temperature
-    return jnp.where(allowed, scores, jnp.finfo(jnp.float32).min)
+    return jnp.eye(group_size, dtype=bool) | (complete[:, None, :] & ~same)

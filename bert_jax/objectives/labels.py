@@ -1,7 +1,8 @@
 """Labels of an example or of each token: one class, any number of classes, or a number."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from bert_jax.model.composite import MakeHead
 from bert_jax.model.config import ModelConfig
 from bert_jax.model.flops import head_flops
 from bert_jax.model.heads import ExampleLabelsHead, TokenLabelsHead
-from bert_jax.objectives.agreement import class_counts, macro_f1, majority, moments, pearson
+from bert_jax.objectives.agreement import Moments, class_counts, macro_f1, majority, pearson
 from bert_jax.objectives.objective import Objective
 from bert_jax.scores import Score
 
@@ -48,6 +49,10 @@ class Labels(Objective):
         labels = {ONE: one, SEVERAL: Column(axes + "C", np.float32), NUMBER: number}
         return {f"{self.name}s": labels[self.choose], f"{self.name}_weights": number}
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {"C": len(self.names)}
+
     def head(self, config: ModelConfig) -> MakeHead:
         kind = TokenLabelsHead if self.of_tokens else ExampleLabelsHead
         return lambda name: kind(config, len(self.names), config.dropout, name=name)
@@ -56,7 +61,7 @@ class Labels(Objective):
         labels, weights = batch[f"{self.name}s"], batch[f"{self.name}_weights"]
         if self.choose == NUMBER:
             values, right = jnp.square(prediction[..., 0] - labels), None
-            counts = {"moments": moments(prediction[..., 0], labels, weights)}
+            counts = {"moments": Moments.of(prediction[..., 0], labels, weights)}
         elif self.choose == SEVERAL:
             values = optax.sigmoid_binary_cross_entropy(prediction, labels).mean(-1)
             said, gold = prediction > 0, labels > 0
@@ -79,20 +84,24 @@ class Labels(Objective):
         f1 = Score(f"{name}_macro_f1", f"{name}, macro-F1", False, f"{name}_majority_macro_f1", "majority")
         return accuracy, f1, Score(f"{name}_loss", f"{name}, loss in nats", True)
 
-    def count_scores(self, counts: Mapping[str, np.ndarray]) -> dict[str, float]:
-        if self.choose != NUMBER:
-            return {f"{self.name}_macro_f1": macro_f1(*(counts[f"{self.name}_{k}"] for k in ("hit", "said", "gold")))}
-        correlation = pearson(counts[f"{self.name}_moments"])
-        return {} if correlation is None else {f"{self.name}_pearson": correlation}  # undefined if constant
+    def count_scores(self, counts: Mapping[str, Any]) -> dict[str, float]:
+        if self.choose == NUMBER:
+            name, value = f"{self.name}_pearson", pearson(counts[f"{self.name}_moments"])
+        else:
+            name = f"{self.name}_macro_f1"
+            value = macro_f1(*(np.asarray(counts[f"{self.name}_{k}"]) for k in ("hit", "said", "gold")))
+        return {} if value is None else {name: value}
 
-    def baselines(self, held_out: Sequence[Batch]) -> dict[str, float]:
+    def baselines(self, held_out: Batch) -> dict[str, float]:
         """Scores of always predicting the most frequent label (or set of labels) of the held-out set, or its mean."""
-        gold = np.concatenate([batch[f"{self.name}s"][batch[f"{self.name}_weights"] > 0] for batch in held_out])
+        gold = held_out[f"{self.name}s"][held_out[f"{self.name}_weights"] > 0]
+        if not len(gold):
+            return {}
         if self.choose == NUMBER:
             return {f"{self.name}_variance": float(gold.var())}
         accuracy, f1 = majority(gold if self.choose == SEVERAL else np.eye(len(self.names))[gold])
-        return {f"{self.name}_majority": accuracy, f"{self.name}_majority_macro_f1": f1}
+        found = {f"{self.name}_majority": accuracy, f"{self.name}_majority_macro_f1": f1}
+        return {name: value for name, value in found.items() if value is not None}
 
     def flops(self, config: ModelConfig, batch: Batch) -> float:
-        count = float(batch[f"{self.name}_weights"].sum())
-        return head_flops(config, count, len(self.names), pooled=not self.of_tokens)
+        return head_flops(config, float(batch[f"{self.name}_weights"].sum()), len(self.names))

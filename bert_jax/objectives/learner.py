@@ -5,19 +5,18 @@ All tasks share one loss function; they differ in their objectives and batches.
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 from typing import Any
 
 import jax
-import numpy as np
 
 from bert_jax import batch as schema
 from bert_jax.batch import Batch, Column
+from bert_jax.errors import BertJaxError
 from bert_jax.losses import Outcome
 from bert_jax.model.composite import Composite, layer_of
 from bert_jax.model.config import ModelConfig
 from bert_jax.model.dropout import token_keys
-from bert_jax.model.flops import body_flops
+from bert_jax.model.flops import body_flops, pooler_flops
 from bert_jax.objectives.objective import Objective
 from bert_jax.scores import Score
 from bert_jax.training.step import Randomness
@@ -35,6 +34,11 @@ class Learner:
     config: ModelConfig
     objectives: tuple[Objective, ...]
 
+    def __post_init__(self):
+        names = [one.name for one in self.objectives]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise BertJaxError(f"Several objectives are named {', '.join(sorted(twice))}: give each a name of its own.")
+
     @functools.cached_property
     def model(self) -> Composite:
         """The body with one head per objective, named after it."""
@@ -42,17 +46,21 @@ class Learner:
 
     @property
     def columns(self) -> dict[str, Column]:
-        """The columns that a batch must have."""
+        """The columns that a batch must have. Where objectives share a column, it has the bound of one that has any."""
         found = dict(schema.CORE)
         for objective in self.objectives:
-            found |= objective.columns
+            for name, column in objective.columns.items():
+                if name not in found or column.below is not None:
+                    found[name] = column
         return found
 
     def check(self, batch: Batch) -> None:
-        """Checks a host batch; see `batch.check`."""
+        """Checks a host batch for each objective; see `batch.check`."""
         vocab_size = self.config.vocab_size
         assert vocab_size is not None  # the task has filled it in
-        schema.check(batch, self.columns, {"V": vocab_size, "T": self.config.num_token_types})
+        known = {"V": vocab_size, "T": max(2, self.config.num_token_types)}
+        for objective in self.objectives:
+            schema.check(batch, schema.CORE | objective.columns, known | objective.sizes)
 
     def init(self, key: jax.Array) -> Any:
         """Returns initial parameters, boxed with their logical axes."""
@@ -83,7 +91,14 @@ class Learner:
 
     def flops(self, batch: Batch) -> float:
         """Returns the floating-point operations of one training step on a host batch, counting real tokens only."""
-        return body_flops(self.config, batch) + sum(one.flops(self.config, batch) for one in self.objectives)
+        pooler = pooler_flops(self.config, batch) if self._has_pooler else 0.0
+        heads = sum(one.flops(self.config, batch) for one in self.objectives)
+        return body_flops(self.config, batch) + pooler + heads
+
+    @functools.cached_property
+    def _has_pooler(self) -> bool:
+        """Whether the body has a pooler with a layer of its own, because a head reads pooled examples."""
+        return "pooler" in jax.eval_shape(self.init, jax.random.key(0))["bert"]
 
     @property
     def dtype(self) -> str:
@@ -98,11 +113,10 @@ class Learner:
     def score(self, outcome: Outcome) -> dict[str, float]:
         """Returns all losses, metrics and scores, given the sum of the held-out batches' outcomes (host arrays)."""
         found = {name: float(value) for name, value in outcome.means.items()}
-        counts = {name: np.asarray(value) for name, value in outcome.counts.items()}
         for one in self.objectives:
-            found |= one.count_scores(counts)
+            found |= one.count_scores(outcome.counts)
         return found
 
-    def baselines(self, held_out: Sequence[Batch]) -> dict[str, float]:
+    def baselines(self, held_out: Batch) -> dict[str, float]:
         """Returns the baselines of the scores, by name."""
         return {name: value for one in self.objectives for name, value in one.baselines(held_out).items()}

@@ -4,7 +4,7 @@
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -70,19 +70,20 @@ class MaskedWords(Objective):
             return Score(name, title, True, f"unigram_{name}", "word frequencies")
 
         parts = [loss(f"/{source}", f" on {source}") for source in self.sources if len(self.sources) > 1]
-        return loss("", ""), Score(f"{self.name}_accuracy", "masked language model, accuracy"), *parts
+        title, name = "masked language model, accuracy", f"{self.name}_accuracy"
+        return loss("", ""), Score(name, title, False, f"unigram_{name}", "the most frequent word"), *parts
 
-    def baselines(self, held_out: Sequence[Batch]) -> dict[str, float]:
-        """The loss of predicting words by their frequency in training."""
+    def baselines(self, held_out: Batch) -> dict[str, float]:
+        """The loss of predicting words by their frequency in training, and the accuracy of its most frequent word."""
         if self.word_counts is None:
             return {}
-        name, guesses = f"unigram_{self.name}_loss", unigram_losses(held_out, self.word_counts(), self.never)
-        found = {name: float(guesses.mean())}
+        used = held_out["masked_weights"] > 0
+        p = unigram_probabilities(self.word_counts(), self.never)
+        targets = held_out["masked_targets"][used]
+        guesses, name = -np.log(p[targets]), f"unigram_{self.name}_loss"
+        found = {name: float(guesses.mean()), f"unigram_{self.name}_accuracy": float((targets == p.argmax()).mean())}
         if len(self.sources) > 1:
-            used = [batch["masked_weights"] > 0 for batch in held_out]
-            sources = np.concatenate(
-                [np.asarray(sources_of_predictions(batch))[mine] for batch, mine in zip(held_out, used, strict=True)]
-            )
+            sources = np.asarray(sources_of_predictions(held_out))[used]
             for i, source in enumerate(self.sources):
                 if (sources == i).any():
                     found[f"{name}/{source}"] = float(guesses[sources == i].mean())
@@ -101,12 +102,11 @@ def sources_of_predictions(batch: Batch) -> jax.Array:
     return jnp.take_along_axis(batch["source_ids"], jnp.maximum(slot, 0), axis=1)
 
 
-def unigram_losses(batches: Sequence[Batch], word_counts: np.ndarray, never: tuple[int, ...]) -> np.ndarray:
-    """Returns −log p of each target, in nats, under the word frequencies of the training split: float64 [targets].
+def unigram_probabilities(word_counts: np.ndarray, never: tuple[int, ...]) -> np.ndarray:
+    """Returns the probability of each word as a target, by its frequency in the training split: float64 [V].
 
     One is added to each count. Tokens that are never targets have p = 0.
     """
     counts = np.asarray(word_counts, np.float64) + 1
     counts[list(never)] = 0
-    targets = np.concatenate([b["masked_targets"][b["masked_weights"] > 0] for b in batches])
-    return -np.log(counts[targets] / counts.sum())
+    return counts / counts.sum()

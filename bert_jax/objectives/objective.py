@@ -2,10 +2,8 @@
 
 import abc
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from bert_jax.batch import Batch, Column
 from bert_jax.losses import Outcome
@@ -36,6 +34,11 @@ class Objective(abc.ABC):
     def columns(self) -> dict[str, Column]:
         """The columns it needs in a batch besides the core ones."""
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The sizes of axes in `columns` that no core column has, such as C."""
+        return {}
+
     @abc.abstractmethod
     def head(self, config: ModelConfig) -> MakeHead:
         """Returns a function that makes its head, which maps the body's output to a prediction; see `model.heads`."""
@@ -49,12 +52,15 @@ class Objective(abc.ABC):
     def scores(self) -> tuple[Score, ...]:
         """The scores that a report shows, in order."""
 
-    def count_scores(self, counts: Mapping[str, np.ndarray]) -> dict[str, float]:
+    def count_scores(self, counts: Mapping[str, Any]) -> dict[str, float]:
         """Computes scores that are not means, from the sums of `Outcome.counts` over the held-out batches."""
         return {}
 
-    def baselines(self, held_out: Sequence[Batch]) -> dict[str, float]:
-        """Computes the baselines of its scores on these host batches, by the names in `Score.baseline`."""
+    def baselines(self, held_out: Batch) -> dict[str, float]:
+        """Computes the baselines of its scores on the rows of the held-out set, by the names in `Score.baseline`.
+
+        A run is refused if one of them is perfect, because then its score shows nothing.
+        """
         return {}
 
     def flops(self, config: ModelConfig, batch: Batch) -> float:

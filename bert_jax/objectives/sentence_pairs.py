@@ -5,7 +5,6 @@ al. 2020): are A and B in order, or swapped? The data decides which; the head an
 """
 
 import dataclasses
-from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -57,10 +56,10 @@ class SentencePairs(Objective):
         title = f"{self.question}, accuracy"
         return (Score(f"{self.name}_accuracy", title, baseline=f"{self.name}_majority", baseline_title="majority"),)
 
-    def baselines(self, held_out: Sequence[Batch]) -> dict[str, float]:
+    def baselines(self, held_out: Batch) -> dict[str, float]:
         """The accuracy of always predicting the more frequent label."""
-        labels = np.concatenate([batch["nsp_labels"][batch["nsp_weights"] > 0] for batch in held_out])
+        labels = held_out["nsp_labels"][held_out["nsp_weights"] > 0]
         return {f"{self.name}_majority": float(max(labels.mean(), 1 - labels.mean()))} if len(labels) else {}
 
     def flops(self, config: ModelConfig, batch: Batch) -> float:
-        return head_flops(config, float(batch["nsp_weights"].sum()), 2, pooled=True)
+        return head_flops(config, float(batch["nsp_weights"].sum()), 2)

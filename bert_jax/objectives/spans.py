@@ -48,8 +48,16 @@ class Spans(Objective):
 
     @property
     def scores(self) -> tuple[Score, ...]:
-        exact = Score(f"{self.name}_accuracy", f"{self.name}, start and end both right")
+        title, baseline = f"{self.name}, start and end both right", f"{self.name}_majority"
+        exact = Score(f"{self.name}_accuracy", title, False, baseline, "the most frequent place")
         return exact, Score(f"{self.name}_loss", f"{self.name}, loss in nats", True)
 
+    def baselines(self, held_out: Batch) -> dict[str, float]:
+        """The accuracy of always giving the place within the example that is the most frequent in the held-out set."""
+        counted = held_out["span_weights"] > 0
+        ends = np.stack([held_out["span_starts"][counted], held_out["span_ends"][counted]], axis=1)
+        _, counts = np.unique(ends - held_out["cls_positions"][counted][:, None], axis=0, return_counts=True)
+        return {f"{self.name}_majority": float(counts.max() / counts.sum())} if len(counts) else {}
+
     def flops(self, config: ModelConfig, batch: Batch) -> float:
-        return head_flops(config, real_tokens(batch), 2, pooled=False)
+        return head_flops(config, real_tokens(batch), 2)

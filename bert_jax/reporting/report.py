@@ -8,8 +8,9 @@ from etils import epath
 
 from bert_jax import configuration, storage
 from bert_jax.errors import BertJaxError, ConfigError
+from bert_jax.loading import load
 from bert_jax.markdown import table
-from bert_jax.pretrained import Pretrained, load
+from bert_jax.pretrained import Pretrained
 from bert_jax.reporting.curves import draw_curves
 from bert_jax.reporting.run_record import RunRecord, read_run
 from bert_jax.reporting.run_scores import as_text, baseline_value, gain, scores_of, value

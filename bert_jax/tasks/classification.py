@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from bert_jax import hashing
-from bert_jax.data.labelled import LabelledStream, OnePhase, Rows, encode
+from bert_jax.data.labelled import LabelledStream, OnePhase, Rows
 from bert_jax.data.labelled_files import LabelledConfig, LabelledText, read_labelled
+from bert_jax.data.texts import encode
 from bert_jax.errors import ConfigError, CorpusError, did_you_mean
 from bert_jax.model.config import ModelConfig
 from bert_jax.objectives.labels import Labels
@@ -44,6 +45,9 @@ class Classification(TaskKind[ClassificationConfig]):
     def phases(self, config: ClassificationConfig) -> tuple[OnePhase]:
         return (OnePhase(config.train.batch_size),)
 
+    def longest_example(self, config: ClassificationConfig) -> int:
+        return config.data.sequence_length
+
     def cut_sizes(self, config: ClassificationConfig) -> dict[str, tuple[str, int]]:
         return config.model.cut_sizes
 
@@ -68,16 +72,24 @@ class Classification(TaskKind[ClassificationConfig]):
         names = sorted({row.label for row in train})
         if len(names) < 2:
             raise CorpusError(f"{data.train} has only one label, {names[0]!r}: give examples of at least two.")
+        if len(scored := {row.label for row in validation}) < 2:
+            raise CorpusError(
+                f"{data.validation} has only one label, {scored.pop()!r}, so that always giving it has a perfect score:"
+                " give examples of at least two."
+            )
         lines = [f"data         {len(train):,} training texts, {len(validation):,} validation texts"]
         lines.append(f"labels       {len(names)}: {', '.join(names[:8])}{', …' if len(names) > 8 else ''}")
+        if known := len(_texts(validation) & _texts(train)):
+            lines.append(f"warning      {known:,} validation texts are training texts too: they show memory, not skill")
         packed = []
-        for path, texts in ((data.train, train), (data.validation, validation)):
+        # The held-out rows do not depend on the seed.
+        for path, texts, seed in ((data.train, train, config.train.seed), (data.validation, validation, 0)):
             encoded = encode([(row.text, row.pair) for row in texts], tokenizer, data.sequence_length)
             if encoded.num_cut:
                 share = encoded.num_cut / len(texts)
                 lines.append(f"cut          {encoded.num_cut:,} texts of {path} ({share:.1%}) do not fit in a row")
             columns = {"labels": _label_ids(texts, names), "label_weights": np.ones(len(texts), np.float32)}
-            stream = (config.train.seed, len(packed))
+            stream = (seed, len(packed))
             packed.append(Rows(encoded, columns, tokenizer, data.sequence_length, data.row_examples, stream))
         fingerprints = {"train": hashing.sha256(data.train), "validation": hashing.sha256(data.validation)}
         fingerprints["tokenizer"] = tokenizer.sha256
@@ -86,7 +98,7 @@ class Classification(TaskKind[ClassificationConfig]):
         return Task(
             stream=LabelledStream(packed[0], config.train.batch_size, fingerprints, tuple(lines)),
             learner=Learner(config.model, self.objectives(config, own)),
-            held_out=packed[1].all(config.train.batch_size),
+            held_out=packed[1].all(),
             files=own,
             summary=f"Trained to assign one of {len(names)} labels to each of {len(train):,} texts.",
             prefetch=data.prefetch,
@@ -109,6 +121,10 @@ def _tokenizer(config: ClassificationConfig, files: Mapping[str, bytes]) -> Toke
             " raise it, or leave it out."
         )
     return tokenizer
+
+
+def _texts(rows: list[LabelledText]) -> set[tuple[str, str | None]]:
+    return {(row.text, row.pair) for row in rows}
 
 
 def _label_ids(rows: list[LabelledText], names: list[str]) -> np.ndarray:

@@ -13,7 +13,8 @@ from etils import epath
 
 from bert_jax.corpus.store import Corpus, open_corpus
 from bert_jax.data.config import DataConfig, HeldOutConfig, source_shares
-from bert_jax.data.evaluation import evaluation_batches
+from bert_jax.data.evaluation import held_out_rows
+from bert_jax.data.pairs import check_pairs
 from bert_jax.data.phases import Phase, PhasedBatches, phase_problems, plan_phases
 from bert_jax.errors import ConfigError, check_all
 from bert_jax.model.config import ModelConfig
@@ -58,6 +59,9 @@ class Pretraining(TaskKind[PretrainingConfig]):
     def group_rows(self, config: PretrainingConfig) -> int:
         return config.data.group_rows
 
+    def longest_example(self, config: PretrainingConfig) -> int:
+        return max(phase.config.sequence_length for phase in self.phases(config))
+
     def cut_sizes(self, config: PretrainingConfig) -> dict[str, tuple[str, int]]:
         return config.model.cut_sizes
 
@@ -83,10 +87,12 @@ class Pretraining(TaskKind[PretrainingConfig]):
             config.model.vocab_size = corpus.tokenizer.vocab_size
         if config.train.init_from and not files:
             _check_start(config, corpus)
+        for index in range(len(stream.phases)):
+            check_pairs(stream.of_phase(index), "training", "Give the corpus documents of several sentences each")
         return Task(
             stream=stream,
             learner=Learner(config.model, make_objectives(config.data, corpus)),
-            held_out=evaluation_batches(corpus, config.data, config.eval, config.train.batch_size),
+            held_out=held_out_rows(corpus, config.data, config.eval),
             files=tokenizer_files(corpus.tokenizer),
             summary=summarize(config.data),
             prefetch=config.data.prefetch,

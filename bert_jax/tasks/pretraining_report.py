@@ -1,9 +1,11 @@
 """The parts of a report that are specific to pretraining: the corpus, and held-out sentences with filled masks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bert_jax.corpus import summary
 from bert_jax.corpus.store import Corpus, open_corpus
+from bert_jax.data.batches import Batches
 from bert_jax.data.config import DataConfig
 from bert_jax.errors import BertJaxError, ConfigError
 from bert_jax.markdown import code, plain, table
@@ -22,7 +24,7 @@ def pretraining_report(
     except BertJaxError as error:
         return Report([f"Corpus: `{data.corpus}`.\n"], _filled_masks([], f"{gone} {error}".strip()))
     filled = fill_held_out_masks(model, corpus) if model else []
-    return Report(_corpus(data, corpus, epochs), _filled_masks(filled, gone))
+    return Report(_corpus(data, corpus, epochs), _filled_masks(filled, gone, corpus.sources))
 
 
 def _corpus_of(data: DataConfig, fingerprints: Mapping[str, str]) -> Corpus:
@@ -34,19 +36,23 @@ def _corpus_of(data: DataConfig, fingerprints: Mapping[str, str]) -> Corpus:
 
 
 def _corpus(data: DataConfig, corpus: Corpus, epochs: Mapping[str, float]) -> list[str]:
-    head = ["source", "training documents", "tokens", "held-out documents", "tokens", "passes in training", "from"]
+    head = ["source", "training documents", "tokens", "held-out documents", "tokens", "unknown", "tokens a word"]
+    head += ["passes in training", "unused in a pass", "from"]
+    unused = Batches(corpus.train, corpus.sources, corpus.tokenizer, data, seed=0, batch_size=1).unused
     rows = []
-    for source in corpus.manifest["sources"]:
+    for source, left in zip(corpus.manifest["sources"], unused, strict=True):
         name = source["name"]
         counts = [f"{source['splits'][s][k]:,}" for s in ("train", "validation") for k in ("documents", "tokens")]
-        rows.append([name, *counts, f"{epochs[name]:.2f}" if name in epochs else "", f"`{source['spec']}`"])
+        counts += summary.text_shares(source)
+        passes = f"{epochs[name]:.2f}" if name in epochs else ""
+        rows.append([name, *counts, passes, f"{100 * left:.1f} %", f"`{source['spec']}`"])
     about = f"fingerprint `{corpus.fingerprint}`, vocabulary of {corpus.tokenizer.vocab_size:,}"
     return ["## Corpus\n", f"`{data.corpus}`, {about}.\n", *table(head, rows, numbers=True)]
 
 
-def _filled_masks(filled: list[FilledMask], gone: str) -> list[str]:
+def _filled_masks(filled: list[FilledMask], gone: str, sources: Sequence[str] = ()) -> list[str]:
     if not filled:
-        return ["## Filled masks\n", f"None. {gone or 'No held-out sentence has a suitable length.'}\n"]
+        return ["## Filled masks\n", f"None. {gone or 'No held-out sentence is suitable.'}\n"]
     right = sum(row.guesses[0][0] == row.answer for row in filled)
     lines = [
         "## Filled masks\n",
@@ -58,8 +64,10 @@ def _filled_masks(filled: list[FilledMask], gone: str) -> list[str]:
             f"{f'**{code(word)}**' if word == row.answer else code(word)} {100 * share:.0f} %"
             for word, share in row.guesses
         )
+        source = f"{row.source}: " if len(sources) > 1 else ""
         lines += [
-            f"- {f'`{MASK}`'.join(map(plain, row.text.split(MASK)))}  ",
+            f"- {source}{f'`{MASK}`'.join(map(plain, row.text.split(MASK)))}  ",
             f"  *{plain(row.answer)}*: {guesses}",
         ]
-    return [*lines, ""]
+    missing = [name for name in sources if name not in {row.source for row in filled}]
+    return [*lines, "", *([f"None from {', '.join(missing)}: no held-out sentence is suitable.\n"] if missing else [])]

@@ -42,9 +42,10 @@ REPEATS_PER_LINE = 10_000
 SIGN_OF_UNKNOWN = "▅"
 
 
-def count_words(texts: Iterable[str], lowercase: bool) -> collections.Counter[str]:
-    """Counts words, splitting text as `WordPieceTokenizer` does."""
-    words = Normaliser(lowercase, strip_accents=lowercase, split_cjk=True).words
+def count_words(texts: Iterable[str], lowercase: bool, strip_accents: bool | None = None) -> collections.Counter[str]:
+    """Counts words, splitting text as `WordPieceTokenizer` does with the same options."""
+    strip_accents = lowercase if strip_accents is None else strip_accents
+    words = Normaliser(lowercase, strip_accents, split_cjk=True).words
     return collections.Counter(itertools.chain.from_iterable(map(words, texts)))
 
 
@@ -53,6 +54,7 @@ def train_wordpiece(
     vocab_size: int,
     *,
     lowercase: bool,
+    strip_accents: bool | None = None,
     character_coverage: float = 0.9995,
     special_tokens: Sequence[str] = (),
     reserved_slots: int = 0,
@@ -64,6 +66,7 @@ def train_wordpiece(
       word_counts: from `count_words`.
       vocab_size: the largest number of pieces, with special tokens and reserved slots; a small corpus gives fewer.
       lowercase: whether the words were lower-cased; stored with the tokenizer.
+      strip_accents: whether their accents were removed, too; None: the same as `lowercase`.
       character_coverage: the most frequent characters that make up this share of the text become pieces; words with
         other characters are ignored.
       special_tokens: extra special tokens, which no text is encoded to.
@@ -103,7 +106,7 @@ def train_wordpiece(
 
     ids = bpe.get_vocab()
     learnt = [piece for piece in map(respell, sorted(ids, key=ids.__getitem__)) if piece not in special_tokens]
-    return WordPieceTokenizer((*head, *learnt), lowercase, extra_special_tokens=special_tokens)
+    return WordPieceTokenizer((*head, *learnt), lowercase, strip_accents, extra_special_tokens=special_tokens)
 
 
 def train_sentencepiece(

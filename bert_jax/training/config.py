@@ -14,6 +14,9 @@ MEMORY_ADVICE = "raise train.grad_accumulation_steps or mesh.fsdp, lower train.b
 class TrainConfig:
     """The length, batch size, initial parameters, logging and checkpoints of a run."""
 
+    # A flag for one of these replaces what the recipe sets.
+    ALTERNATIVES = ("num_steps", "num_epochs", "time_budget")
+
     # steps of the whole run; none: chosen by num_epochs or time_budget
     num_steps: int | None = setting(
         None, chosen=True, may_change="where the learning rates of the steps already taken stay as they were"
@@ -46,12 +49,11 @@ class TrainConfig:
     def problems(self) -> list[str]:
         """Returns error messages about this section."""
         found = []
-        lengths = ("num_steps", "num_epochs", "time_budget")
-        if [getattr(self, name) for name in lengths].count(None) != len(lengths) - 1:
-            found.append(
-                "Give one of train.num_steps, train.num_epochs and train.time_budget, and set the others to none."
-            )
-        positive = (*lengths, "batch_size", "grad_accumulation_steps", "log_every", "grad_norms_every")
+        given = [name for name in self.ALTERNATIVES if getattr(self, name) is not None]
+        if len(given) != 1:
+            have = f", not {' and '.join(given)}" if given else ""
+            found.append(f"Give one of train.num_steps, train.num_epochs and train.time_budget{have}.")
+        positive = (*self.ALTERNATIVES, "batch_size", "grad_accumulation_steps", "log_every", "grad_norms_every")
         for name in (*positive, "checkpoint_every", "keep_checkpoints", "stop_after"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:

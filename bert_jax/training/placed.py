@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +10,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bert_jax import sharding
-from bert_jax.batch import real_tokens
+from bert_jax.batch import cut, real_tokens
+from bert_jax.errors import CorpusError
 from bert_jax.training.program import Program, make_program
 from bert_jax.training.task import RunConfig, Task
 
@@ -78,9 +79,31 @@ class PlacedTask:
             lambda leaf: leaf if isinstance(leaf, jax.Array) else jax.device_put(leaf, everywhere), self.task.frozen
         )
 
-    @functools.cached_property
-    def _held_out(self) -> list[dict[str, jax.Array]]:
-        return [sharding.place_batch(batch, self.mesh) for batch in self.task.held_out]
+    @property
+    def held_out_batch_size(self) -> int:
+        """The rows of each batch of the held-out set: no more than in a training microbatch of the first phase."""
+        microbatch = self.task.stream.phases[0].batch_size // self.config.train.grad_accumulation_steps
+        unit = sharding.data_devices(self.config.mesh, self.mesh.size) * self.group_rows
+        return held_out_batch_size(len(self.task.held_out["example_ids"]), microbatch, unit)
+
+    def held_out_batches(self) -> Iterator[dict[str, jax.Array]]:
+        """Yields the held-out set on the mesh, in batches of one size."""
+        for batch in cut(self.task.held_out, self.held_out_batch_size):
+            yield sharding.place_batch(batch, self.mesh)
+
+    def check_scores(self) -> None:
+        """Checks that the held-out set tells a model that has learned from one that has not.
+
+        Raises:
+          CorpusError: a baseline is perfect: 1, or 0 for a score of which less is better.
+        """
+        for score in self.task.learner.scores:
+            level = self._baselines.get(score.baseline)
+            if level == (0 if score.lower_is_better else 1) and "/" not in score.name:
+                raise CorpusError(
+                    f"On this held-out set, nothing has to be learned for a perfect score of {score.title!r}:"
+                    f" {score.baseline_title} has {level:g} already. Hold out more, or more varied, examples."
+                )
 
     @functools.cached_property
     def _baselines(self) -> dict[str, float]:
@@ -89,8 +112,20 @@ class PlacedTask:
     def evaluate(self, program: Program, params: Any) -> dict[str, float]:
         """Returns the held-out scores, their baselines and the probe's scores, each as `eval/NAME`."""
         total = functools.reduce(
-            lambda left, right: left + right, (program.eval_step(params, batch) for batch in self._held_out)
+            lambda left, right: left + right, (program.eval_step(params, batch) for batch in self.held_out_batches())
         )
         found = self.task.learner.score(jax.device_get(total)) | self._baselines
         found |= self.probe(self.task, params) if self.probe else {}
         return {f"eval/{name}": value for name, value in found.items()}
+
+
+def held_out_batch_size(rows: int, microbatch: int, unit: int) -> int:
+    """Returns the rows of each evaluation batch, such that few of the last batch's rows are empty.
+
+    Args:
+      rows: in the held-out set.
+      microbatch: the most rows of a batch, a multiple of `unit`.
+      unit: the rows that must stay together on a device, times the devices that rows are split over.
+    """
+    batches = -(-rows // microbatch)
+    return -(-rows // (batches * unit)) * unit

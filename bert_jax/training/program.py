@@ -37,10 +37,17 @@ class Program:
 
     def compiled(self, batch: dict[str, Any]) -> jax.stages.Compiled:
         """Returns the training step compiled for a batch of these shapes (arrays or `jax.ShapeDtypeStruct`), cached."""
-        shapes = tuple((name, value.shape) for name, value in batch.items())
-        if shapes not in self._compiled:
-            self._compiled[shapes] = self._train_step.lower(self.state_shapes, self.frozen, batch).compile()
-        return self._compiled[shapes]
+        return self._compile(self._train_step, self.state_shapes, batch)
+
+    def compiled_evaluation(self, batch: dict[str, Any]) -> jax.stages.Compiled:
+        """Returns the evaluation step compiled for a batch of these shapes, cached."""
+        return self._compile(self._eval_step, self.state_shapes.params, batch)
+
+    def _compile(self, step: Any, first: Any, batch: dict[str, Any]) -> jax.stages.Compiled:
+        key = step, tuple((name, value.shape) for name, value in batch.items())
+        if key not in self._compiled:
+            self._compiled[key] = step.lower(first, self.frozen, batch).compile()
+        return self._compiled[key]
 
     def train_step(self, state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
         """Takes one training step; `state` is donated."""
@@ -48,7 +55,7 @@ class Program:
 
     def eval_step(self, params: Any, batch: dict[str, jax.Array]) -> Outcome:
         """Computes the outcome of a batch without dropout."""
-        return self._eval_step(params, self.frozen, batch)
+        return self.compiled_evaluation(batch)(params, self.frozen, batch)
 
 
 def make_program(

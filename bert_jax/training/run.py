@@ -103,14 +103,16 @@ def prepare(
         check_resumed(config, stored, folder.latest_step() or 0, str(folder.path))
     mesh = sharding.make_mesh(config.mesh)
     task = kind.open(config, folder.files() if folder and stored is not None else {})
-    for batch in (task.held_out[0], task.stream.batch(0, 0, 1)):
+    for batch in (task.held_out, task.stream.batch(0, 0, 1)):
         task.learner.check(batch)
     if folder:
         folder.compare_data(task.stream.fingerprints)
     if config.train.num_steps is None and config.train.num_epochs is not None:
         config.train.num_steps = task.stream.num_steps(config.train.num_epochs)
         _check_warmup(config, config.train.num_steps)
-    return PlacedTask(task, config, mesh, kind.group_rows(config), probe)
+    placed = PlacedTask(task, config, mesh, kind.group_rows(config), probe)
+    placed.check_scores()
+    return placed
 
 
 def check_config(kind: TaskKind[Config], config: Config, devices: list[jax.Device] | None = None) -> None:
@@ -279,7 +281,8 @@ def opening(
         return "\n".join([*lines, f"This run is finished: {steps:,} of {steps:,} steps."])
     left = forecast.phases_left(starts, start, steps)
     compiled = [program.compiled(placed.work(step).batch) for step in (left if complete else left[:1])]
-    need = forecast.memory(program.state_shapes, compiled, devices.memory())
+    evaluation = program.compiled_evaluation(next(placed.held_out_batches()))
+    need = forecast.memory(program.state_shapes, compiled, evaluation, devices.memory())
     count = sum(leaf.size for leaf in jax.tree.leaves(program.state_shapes.params))
     flops = forecast.total_flops(placed.work, starts, start, steps)
     details = [
@@ -287,6 +290,7 @@ def opening(
         *(warm.describe() if warm else []),
         forecast.describe_devices(placed.mesh),
         *placed.task.stream.describe(steps),
+        forecast.describe_evaluation(len(placed.task.held_out["example_ids"]), placed.held_out_batch_size),
         *forecast.describe_work(flops, devices.matrix_peak(learner.dtype)),
         f"results      {workdir.path}",
     ]

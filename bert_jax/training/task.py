@@ -119,7 +119,7 @@ class Learner(Protocol):
         """Computes the held-out scores by name from the summed outcome of all batches (host arrays)."""
         ...
 
-    def baselines(self, held_out: Sequence[Batch]) -> dict[str, float]:
+    def baselines(self, held_out: Batch) -> dict[str, float]:
         """Computes the baselines to compare the scores with, by name."""
         ...
 
@@ -131,7 +131,7 @@ class Task:
     Attributes:
       stream: the training batches.
       learner: the model and its objectives.
-      held_out: the fixed held-out batches, as host arrays.
+      held_out: the rows of the fixed held-out set, as host arrays; a multiple of `TaskKind.group_rows`.
       files: small files that belong to the model, such as its tokenizer, by path in the workdir.
       summary: one or two sentences for the report about the model and its data.
       prefetch: number of batches to prefetch in a thread.
@@ -141,7 +141,7 @@ class Task:
 
     stream: Stream
     learner: Learner
-    held_out: Sequence[Batch]
+    held_out: Batch
     files: Mapping[str, bytes]
     summary: str
     prefetch: int = 2
@@ -188,6 +188,10 @@ class TaskKind(abc.ABC, Generic[Config]):
     def group_rows(self, config: Config) -> int:
         """Returns the rows per group; a group is never split over devices, processes or microbatches."""
         return 1
+
+    @abc.abstractmethod
+    def longest_example(self, config: Config) -> int:
+        """Returns the number of tokens in the longest example that a model of this config was trained on."""
 
     @abc.abstractmethod
     def problems(self, config: Config) -> list[str]:

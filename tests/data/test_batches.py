@@ -6,11 +6,10 @@ import pytest
 from bert_jax import batch as schema
 from bert_jax.corpus.builder.prepare import prepare_corpus
 from bert_jax.data.batches import Batches
-from bert_jax.data.config import DataConfig, HeldOutConfig
-from bert_jax.data.evaluation import evaluation_batches
+from bert_jax.data.config import DataConfig
 from bert_jax.data.mixture import WINDOW
 from bert_jax.data.statistics import count, describe
-from bert_jax.errors import BertJaxError, CorpusError
+from bert_jax.errors import BertJaxError
 from bert_jax.tasks.pretraining import make_objectives
 from tests.conftest import make_documents
 
@@ -46,11 +45,6 @@ def columns(corpus, examples="bert"):
 
 def check(batch, corpus, examples="bert"):
     schema.check(batch, columns(corpus, examples), {"V": corpus.tokenizer.vocab_size, "T": 2})
-
-
-def held_out(corpus, num_targets, **changes):
-    config = dataclasses.replace(CONFIG, **changes)
-    return evaluation_batches(corpus, config, HeldOutConfig(num_targets=num_targets), 8)
 
 
 def examples_of(batch):
@@ -185,21 +179,6 @@ def test_balanced_pairs_count_drawn_labels_only(corpus):
     assert forced > 0
 
 
-def test_evaluation_is_fixed_large_enough_and_balanced(corpus):
-    sets = [held_out(corpus, 3000) for _ in range(2)]
-    assert all(equal(left, right) for left, right in zip(*sets, strict=True))
-    targets = sum(batch["masked_weights"].sum() for batch in sets[0])
-    assert targets >= 3000
-    labels = np.concatenate([batch["nsp_labels"][batch["nsp_weights"] > 0] for batch in sets[0]])
-    assert abs(labels.mean() - 0.5) <= 0.01
-    assert len(labels) > 50
-
-
-def test_held_out_text_without_pairs_is_refused(corpus):
-    with pytest.raises(CorpusError, match="hold out at least two documents"):
-        held_out(corpus, 100, sequence_length=8)
-
-
 def test_problems_are_all_named():
     bad = DataConfig(sequence_length=4, examples="x", mask_rate=2.0, short_probability=-1.0, max_examples=0, prefetch=0)
     assert len(bad.problems()) == 6
@@ -295,13 +274,6 @@ def test_every_kind_of_batch_keeps_the_schema(corpus, examples, kind):
         assert len(np.unique((row * 10_000 + batch["masked_positions"])[used])) == used.sum()
     if examples in ("full_sentences", "candidates"):
         assert not batch["token_type_ids"].any()
-
-
-def test_evaluation_without_pairs_has_no_labels(corpus):
-    assert not any("nsp_labels" in batch for batch in held_out(corpus, 500, examples="full_sentences"))
-    order = held_out(corpus, 500, examples="sentence_order")
-    labels = np.concatenate([batch["nsp_labels"][batch["nsp_weights"] > 0] for batch in order])
-    assert labels.mean() == 0.5
 
 
 def test_statistics_count_what_is_there(corpus):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,36 @@ def test_pieces_of_long_documents_are_bounded():
     pieces, _ = blocks.cut(split)
     lengths = split.sentence_starts[pieces.end] - split.sentence_starts[pieces.begin]
     assert lengths.max() <= blocks.RUN_TOKENS + 10
+
+
+def test_sentences_longer_than_a_piece_are_cut_and_nothing_is_lost():
+    lengths = np.array([5, 3 * blocks.RUN_TOKENS + 1, 7, blocks.RUN_TOKENS, 20_000, 2])
+    starts = np.append(0, np.cumsum(lengths))
+    split = Split(np.zeros(starts[-1], np.uint16), starts, np.array([0, 3, 5, 6]), np.zeros(3, np.int32), 1)
+    pieces, cut = blocks.cut(split)
+    assert np.isin(starts, cut).all()
+    assert np.diff(cut).max() <= blocks.RUN_TOKENS
+    assert cut[pieces.begin[0]] == 0
+    np.testing.assert_array_equal(pieces.begin[1:], pieces.end[:-1])
+    assert cut[pieces.end[-1]] == starts[-1]
+    document = np.searchsorted(starts[split.document_starts], cut[pieces.begin], side="right") - 1
+    np.testing.assert_array_equal(pieces.document, document)
+    # The documents of one source alone: the same, as a view.
+    alone, cut = blocks.cut(dataclasses.replace(split, document_starts=np.array([3, 5])))
+    assert (cut[alone.begin[0]], cut[alone.end[-1]]) == (starts[3], starts[5])
+
+
+@pytest.mark.parametrize(("longest", "parts"), [(125, 16), (62, 16), (5, 5), (7, 1)])
+def test_units_are_even_and_fill_rows(longest, parts):
+    lengths = np.array([1, longest, longest + 1, 10 * longest, 3])
+    text, offset = blocks.divide(lengths, longest, parts)
+    start = (np.cumsum(lengths) - lengths)[text] + offset
+    sizes = np.diff(np.append(start, lengths.sum()))
+    assert sizes.min() >= 1
+    np.testing.assert_array_equal(np.bincount(text, sizes), lengths)
+    assert len(text[text == 1]) == 1
+    assert sizes[text == 2].max() <= -(-longest // parts)
+    assert (sizes[text == 3].reshape(10, parts).sum(axis=1) == longest).all()
 
 
 def test_blocks_are_equal_and_mixed(monkeypatch):

@@ -172,12 +172,47 @@ def test_full_sentences_are_whole_and_as_many_as_fit(text):
     assert (longer[same] > SEQUENCE - 2).all()
 
 
-def test_a_sentence_longer_than_a_row_is_cut(text):
+def test_a_sentence_longer_than_a_row_goes_on_in_the_next_example():
     starts = np.array([0, 100, 110])
     made = make_pairs(
         Pieces(np.array([0]), np.array([2]), np.array([0])), starts, SEQUENCE, 0.0, STREAM, "full_sentences"
     )
-    assert made.a_length.tolist() == [SEQUENCE - 2, 10]
+    assert made.a_start.tolist() == [0, SEQUENCE - 2]
+    assert made.a_length.tolist() == [SEQUENCE - 2, 110 - (SEQUENCE - 2)]
+
+
+@pytest.mark.parametrize("short", [0.0, 0.5])
+@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("sentence", [5, 31, 65, 100, 512, 30_000])
+def test_an_epoch_uses_the_text_of_sentences_of_any_length(sentence, kind, short):
+    """Three sentences a document. Only pairs lose tokens: at most as many as the last sentence is over the target."""
+    count = max(6, 60_000 // sentence)
+    starts, first = np.arange(count + 1) * sentence, np.arange(0, count, 3)
+    pieces = Pieces(first, np.minimum(first + 3, count), np.arange(len(first)))
+    made = make_pairs(pieces, starts, SEQUENCE, short, STREAM, kind)
+    share = made.distinct_tokens() / starts[-1]
+    longest = SEQUENCE - KINDS[kind].special_tokens
+    if sentence > longest or kind == "full_sentences":
+        assert share > 0.96
+        assert kind != "full_sentences" or made.a_length.sum() == starts[-1]
+    else:
+        assert share > longest / (longest + sentence)
+    begin = np.append(made.a_start, made.b_start)[np.append(made.a_length, made.b_length) > 0]
+    assert begin.min() == 0
+    end = np.append(made.a_start + made.a_length, made.b_start + made.b_length).max()
+    assert end > starts[-1] - max(2, longest // 8)
+    # Segments stay in their documents.
+    for start, length in ((made.a_start, made.a_length), (made.b_start, made.b_length)):
+        used = length > 0
+        last = (start + length - 1)[used]
+        np.testing.assert_array_equal(start[used] // (3 * sentence), last // (3 * sentence))
+
+
+def test_tokens_in_several_segments_count_once():
+    columns = {name: np.zeros(3, np.int64) for name in Examples.__dataclass_fields__}
+    columns |= {"a_start": np.array([0, 3, 20]), "a_length": np.array([10, 2, 5])}
+    columns |= {"b_start": np.array([8, 0, 24]), "b_length": np.array([4, 0, 1])}
+    assert Examples(**columns).distinct_tokens() == 12 + 5
 
 
 def test_candidates_are_neighbours_in_two_sequences(text):

@@ -98,10 +98,16 @@ def test_words_are_chosen_whole_and_numbers_kept(tokens, kind):
     made = np.bincount(tokens.example[chosen], minlength=20_000)
     assert (made <= counts).all()
     assert made.sum() > {"whole_word": 0.95, "span": 0.8}[kind] * counts.sum()
+    assert made.min() == 1
     word = words_of(tokens)
     whole = np.bincount(word)
     taken = np.bincount(word[chosen], minlength=len(whole))
-    assert set(np.unique(taken[taken > 0] - whole[taken > 0])) == {0}
+    # Words are cut only in examples where no word fits.
+    ordinary = np.flatnonzero(~tokens.is_special)
+    smallest = np.full(20_000, 1000)
+    np.minimum.at(smallest, tokens.example[ordinary], whole[word[ordinary]])
+    is_cut = (taken[word] > 0) & (taken < whole)[word]
+    assert set(np.flatnonzero(smallest > counts)) == set(tokens.example[is_cut])
 
 
 def test_whole_words_are_taken_as_the_released_loop_does(tokens):
@@ -122,7 +128,36 @@ def test_whole_words_are_taken_as_the_released_loop_does(tokens):
         for u in sorted(units, key=lambda u: (score[u], u)):
             if len(picked) + len(units[u]) <= counts[i]:
                 picked += units[u]
-        assert sorted(picked) == chosen[few.example[chosen] == i].tolist()
+        if picked:
+            assert sorted(picked) == chosen[few.example[chosen] == i].tolist()
+
+
+@pytest.mark.parametrize("masking_of", ["whole_word", "span"])
+@pytest.mark.parametrize("length", [3, 4, 8, 33, 128])
+def test_every_example_has_a_prediction_whatever_its_words_are(masking_of, length):
+    """As in text without spaces, where a sentence is one word, or with spans of many words in short rows."""
+    tokens = make_tokens(300, seed=4, length=length, with_b=False)
+    for piece in (1, 99):  # each token a word; the whole sentence a word
+        tokens.ids[~tokens.is_special] = piece
+        chosen, _ = masking.choose(tokens, config(masking=masking_of, sequence_length=length), WORD_STARTS)
+        made = np.bincount(tokens.example[chosen], minlength=300)
+        counts = masking.num_predictions(tokens.length, 0.15, 20)
+        assert made.min() >= 1
+        assert (made <= counts).all()
+        if piece == 99:  # divided into tokens, which fill the number
+            assert (made == counts).all()
+    # All positions are predicted in some example.
+    assert set(tokens.position[chosen]) == set(range(1, length - 1))
+
+
+def test_a_long_word_beside_short_ones_is_learned():
+    """A word longer than the number of a full row would never be chosen whole."""
+    tokens = make_tokens(2000, seed=5, length=128, with_b=False)
+    tokens.ids[~tokens.is_special] = np.where(tokens.position[~tokens.is_special] <= 4, 1, 99)  # words of 1, 1, 1, 123
+    chosen, _ = masking.choose(tokens, config(masking="whole_word"), WORD_STARTS)
+    assert len(chosen) == 2000 * 19
+    share = np.bincount(tokens.position[chosen], minlength=128)[1:127] / 2000
+    assert abs(share - 19 / 126).max() < 0.05
 
 
 def test_spans_have_geometric_lengths_stay_within_segments_and_share_their_fate():

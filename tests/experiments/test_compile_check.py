@@ -41,8 +41,13 @@ def test_shapes_are_those_of_real_batches_in_every_phase(config, examples):
     mesh = sharding.make_mesh(config.mesh)
     _, batches = training_batches(config)
     learner = Learner(config.model, make_objectives(config.data))
+    task = prepare(Pretraining(), config).task
+    held_out = compile_check.abstract_held_out(learner, config, mesh)
+    assert {name: (x.shape[1:], x.dtype) for name, x in held_out.items()} == {
+        name: (x.shape[1:], x.dtype) for name, x in task.held_out.items()
+    }
     for phase in plan_phases(config.data, config.train.batch_size):
-        shapes = compile_check.abstract_batch(learner, phase, mesh)
+        shapes = compile_check.abstract_batch(learner, phase.config, phase.batch_size, mesh)
         real = sharding.place_batch(batches.batch(phase.start), mesh)
         assert {name: (x.shape, x.dtype, x.sharding) for name, x in shapes.items()} == {
             name: (x.shape, x.dtype, x.sharding) for name, x in real.items()
@@ -57,8 +62,9 @@ def test_the_step_is_the_one_that_trains_and_microbatches_are_all_counted(config
         config.train.grad_accumulation_steps = microbatches
         with jax.set_mesh(placed.mesh), sharding.rules():
             learner, program = compile_check.abstract_program(config, placed.mesh)
-            shapes = compile_check.abstract_batch(learner, phase, placed.mesh)
-            finding = compile_check.compile_phase(program, phase, shapes, hardware.CHIPS["v5e"])
+            shapes = compile_check.abstract_batch(learner, phase.config, phase.batch_size, placed.mesh)
+            held_out = compile_check.abstract_held_out(learner, config, placed.mesh)
+            finding = compile_check.compile_phase(program, phase, shapes, held_out, hardware.CHIPS["v5e"])
             flops.append(finding.counts.flops)
             trains = placed.program(config.train.num_steps).compiled(placed.work(0).batch)
             assert compiled_text.count(trains.as_text()) == finding.counts
@@ -86,7 +92,7 @@ def test_a_program_that_the_compiler_finds_too_large_does_not_fit(config):
 
     mesh, device = sharding.make_mesh(config.mesh), hardware.CHIPS["v5e"]
     (phase,) = plan_phases(config.data, config.train.batch_size)
-    finding = compile_check.compile_phase(TooLarge(), phase, {}, device)
+    finding = compile_check.compile_phase(TooLarge(), phase, {}, {}, device)
     line = compile_check.describe(finding, device, "bfloat16")[-1]
     assert "does not fit temporaries (20G) exceed available HBM (15.75G): raise train.grad_accumulation_steps" in line
     config.model.vocab_size = 300

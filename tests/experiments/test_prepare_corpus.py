@@ -81,17 +81,20 @@ def test_several_sources_keep_their_order(jsonl_files, text_file, tmp_path):
 
 def test_every_option_has_a_flag(jsonl_files, tmp_path):
     flags = {
-        "tokenizer": "sentencepiece",
+        "tokenizer": "wordpiece",
         "vocab_size": 150,
         "lowercase": False,
+        "strip_accents": True,
         "character_coverage": 0.99,
         "special_tokens": ["[A]", "[B]"],
         "reserved_slots": 2,
+        "source_exponent": 0.5,
         "language": "de",
         "validation_fraction": 0.1,
         "deduplicate": "documents",
     }
     written = [f"--{name}={','.join(v) if isinstance(v, list) else v}" for name, v in flags.items()]
+    written.append("--allow_lossy_text")
     done = run(f"--source=web=jsonl[lang=fr]:{jsonl_files}", f"--output={tmp_path}/c", *written)
     assert done.returncode == 0, done.stderr
     opened = open_corpus(tmp_path / "c")

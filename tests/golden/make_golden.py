@@ -12,8 +12,9 @@ import pathlib
 
 import numpy as np
 
-from bert_jax.interop.hugging_face import config_to_hugging_face, to_hugging_face
+from bert_jax.interop.hugging_face_config import write_config
 from bert_jax.model.config import ModelConfig
+from tests.interop.state_dicts import to_state_dict
 from tests.model.composites import pretraining
 
 CONFIG = ModelConfig(
@@ -38,15 +39,15 @@ def main() -> None:
     params = rows.random_params(pretraining(CONFIG), batch)
     model = peer.loaded(CONFIG, params, "eager")
     found = peer.observe(model, CONFIG, batch)
-    gradients = to_hugging_face(found.pop("gradients"), CONFIG)
-    moved = to_hugging_face(peer.train(model, CONFIG, batch, rows.RATES[:1]), CONFIG)
+    gradients = to_state_dict(found.pop("gradients"), CONFIG)
+    moved = to_state_dict(peer.train(model, CONFIG, batch, rows.RATES[:1]), CONFIG)
     arrays = {f"batch/{name}": value for name, value in batch.items()}
-    arrays |= {f"tensor/{name}": value for name, value in to_hugging_face(params, CONFIG).items()}
+    arrays |= {f"tensor/{name}": value for name, value in to_state_dict(params, CONFIG).items()}
     arrays |= {f"output/{name}": np.array(value, np.float32) for name, value in found.items()}
     arrays |= {f"gradient/{name}": gradients[name] for name in SELECTED}
     arrays |= {f"moved/{name}": moved[name] for name in SELECTED}
     arrays["gradient_norms"] = np.array([np.linalg.norm(gradients[name]) for name in sorted(gradients)], np.float32)
-    arrays["config"] = np.frombuffer(json.dumps(config_to_hugging_face(CONFIG)).encode(), np.uint8)
+    arrays["config"] = np.frombuffer(json.dumps(write_config(CONFIG)).encode(), np.uint8)
     np.savez_compressed(FILE, **arrays)
     print(f"{FILE}: {FILE.stat().st_size / 1024:.0f} KB")
 

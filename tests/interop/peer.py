@@ -10,10 +10,11 @@ import numpy as np
 import torch
 import transformers
 
-from bert_jax.interop.hugging_face import config_to_hugging_face, from_hugging_face, to_hugging_face
+from bert_jax.interop.hugging_face_config import write_config
 from bert_jax.model.bert import Bert
 from bert_jax.model.config import ModelConfig
 from tests.interop import rows
+from tests.interop.state_dicts import from_state_dict, to_state_dict
 from tests.model.composites import pretraining
 
 CASES = {
@@ -53,7 +54,7 @@ def setting(case: str):
 
 def reference(kind: type, config: ModelConfig, attention: str, **settings) -> torch.nn.Module:
     """A `transformers` model of a config, in evaluation, randomly initialised."""
-    values = config_to_hugging_face(config) | settings
+    values = write_config(config) | settings
     torch.manual_seed(0)
     return kind(transformers.BertConfig(**values, attn_implementation=attention)).eval()
 
@@ -61,7 +62,7 @@ def reference(kind: type, config: ModelConfig, attention: str, **settings) -> to
 def loaded(config: ModelConfig, params, attention: str) -> torch.nn.Module:
     """`BertForPreTraining` with our parameters."""
     model = reference(transformers.BertForPreTraining, config, attention)
-    tensors = {name: torch.tensor(value) for name, value in to_hugging_face(params, config).items()}
+    tensors = {name: torch.tensor(value) for name, value in to_state_dict(params, config).items()}
     model.load_state_dict(tensors, strict=True)
     return model
 
@@ -112,7 +113,7 @@ def observe(model: torch.nn.Module, config: ModelConfig, batch) -> dict:
 def as_ours(tensors: dict[str, torch.Tensor], config: ModelConfig):
     """Tensors, or their gradients, as our tree: queries', keys' and values' arrays are measured as the one they are
     (a key's bias changes nothing, so its gradient alone would be noise over noise)."""
-    return from_hugging_face({name: value.detach().numpy() for name, value in tensors.items()}, config)
+    return from_state_dict({name: value.detach().numpy() for name, value in tensors.items()}, config)
 
 
 def train(model: torch.nn.Module, config: ModelConfig, batch, rates=rows.RATES):

@@ -6,9 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from bert_jax.interop.hugging_face import config_from_hugging_face, from_hugging_face, to_hugging_face
+from bert_jax.interop.hugging_face_config import read_config
 from tests.golden.make_golden import FILE
 from tests.interop import rows
+from tests.interop.state_dicts import from_state_dict, to_state_dict
 
 TOLERANCE = 1e-5
 ADVICE = (
@@ -31,8 +32,8 @@ def group(golden, name):
 
 @pytest.fixture(scope="module")
 def setting(golden):
-    config = config_from_hugging_face(json.loads(golden["config"].tobytes()))
-    return config, group(golden, "batch"), from_hugging_face(group(golden, "tensor"), config)
+    config = read_config(json.loads(golden["config"].tobytes())).model
+    return config, group(golden, "batch"), from_state_dict(group(golden, "tensor"), config)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_outputs_are_those_written_down(golden, observed):
 
 
 def test_gradients_are_those_written_down(golden, setting, observed):
-    found = to_hugging_face(observed["gradients"], setting[0])
+    found = to_state_dict(observed["gradients"], setting[0])
     norms = np.array([np.linalg.norm(found[name]) for name in sorted(found)])
     assert_near(norms, golden["gradient_norms"], "gradient norms")
     for name, value in group(golden, "gradient").items():
@@ -62,8 +63,8 @@ def test_gradients_are_those_written_down(golden, setting, observed):
 
 def test_a_step_of_the_optimiser_is_that_written_down(golden, setting):
     config, batch, params = setting
-    found = to_hugging_face(rows.train(config, params, batch, rows.RATES[:1]), config)
-    before = to_hugging_face(params, config)
+    found = to_state_dict(rows.train(config, params, batch, rows.RATES[:1]), config)
+    before = to_state_dict(params, config)
     for name, value in group(golden, "moved").items():
         assert_near(found[name], value, f"{name} after a step")
         assert np.abs(before[name] - value).max() > 50 * TOLERANCE * np.abs(value).max()

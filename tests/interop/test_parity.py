@@ -13,17 +13,13 @@ WHY = "the parity tests compare with PyTorch: pip install torch transformers"
 torch = pytest.importorskip("torch", reason=WHY)
 transformers = pytest.importorskip("transformers", reason=WHY)
 
-from bert_jax.interop.hugging_face import (  # noqa: E402
-    config_from_hugging_face,
-    config_to_hugging_face,
-    from_hugging_face,
-    name_table,
-    to_hugging_face,
-)
+from bert_jax.interop.hugging_face_config import read_config, write_config  # noqa: E402
+from bert_jax.interop.names import name_table  # noqa: E402
 from bert_jax.model.bert import Bert  # noqa: E402
 from bert_jax.model.config import ModelConfig  # noqa: E402
 from bert_jax.model.intermediates import with_intermediates  # noqa: E402
 from tests.interop import peer, rows  # noqa: E402
+from tests.interop.state_dicts import from_state_dict, to_state_dict  # noqa: E402
 from tests.model import composites  # noqa: E402
 
 TOLERANCE = 1e-5
@@ -42,7 +38,7 @@ def test_a_state_dict_survives_both_ways(case):
     config = peer.CASES[case]
     model = peer.reference(transformers.BertForPreTraining, config, "eager")
     tensors = {name: value.numpy() for name, value in model.state_dict().items()}
-    back = to_hugging_face(from_hugging_face(tensors, config), config)
+    back = to_state_dict(from_state_dict(tensors, config), config)
     assert back.keys() == tensors.keys()
     for name, value in tensors.items():
         np.testing.assert_array_equal(back[name], value, err_msg=name)
@@ -50,12 +46,12 @@ def test_a_state_dict_survives_both_ways(case):
 
 def test_configs_survive_both_ways():
     released = transformers.BertConfig()
-    config = config_from_hugging_face(released.to_dict())
+    config = read_config(released.to_dict()).model
     assert config == ModelConfig(vocab_size=30_522, intermediate_size=3072)
     for case in (config, *peer.CASES.values()):
-        there = transformers.BertConfig(**config_to_hugging_face(case)).to_dict()
+        there = transformers.BertConfig(**write_config(case)).to_dict()
         explicit = dataclasses.replace(case, intermediate_size=case.feed_forward_size)
-        assert config_from_hugging_face(there) == explicit
+        assert read_config(there).model == explicit
 
 
 def head_case(kind, parts, **settings):
@@ -64,8 +60,8 @@ def head_case(kind, parts, **settings):
     model = peer.reference(kind, config, "eager", initializer_range=0.2, **settings)
     tensors = {name: value.numpy() for name, value in model.state_dict().items()}
     batch = rows.padded_batch(config, [24, 5, 9, 17], 24, 5)
-    params = from_hugging_face(tensors, config, parts)
-    back = to_hugging_face(params, config)
+    params = from_state_dict(tensors, config, parts)
+    back = to_state_dict(params, config)
     assert back.keys() == tensors.keys()
     return model, config, params, batch
 
@@ -111,7 +107,7 @@ def test_pre_norm_agrees_with_megatron():
     params = rows.random_params(Bert(config), batch)
     with jax.default_matmul_precision("highest"):
         (hidden, _), inside = with_intermediates(Bert(config), params, batch)
-    values = config_to_hugging_face(dataclasses.replace(config, norm_position="post")) | {"model_type": "megatron-bert"}
+    values = write_config(dataclasses.replace(config, norm_position="post")) | {"model_type": "megatron-bert"}
     model = transformers.MegatronBertModel(transformers.MegatronBertConfig(**values)).eval()
     norms = {"attention.output.LayerNorm": "attention.ln", "output.LayerNorm": "ln"}
     final = params["encoder"]["final_norm"]

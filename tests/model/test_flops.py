@@ -47,7 +47,7 @@ def test_padding_is_no_work_and_examples_do_not_span_each_other():
 @pytest.mark.parametrize(
     ("objective", "pooling", "multiplications"),
     [
-        (Labels(names=("a", "b", "c")), "cls", 2 * (768 * 768 + 768 * 3)),  # two examples count, each pooled
+        (Labels(names=("a", "b", "c")), "cls", 3 * 768 * 768 + 2 * 768 * 3),  # three are pooled, two count
         (Labels(names=("a", "b", "c")), "mean", 2 * 768 * 3),
         (Labels(names=("a", "b", "c"), of_tokens=True, name="tag"), "cls", 5 * 768 * 3),  # five tokens count
         (Spans(), "cls", 9 * 768 * 2),  # every token is scored

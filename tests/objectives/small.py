@@ -102,13 +102,18 @@ def assert_bfloat16_is_near_float32(batch, *objectives):
     assert {leaf.dtype for leaf in jax.tree.leaves((predictions, rough, gradient))} == {np.dtype(np.float32)}
 
 
+def joined(batches):
+    """The rows of several batches as one."""
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+
+
 def assert_scores_are_told(held_out, *objectives):
     """Every score and every baseline that a report would look for has its number; returns both."""
     learner = learner_of(*objectives)
     params = random_params(learner.model, held_out[0])
     outcomes = [outcome_of(learner, batch, params, dropout=False) for batch in held_out]
     whole = functools.reduce(operator.add, outcomes)
-    found, baselines = learner.score(jax.device_get(whole)), learner.baselines(held_out)
+    found, baselines = learner.score(jax.device_get(whole)), learner.baselines(joined(held_out))
     assert {score.name for score in learner.scores} <= found.keys()
     assert {score.baseline for score in learner.scores if score.baseline} == baselines.keys()
     assert all(np.isfinite(value) for value in (found | baselines).values())

@@ -146,6 +146,22 @@ def test_macro_f1_of_names_that_never_occur(gold, said, expected):
     assert score(objective(ONE), [batch], [logits])["label_macro_f1"] == pytest.approx(expected)
 
 
+def test_what_was_never_given_nor_right_has_no_macro_f1():
+    batch, logits = one_row(SEVERAL, np.zeros((3, 4)), np.full((3, 4), -1))
+    found = score(objective(SEVERAL), [batch], [logits])
+    assert found["label_accuracy"] == 1
+    assert "label_macro_f1" not in found
+    assert objective(SEVERAL).baselines(batch) == {"label_majority": 1.0}
+
+
+def test_ties_are_decided_alike_for_accuracy_and_macro_f1():
+    """The first of equal logits is the prediction, as in `argmax`."""
+    batch, logits = one_row(ONE, [0, 1, 2, 2], np.zeros((4, 4)))
+    found = score(objective(ONE), [batch], [logits])
+    assert found["label_accuracy"] == 0.25
+    assert found["label_macro_f1"] == pytest.approx(0.4 / 3)
+
+
 def pearson_by_hand(pairs):
     said, gold = [logits[0] for logits, _ in pairs], [float(label) for _, label in pairs]
     mean_said, mean_gold = sum(said) / len(said), sum(gold) / len(gold)
@@ -174,6 +190,21 @@ def test_pearson_at_its_ends(gold, said, expected):
     assert score(objective(NUMBER), [batch], [prediction])["label_pearson"] == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize("mean", [0, 10, 1e4, -1e5])
+@pytest.mark.parametrize("spread", [1, 1e-3, 1e-4])
+def test_pearson_of_numbers_far_from_zero(mean, spread):
+    """Their spread is down to 1e-4 of their mean; batches of different means join as one."""
+    rng = np.random.default_rng(0)
+    gold = mean + spread * (abs(mean) or 1) * np.sort(rng.normal(size=120)).reshape(3, 40).astype(np.float32)
+    gold = gold.astype(np.float32)
+    said = (gold.astype(np.float64) + gold.std() * rng.normal(size=gold.shape)).astype(np.float32)
+    both = [one_row(NUMBER, *pair) for pair in zip(gold, said[..., None], strict=True)]
+    found = score(objective(NUMBER), *zip(*both, strict=True))
+    expected = np.corrcoef(gold.ravel().astype(np.float64), said.ravel().astype(np.float64))[0, 1]
+    assert found["label_pearson"] == pytest.approx(expected, abs=1e-4)
+    assert 0.5 < expected < 0.9
+
+
 @pytest.mark.parametrize("constant", [0.0, 0.1, 3.3, 1234.5])
 def test_a_correlation_with_a_constant_is_not_told(constant):
     rng = np.random.default_rng(0)
@@ -187,7 +218,7 @@ def test_a_correlation_with_a_constant_is_not_told(constant):
 @pytest.mark.parametrize(("choose", "of_tokens"), WAYS)
 def test_baselines_are_those_of_plain_loops(choose, of_tokens):
     held_out = [rows(choose, of_tokens, seed) for seed in range(2)]
-    found = objective(choose, of_tokens).baselines(held_out)
+    found = objective(choose, of_tokens).baselines(small.joined(held_out))
     gold = [batch["labels"][tuple(place)] for batch in held_out for place in np.argwhere(batch["label_weights"] > 0)]
     if choose == NUMBER:
         mean = sum(map(float, gold)) / len(gold)
@@ -211,7 +242,7 @@ def test_who_says_the_mean_has_the_variance_for_a_loss():
     gold = np.concatenate([batch["labels"][batch["label_weights"] > 0] for batch in held_out])
     said = [np.full((*batch["labels"].shape, 1), gold.mean()) for batch in held_out]
     loss = score(objective(NUMBER), held_out, said)["label_loss"]
-    assert loss == pytest.approx(objective(NUMBER).baselines(held_out)["label_variance"], rel=1e-5)
+    assert loss == pytest.approx(objective(NUMBER).baselines(small.joined(held_out))["label_variance"], rel=1e-5)
 
 
 def test_packing_changes_nothing():
@@ -229,7 +260,7 @@ def test_the_name_is_that_of_columns_and_scores():
     batch |= {"tags": batch.pop("labels"), "tag_weights": batch.pop("label_weights")}
     assert one.columns.keys() == {"tags", "tag_weights"}
     outcome = one.outcome(np.zeros((*batch["tags"].shape, len(NAMES)), np.float32), batch)
-    found = (*outcome.losses, *outcome.metrics, *outcome.counts, *one.baselines([batch]))
+    found = (*outcome.losses, *outcome.metrics, *outcome.counts, *one.baselines(batch))
     assert {name.partition("_")[0] for name in found} == {"tag"}
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bert_jax.objectives.masked_words import MaskedWords, unigram_losses
+from bert_jax.objectives.masked_words import MaskedWords, unigram_probabilities
 from tests.objectives import small
 
 V, K = small.CONFIG.vocab_size, 5
@@ -80,14 +80,16 @@ def test_the_baseline_guesses_by_frequency_and_never_what_is_never_there():
         values += [-np.log(share[one]) for one in target]
         sources += list(source)
     values, sources = np.array(values), np.array(sources)
-    np.testing.assert_allclose(unigram_losses(held_out, COUNTS, never), values)
+    np.testing.assert_allclose(unigram_probabilities(COUNTS, never), share)
     objective = MaskedWords(sources=SOURCES, word_counts=lambda: COUNTS, never=never)
-    found = objective.baselines(held_out)
-    assert found.keys() == {"unigram_mlm_loss", "unigram_mlm_loss/en", "unigram_mlm_loss/de"}
+    found = objective.baselines(small.joined(held_out))
+    assert found.keys() == {"unigram_mlm_loss", "unigram_mlm_accuracy", "unigram_mlm_loss/en", "unigram_mlm_loss/de"}
     assert found["unigram_mlm_loss"] == pytest.approx(values.mean())
+    targets = np.concatenate([batch["masked_targets"][batch["masked_weights"] > 0] for batch in held_out])
+    assert found["unigram_mlm_accuracy"] == (targets == share.argmax()).mean()
     for i, name in enumerate(SOURCES[:2]):
         assert found[f"unigram_mlm_loss/{name}"] == pytest.approx(values[sources == i].mean())
-    assert MaskedWords(sources=SOURCES).baselines(held_out) == {}
+    assert MaskedWords(sources=SOURCES).baselines(small.joined(held_out)) == {}
 
 
 def test_scores_have_their_numbers():

@@ -71,6 +71,19 @@ def test_unused_slots_count_nothing_and_leave_gradients_finite():
         np.testing.assert_array_equal(x, y)
 
 
+def test_the_baseline_is_the_most_frequent_place_within_an_example():
+    batch = rows()
+    places = [
+        (batch["span_starts"][row, slot] - begin, batch["span_ends"][row, slot] - begin)
+        for row, slot in np.argwhere(batch["span_weights"] > 0)
+        for begin in [batch["cls_positions"][row, slot]]
+    ]
+    assert Spans().baselines(batch) == {"span_majority": max(map(places.count, places)) / len(places)}
+    at_cls = batch | {"span_starts": batch["cls_positions"], "span_ends": batch["cls_positions"]}
+    assert Spans().baselines(at_cls) == {"span_majority": 1.0}
+    assert Spans().baselines(batch | {"span_weights": np.zeros_like(batch["span_weights"])}) == {}
+
+
 def test_scores_have_their_numbers():
     small.assert_scores_are_told([rows(0), rows(1)], Spans())
 

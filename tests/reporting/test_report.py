@@ -1,13 +1,10 @@
 import json
-import types
 
 import pytest
 
 from bert_jax.errors import ConfigError
 from bert_jax.markdown import code, plain, row
-from bert_jax.model.config import ModelConfig
 from bert_jax.reporting import write_report
-from bert_jax.tasks import filled_masks
 from tests.reporting.fake_run import ROWS, START, eval_row, train_row, write_run
 
 
@@ -98,15 +95,6 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="holds no run"):
         write_report(tmp_path)
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(("positions", "filled"), [("learned", False), ("sinusoidal", True)])
-def test_only_learned_positions_are_a_limit(corpus, positions, filled, monkeypatch):
-    monkeypatch.setattr(filled_masks, "_whole_words", lambda ids, tokenizer: list(range(len(ids))))
-    guess = types.SimpleNamespace(word="the", probability=0.5)
-    shape = ModelConfig(positions=positions, max_positions=8)
-    model = types.SimpleNamespace(config=types.SimpleNamespace(model=shape), fill_mask=lambda text: [[guess]])
-    assert bool(filled_masks.fill_held_out_masks(model, corpus, count=2)) == filled
 
 
 def test_text_is_not_taken_for_markdown(tmp_path):

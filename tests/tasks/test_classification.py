@@ -1,5 +1,6 @@
 """A classifier, from files to labels: on texts whose label is a word in them."""
 
+import copy
 import json
 import pathlib
 import shutil
@@ -7,13 +8,13 @@ import shutil
 import numpy as np
 import pytest
 
+from bert_jax import load
 from bert_jax.errors import CheckpointError, ConfigError, CorpusError
 from bert_jax.model.config import ModelConfig
-from bert_jax.pretrained import load
 from bert_jax.reporting import write_report
 from bert_jax.tasks.classification import Classification, ClassificationConfig
 from bert_jax.tasks.pretraining import pretrain
-from bert_jax.training.run import run
+from bert_jax.training.run import prepare, run
 from bert_jax.training.workdir.checkpoints import read_params
 from tests.tasks.test_pretraining import results
 
@@ -134,7 +135,7 @@ def test_classify_keeps_the_order_and_company_changes_nothing(settings, tmp_path
         assert label.probability == max(label.probabilities.values())
     assert together[0] == together[4]
     assert model.classify([]) == []
-    assert repr(model) == "Pretrained(classification, 1 layers, width 32, 300 words, step 12)"
+    assert repr(model).endswith("run/checkpoints: 1 layers, width 32, 300 words, label, step 12)")
     with pytest.raises(CheckpointError, match="not trained to predict words"):
         model.fill_mask("the [MASK]")
 
@@ -149,11 +150,29 @@ def test_an_unknown_label_and_a_single_one_are_refused(settings, tmp_path):
     settings.data.validation = f"{tmp_path}/odd.tsv"
     with pytest.raises(CorpusError, match=r"odd\.tsv, line 3: the label 'frist' does not occur.*Did you mean first\?"):
         run(KIND, settings, tmp_path / "run")
+    (tmp_path / "one.tsv").write_text("text\tlabel\na\tfirst\nb\tfirst\n")
+    settings.data.validation = f"{tmp_path}/one.tsv"
+    with pytest.raises(CorpusError, match=r"one\.tsv has only one label, 'first', so that always giving it"):
+        run(KIND, settings, tmp_path / "run")
     (tmp_path / "same.tsv").write_text("text\tlabel\na\tx\nb\tx\n")
     settings.data.train = f"{tmp_path}/same.tsv"
     with pytest.raises(CorpusError, match="only one label"):
         run(KIND, settings, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_the_held_out_rows_depend_on_the_file_alone_and_known_texts_are_counted(settings, files, tmp_path):
+    first = prepare(KIND, copy.deepcopy(settings)).task
+    lines = (files / "train.tsv").read_text().splitlines()[:4]
+    (tmp_path / "known.tsv").write_text((files / "validation.tsv").read_text() + "\n".join(lines[1:]) + "\n")
+    assert not [line for line in first.stream.describe(1) if "training texts too" in line]
+    settings.train.seed, settings.train.batch_size = 5, 32
+    second = prepare(KIND, copy.deepcopy(settings)).task
+    for name, value in first.held_out.items():
+        np.testing.assert_array_equal(value, second.held_out[name])
+    settings.data.validation = f"{tmp_path}/known.tsv"
+    told = "\n".join(prepare(KIND, settings).task.stream.describe(1))
+    assert "3 validation texts are training texts too" in told
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,8 @@ import math
 import re
 from collections.abc import Callable, Sequence
 
-from etils import epath
-
 from bert_jax import storage
+from bert_jax.corpus.builder import opening
 from bert_jax.corpus.builder.job import Job, Options
 from bert_jax.corpus.builder.sources import BLANK_LINES, Source, Unit
 from bert_jax.errors import CorpusError
@@ -30,7 +29,7 @@ def check_blank_lines(sources: Sequence[Source], units: dict[int, list[Unit]], p
         if source.kind != "text" or source.documents != BLANK_LINES or len(files) > 1:
             continue
         (file,) = files
-        begin = _begin(file)
+        begin = _begin(file, source.encoding)
         if begin is None or re.search(rb"\n[ \t\r]*\n", begin.strip()):
             continue
         if len(begin) < SEARCHED_BYTES:
@@ -42,14 +41,14 @@ def check_blank_lines(sources: Sequence[Source], units: dict[int, list[Unit]], p
         progress(f"warning: {message}: {MEND}.")
 
 
-def _begin(file: str) -> bytes | None:
-    """The first bytes of a file; None if they may not be text, or if reading will say what is wrong with it."""
+def _begin(file: str, encoding: str) -> bytes | None:
+    """The first bytes of a text; None if there are none, or if reading will say what is wrong with it."""
     try:
-        with epath.Path(file).open("rb") as handle:
+        with opening.open_text(file, 0, encoding) as handle:
             begin = handle.read(SEARCHED_BYTES)
-    except OSError:
+    except (CorpusError, *opening.DAMAGES):
         return None
-    return begin if begin.strip() and b"\0" not in begin[:4096] and not file.endswith(".gz") else None
+    return begin if begin.strip() else None
 
 
 def _size(num_bytes: int) -> str:

@@ -25,9 +25,13 @@ class Options:
       tokenizer: one of `TRAINED` to train a vocabulary, or the path of an existing one.
       vocab_size: the largest number of pieces in a trained vocabulary.
       lowercase: whether a trained vocabulary is uncased.
+      strip_accents: whether a trained WordPiece vocabulary drops accents; None: an uncased one does, as in BERT, unless
+        the first documents have a script whose marks are letters, as in Hindi, Thai, Arabic, Japanese and Korean.
       character_coverage: the share of the text whose characters a trained vocabulary can spell.
       special_tokens: extra special tokens of a trained vocabulary.
       reserved_slots: free places in a trained vocabulary for pieces to be added later.
+      source_exponent: a source's share of the text that a vocabulary is trained on ~ size ** exponent; give it the
+        value of `data.source_exponent` in training. 1: by size, 0.7: as in multilingual BERT, 0: all equal.
       language: the code for sentence splitting if neither a document nor its source names one.
       validation_fraction: the share of documents to hold out, chosen by the hashes of their ids. Docstrings hold out
         whole packages instead, see `docstrings.py`.
@@ -39,9 +43,11 @@ class Options:
     tokenizer: str = "wordpiece"
     vocab_size: int = 30_522
     lowercase: bool = True
+    strip_accents: bool | None = None
     character_coverage: float = 0.9995
     special_tokens: tuple[str, ...] = ()
     reserved_slots: int = 0
+    source_exponent: float = 1.0
     language: str = "en"
     validation_fraction: float = 0.02
     deduplicate: str = NONE
@@ -54,6 +60,13 @@ class Options:
             raise CorpusError(f"vocab_size={self.vocab_size} must lie between 8 and {MAX_VOCAB_SIZE:,}.")
         if not 0 <= self.reserved_slots < self.vocab_size:
             raise CorpusError(f"reserved_slots={self.reserved_slots} must lie between 0 and vocab_size - 1.")
+        if not 0 <= self.source_exponent <= 1:
+            raise CorpusError(f"source_exponent={self.source_exponent} must lie between 0 and 1.")
+        if self.strip_accents is not None and self.tokenizer != "wordpiece":
+            raise CorpusError(
+                f"strip_accents is an option of a trained WordPiece vocabulary: leave it out with"
+                f" tokenizer={self.tokenizer}."
+            )
         if problems := choice_problem("deduplicate", self.deduplicate, DEDUPLICATE):
             raise CorpusError(*problems)
 

@@ -21,17 +21,17 @@ from etils import epath
 
 from bert_jax import hashing, lock, storage
 from bert_jax.corpus import buckets as remote
-from bert_jax.corpus import index, shards
+from bert_jax.corpus import index, shards, summary
 from bert_jax.corpus import store as corpus
-from bert_jax.corpus.builder import encoding, held_out, repeats, scanning, sources
+from bert_jax.corpus.builder import encoding, first_documents, held_out, repeats, scanning, sources
 from bert_jax.corpus.builder.job import NONE, TRAINED, Job, Options
+from bert_jax.corpus.builder.losses import Losses, LossyTextError
 from bert_jax.corpus.builder.workers import WorkerError, Workers
 from bert_jax.errors import CorpusError, TokenizerError, check_all, did_you_mean
-from bert_jax.tokenization import load_tokenizer
+from bert_jax.tokenization import Tokenizer, load_tokenizer
 
 # Of the files below `build/`. A build that was begun in another form starts over.
 BUILD_FORMAT = 1
-TOTALS = ("documents", "sentences", "tokens")
 
 
 def prepare_corpus(
@@ -39,6 +39,7 @@ def prepare_corpus(
     output: epath.PathLike,
     *,
     num_workers: int = 0,
+    allow_lossy_text: bool = False,
     progress: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
     **options: Any,
 ) -> corpus.Corpus:
@@ -48,12 +49,15 @@ def prepare_corpus(
       source: `[NAME=]KIND[key=value,…][:PATTERN]`, or several of them; see `sources.py`.
       output: the folder to create; a remote one is built in a local folder and uploaded when it is complete.
       num_workers: the number of processes; 0 means one per processor.
+      allow_lossy_text: whether to warn, instead of raising, where much more text than usual is unknown to the
+        vocabulary or cannot be read.
       progress: is called with each progress message.
       **options: the other fields of `Options`.
 
     Raises:
       CorpusError: a source is empty or unknown, or `output` holds something else or cannot be written.
       LockError: another process builds a corpus in `output`.
+      LossyTextError: too much text would be lost; see `allow_lossy_text`.
       TokenizerError: the vocabulary cannot be read or trained.
     """
     chosen = Options(source=(source,) if isinstance(source, str) else tuple(source), **options)
@@ -64,8 +68,9 @@ def prepare_corpus(
         return corpus.open_corpus(output)
     local = remote.build_folder(output) if remote.is_remote(output) else output
     units: dict[int, list[sources.Unit]] = {}
+    given: list[Tokenizer] = []
     check_all(
-        functools.partial(_check_tokenizer, chosen),
+        functools.partial(_open_tokenizer, given, chosen),
         functools.partial(_check_output, local),
         *(functools.partial(_list_units, units, source) for source in parsed),
     )
@@ -76,7 +81,9 @@ def prepare_corpus(
             return corpus.open_corpus(output)
         try:
             if not (local / "manifest.json").exists():
-                _build(local, chosen, parsed, units, num_workers, progress)
+                _build(local, chosen, parsed, units, given, num_workers, allow_lossy_text, progress)
+                for line in summary.block(corpus.read_manifest(local)):
+                    progress(line)
         except OSError as error:  # what goes wrong with a source is a CorpusError
             raise CorpusError(
                 f"{local} cannot be written ({error.strerror or error}): make room or mend it, and run the same command"
@@ -102,7 +109,7 @@ def describe(opened: corpus.Corpus) -> str:
 def _compare(output, options, parsed, progress) -> None:
     """Reports whether a complete corpus matches the options and sources; other options are an error."""
     manifest, wanted = corpus.read_manifest(output), options.as_json()
-    made_with = manifest["options"]
+    made_with = Options(source=()).as_json() | manifest["options"]  # an older corpus lacks newer options
     if made_with != wanted:
         changed = [f"{k} was {made_with.get(k)!r}, now {v!r}" for k, v in wanted.items() if made_with.get(k) != v]
         raise CorpusError(
@@ -124,14 +131,21 @@ def _compare(output, options, parsed, progress) -> None:
         progress(f"{output} is complete: nothing to do.")
 
 
-def _build(output, options, parsed, units, num_workers, progress) -> None:
+def _build(output, options, parsed, units, given, num_workers, allow, progress) -> None:
     everything = [unit for source in parsed for unit in units[source.index]]
+    first = [first_documents.read(source, units[source.index]) for source in parsed]
+    decided = first_documents.decide_accents(options, first)
+    if not allow:
+        check_all(
+            functools.partial(first_documents.check_reading, first, progress),
+            functools.partial(first_documents.check_tokens, first, given[0] if given else decided, progress),
+        )
     build = _start(output, options, everything, progress)
-    share = scanning.sample_share(options, sum(unit.size for unit in everything))
-    jobs = [Job(i, unit, options, share, str(build)) for i, unit in enumerate(everything)]
+    shares = scanning.sample_shares(options, [sum(unit.size for unit in units[source.index]) for source in parsed])
+    jobs = [Job(i, unit, decided, shares[unit.source.index], str(build)) for i, unit in enumerate(everything)]
     try:
-        _work(output, build, options, parsed, units, jobs, share, num_workers, progress)
-    except WorkerError:
+        _work(output, build, options, parsed, units, jobs, given, first, num_workers, allow, progress)
+    except (WorkerError, LossyTextError):
         raise
     except (CorpusError, TokenizerError):
         # A build with these sources and options can never finish.
@@ -140,17 +154,19 @@ def _build(output, options, parsed, units, num_workers, progress) -> None:
     shutil.rmtree(build)
 
 
-def _work(output, build, options, parsed, units, jobs, share, num_workers, progress) -> None:
+def _work(output, build, options, parsed, units, jobs, given, first, num_workers, allow, progress) -> None:
     with Workers(min(num_workers or multiprocessing.cpu_count(), len(jobs)), progress) as workers:
         if options.trains_vocabulary or options.deduplicate != NONE:
             workers.run("reading", scanning.scan, jobs)
             held_out.check(parsed, jobs, options)
         if options.deduplicate != NONE:
             workers.run("finding repeats", repeats.find_repeats, repeats.passes(jobs))
-        _make_tokenizer(build, options, jobs, progress)
+        tokenizer = _make_tokenizer(build, jobs, given, progress)
+        if options.trains_vocabulary and not allow:
+            first_documents.check_tokens(first, tokenizer, progress)
         workers.run("encoding", encoding.encode, jobs)
         held_out.check(parsed, jobs, options)
-    _finish(output, build, options, parsed, units, jobs, share)
+    _finish(output, build, options, parsed, units, jobs, first_documents.notes(first, tokenizer), allow)
 
 
 def _start(output, options, units, progress) -> epath.Path:
@@ -194,10 +210,10 @@ def _check_output(output: epath.Path) -> None:
         raise CorpusError(f"{output} exists and is not a corpus: choose another --output.")
 
 
-def _check_tokenizer(options: Options) -> None:
+def _open_tokenizer(given: list[Tokenizer], options: Options) -> None:
     if not options.trains_vocabulary:
         try:
-            load_tokenizer(options.tokenizer)
+            given.append(load_tokenizer(options.tokenizer))
         except TokenizerError as error:
             near = did_you_mean(options.tokenizer, TRAINED)
             raise TokenizerError(f"--tokenizer={options.tokenizer}: {error}{near}") from None
@@ -217,25 +233,30 @@ def _remove_begun(output: epath.Path) -> None:
         output.rmdir()
 
 
-def _make_tokenizer(build, options, jobs, progress) -> None:
+def _make_tokenizer(build, jobs, given, progress) -> Tokenizer:
     if (build / "tokenizer").exists():
-        return
-    if options.trains_vocabulary:
+        return load_tokenizer(build / "tokenizer")
+    options = jobs[0].options
+    if given:
+        (tokenizer,) = given
+    else:
         progress(f"training a vocabulary of {options.vocab_size:,}")
         tokenizer = scanning.train_vocabulary(options, jobs)
-    else:
-        tokenizer = load_tokenizer(options.tokenizer)
     partial = build / "tokenizer.partial"
     tokenizer.save(partial)
     partial.rename(build / "tokenizer")
+    return tokenizer
 
 
-def _finish(output, build, options, parsed, units, jobs, share) -> None:
+def _finish(output, build, options, parsed, units, jobs, notes, allow) -> None:
     summaries = [storage.read_json(job.file("encoded.json")) for job in jobs]
     described = [_describe_source(source, units[source.index], jobs, summaries) for source in parsed]
     for source, about in zip(parsed, described, strict=True):
         if not any(total["documents"] for total in about["splits"].values()):
             raise CorpusError(f"--source={source.spec} holds no text: check its files, or remove it.")
+    judged = [summary.problems(s["name"], summary.numbers_of(s), s["examples"]) for s in described]
+    if not allow:
+        first_documents.refuse([reason for _, refusals in judged for reason in refusals])
     tokenizer = load_tokenizer(build / "tokenizer")
     partial, splits = index.fresh_folder(output), {}
     for split in corpus.SPLITS:
@@ -256,8 +277,8 @@ def _finish(output, build, options, parsed, units, jobs, share) -> None:
     tokenizer.save(output / "tokenizer")
     shards.write_metadata(output, {split: value["shards"] for split, value in splits.items()})
     counts = collections.Counter()
-    for summary in summaries:
-        counts.update(summary["counts"])
+    for made in summaries:
+        counts.update(made["counts"])
     hashes = {split: value["index"] for split, value in splits.items()}
     manifest = {
         "format_version": corpus.FORMAT_VERSION,
@@ -265,9 +286,10 @@ def _finish(output, build, options, parsed, units, jobs, share) -> None:
         "options": options.as_json(),
         "sources": described,
         "tokenizer_sha256": tokenizer.sha256,
-        "vocabulary_sample": share,
+        "vocabulary_sample": sum(job.sample * job.size for job in jobs) / max(sum(job.size for job in jobs), 1),
         "text_policy_counts": dict(sorted(counts.items())),
         "splits": splits,
+        "notes": notes,
     }
     storage.write_json(output / "manifest.json", manifest)
 
@@ -287,14 +309,18 @@ def _place_shards(output, split, rows) -> list[dict]:
 
 def _describe_source(source, units, jobs, summaries) -> dict:
     own = [s for job, s in zip(jobs, summaries, strict=True) if job.unit.source.index == source.index]
+    losses = Losses()
+    for made in own:
+        losses.add(made)
     return {
         "name": source.name,
         "spec": source.spec,
         "fingerprint": sources.fingerprint(units),
-        "splits": {split: _sum(summary["splits"][split] for summary in own) for split in corpus.SPLITS},
+        "splits": {split: _sum(made["splits"][split] for made in own) for split in corpus.SPLITS},
+        **losses.as_json(),
     }
 
 
 def _sum(totals) -> dict[str, int]:
     totals = list(totals)
-    return {key: sum(total[key] for total in totals) for key in TOTALS}
+    return {key: sum(total[key] for total in totals) for key in corpus.TOTALS}

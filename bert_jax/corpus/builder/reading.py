@@ -6,16 +6,11 @@ characters. Every cut is counted.
 
 import collections
 import dataclasses
-import gzip
-import io
 import json
 import typing
-import zlib
 from collections.abc import Iterator
 
-from etils import epath
-
-from bert_jax.corpus.builder import comma_separated, docstrings, parquet, text
+from bert_jax.corpus.builder import comma_separated, docstrings, opening, parquet, text
 from bert_jax.corpus.builder.damage import damaged, readable
 from bert_jax.corpus.builder.sources import FILES, LINES, Source, Unit
 from bert_jax.errors import CorpusError
@@ -63,7 +58,7 @@ def documents(unit: Unit, counts: collections.Counter[str]) -> Iterator[Document
                     yield from _cut(document, counts)
                 else:
                     counts["empty_documents"] += 1
-        except (EOFError, OSError, zlib.error) as error:
+        except opening.DAMAGES as error:
             raise damaged(file, error, f" after the document {last.id}" if last else "") from error
 
 
@@ -85,19 +80,6 @@ def _docstrings(unit: Unit, file: str, name: str, counts) -> Iterator[Document]:
         yield Document(name, text.clean(content, counts), unit.source.language)
 
 
-def _open(file: str, begin: int) -> io.BufferedReader:
-    """Opens a plain or compressed file at the first line that begins at byte `begin` or later."""
-    # epath declares `IO[bytes]`, which lacks the `readinto` that these files have.
-    raw: typing.Any = epath.Path(file).open("rb")
-    if file.endswith(".gz"):
-        return io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 20)
-    handle = io.BufferedReader(raw, 1 << 20)
-    if begin:
-        handle.seek(begin - 1)
-        _skip_line(handle)
-    return handle
-
-
 def _skip_line(handle) -> None:
     while (piece := handle.readline(LINE_BYTES)) and not piece.endswith(b"\n"):
         pass
@@ -110,7 +92,7 @@ def _text(unit: Unit, file: str, name: str, counts) -> Iterator[Document]:
     before it begins, so that no two units share a document.
     """
     language, has_one = unit.source.language, unit.source.documents == FILES
-    with _open(file, unit.begin) as handle:
+    with opening.open_text(file, unit.begin, unit.source.encoding) as handle:
         position, skipping, first, part, was_whole = handle.tell(), unit.begin > 0, -1, 0, True
         lines, size = [], 0  # of the document or its part; `first` is its first byte, -1 between documents
         while True:
@@ -142,7 +124,7 @@ def _text(unit: Unit, file: str, name: str, counts) -> Iterator[Document]:
 
 def _text_lines(unit: Unit, file: str, name: str, counts) -> Iterator[Document]:
     """Reads plain text whose lines are documents. A line belongs to the unit in which it begins."""
-    with _open(file, unit.begin) as handle:
+    with opening.open_text(file, unit.begin, unit.source.encoding) as handle:
         position = handle.tell()
         while unit.end < 0 or position < unit.end:
             begins, part, is_whole = position, 0, False
@@ -178,7 +160,7 @@ def _is_blank(line: bytes) -> bool:
 
 def _jsonl(unit: Unit, file: str, name: str, counts) -> Iterator[Document]:
     """Reads one JSON object per line. A line belongs to the unit in which it begins."""
-    with _open(file, unit.begin) as handle:
+    with opening.open_text(file, unit.begin, unit.source.encoding) as handle:
         position = handle.tell()
         while unit.end < 0 or position < unit.end:
             begins, raw = position, handle.readline(RECORD_BYTES)
@@ -194,7 +176,7 @@ def _jsonl(unit: Unit, file: str, name: str, counts) -> Iterator[Document]:
                 continue
             record, wrong = _parsed(text.decode_only(raw, counts))
             if wrong := wrong or _problem(record, unit.source):
-                raise CorpusError(f"{file}, line {_line_number(file, begins)}, {wrong}")
+                raise CorpusError(f"{file}, line {_line_number(file, begins, unit.source)}, {wrong}")
             yield _document(record, f"{name}:{begins}", unit.source, counts)
 
 
@@ -245,9 +227,9 @@ def _kind(value: object) -> str:
     return names.get(type(value), "a number" if number else f"a value of the type {type(value).__name__}")
 
 
-def _line_number(file: str, position: int) -> int:
+def _line_number(file: str, position: int, source: Source) -> int:
     number = 1
-    with _open(file, 0) as handle:
+    with opening.open_text(file, 0, source.encoding) as handle:
         while position > 0:
             piece = handle.read(min(position, 1 << 20))
             number += piece.count(b"\n")
@@ -298,5 +280,5 @@ def _tfds(unit: Unit, file: str, _) -> Iterator[dict]:
 
 
 def _csv(unit: Unit, file: str, counts) -> Iterator[dict]:
-    with _open(file, 0) as handle:
+    with opening.open_text(file, 0, unit.source.encoding) as handle:
         yield from comma_separated.rows(file, handle, unit.source, counts)

@@ -6,7 +6,8 @@ A build with an existing vocabulary that keeps repeats does not need it.
 import collections
 import contextlib
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+import random
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bert_jax import storage
@@ -29,9 +30,15 @@ WORD_BATCH = 1 << 12
 SAMPLE_LINE = 1024
 
 
-def sample_share(options: Options, total_bytes: int) -> float:
-    """The share of documents to train the vocabulary on; 0 with an existing vocabulary."""
-    return min(1.0, SAMPLE_BYTES.get(options.tokenizer, 0) / max(total_bytes, 1))
+def sample_shares(options: Options, source_bytes: Sequence[int]) -> list[float]:
+    """The share of each source's documents to train the vocabulary on; 0 with an existing vocabulary.
+
+    Together they make `SAMPLE_BYTES`, divided by `source_exponent`: a small source may give all it has.
+    """
+    sizes = [max(size, 1) for size in source_bytes]
+    wanted = min(SAMPLE_BYTES.get(options.tokenizer, 0), sum(sizes))
+    weights = sum(size**options.source_exponent for size in sizes)
+    return [min(1.0, wanted / weights * size ** (options.source_exponent - 1)) for size in sizes]
 
 
 def scan(job: Job) -> None:
@@ -44,25 +51,32 @@ def scan(job: Job) -> None:
     options = job.options
     with contextlib.ExitStack() as stack:
         repeats = None if options.deduplicate == jobs.NONE else stack.enter_context(RepeatsWriter(job))
-        paragraphs = _sampled(job, repeats)
+        sizes = collections.Counter(characters=0, sampled=0)
+        paragraphs = _sampled(job, repeats, sizes)
         if options.tokenizer == "wordpiece":
             words = collections.Counter()
             for batch in iter(lambda: list(itertools.islice(paragraphs, WORD_BATCH)), []):
-                _add_words(words, count_words([paragraph for paragraph, _ in batch], options.lowercase))
+                _add_words(
+                    words, count_words([paragraph for paragraph, _ in batch], options.lowercase, options.strip_accents)
+                )
             storage.write_json(job.file("words.json"), dict(sorted(words.items())))
         elif options.trains_vocabulary:
             with job.file("sample.txt").open("wb") as file:
                 for paragraph, language in paragraphs:
                     file.writelines(_sample_lines(paragraph, language))
         collections.deque(paragraphs, maxlen=0)  # without a sample, the hashes are still needed
-    storage.write_json(job.file("scanned.json"), {"runs": repeats.runs if repeats else []})
+    storage.write_json(job.file("scanned.json"), {"runs": repeats.runs if repeats else []} | sizes)
 
 
-def _sampled(job: Job, repeats: RepeatsWriter | None) -> Iterator[tuple[str, str]]:
-    """Yields the paragraphs to train on, each with its language. Adds all items of the unit to `repeats` on the way."""
+def _sampled(job: Job, repeats: RepeatsWriter | None, sizes: collections.Counter[str]) -> Iterator[tuple[str, str]]:
+    """Yields the paragraphs to train on, each with its language.
+
+    On the way, adds all items of the unit to `repeats`, and the characters of the unit and of its sample to `sizes`.
+    """
     seen, by_document = set(), job.options.deduplicate == jobs.DOCUMENTS
     for document, lines in job.documents(collections.Counter()):
         hashes = []
+        sizes["characters"] += len(document.text)
         if repeats is not None:
             hashes = repeats.add(["\n".join(lines)] if by_document else lines)
         if not job.is_sampled(document):
@@ -76,6 +90,7 @@ def _sampled(job: Job, repeats: RepeatsWriter | None) -> Iterator[tuple[str, str
             lines = lines if fresh[0] else []
         elif hashes:
             lines = list(itertools.compress(lines, fresh))
+        sizes["sampled"] += sum(map(len, lines))
         for line in lines:
             yield line, document.language
 
@@ -102,6 +117,7 @@ def train_vocabulary(options: Options, scanned: Sequence[Job]) -> Tokenizer:
       CorpusError: there is no text.
       TokenizerError: there is too little text, or `vocab_size` is too small for its characters.
     """
+    weights = _weights(options, scanned)
     chosen: dict[str, Any] = {
         "lowercase": options.lowercase,
         "character_coverage": options.character_coverage,
@@ -109,27 +125,58 @@ def train_vocabulary(options: Options, scanned: Sequence[Job]) -> Tokenizer:
         "reserved_slots": options.reserved_slots,
     }
     if options.tokenizer == "wordpiece":
-        words = collections.Counter()
+        words, least = collections.Counter(), min(filter(None, weights.values()), default=1.0)
         for job in scanned:
-            _add_words(words, storage.read_json(job.file("words.json")))
+            weight = weights[job.unit.source.index] / least  # at least 1, so that rounding drops no word
+            found = storage.read_json(job.file("words.json"))
+            _add_words(words, collections.Counter({word: round(weight * count) for word, count in found.items()}))
         if words:
-            return train_wordpiece(words, options.vocab_size, **chosen)
+            return train_wordpiece(words, options.vocab_size, strip_accents=options.strip_accents, **chosen)
     elif any(job.file("sample.txt").stat().length for job in scanned):
         model_type = "bpe" if options.tokenizer == "sentencepiece-bpe" else "unigram"
-        return train_sentencepiece(_lines(scanned), options.vocab_size, model_type=model_type, **chosen)
+        return train_sentencepiece(_lines(scanned, weights), options.vocab_size, model_type=model_type, **chosen)
     raise CorpusError(
         f"The sources hold no text to train on: add documents, or hold out fewer"
         f" (validation_fraction is {options.validation_fraction})."
     )
 
 
-def _lines(scanned: Iterable[Job]) -> Iterator[str]:
-    # Text that compresses better than usual gives a larger sample than intended, which must still fit into memory.
-    left = 2 * SAMPLE_BYTES["sentencepiece"]
+def source_weights(options: Options, characters: Mapping[int, int], sampled: Mapping[int, int]) -> dict[int, float]:
+    """How often the sample of each source counts, so that its share of the text ~ size ** `source_exponent`.
+
+    Args:
+      options: of the corpus.
+      characters: the size of each source, by its index.
+      sampled: the size of its sample.
+
+    Returns:
+      A weight for each source; 1 with an exponent of 1. Weighted, the samples are as large as before together.
+    """
+    if options.source_exponent == 1:
+        return dict.fromkeys(characters, 1.0)
+    wanted = {source: size**options.source_exponent for source, size in characters.items() if sampled[source]}
+    unit = sum(sampled.values()) / max(sum(wanted.values()), 1e-9)
+    return {source: unit * wanted[source] / sampled[source] if source in wanted else 0.0 for source in characters}
+
+
+def _weights(options: Options, scanned: Sequence[Job]) -> dict[int, float]:
+    characters, sampled = collections.Counter(), collections.Counter()
     for job in scanned:
+        found = storage.read_json(job.file("scanned.json"))
+        characters[job.unit.source.index] += found["characters"]
+        sampled[job.unit.source.index] += found["sampled"]
+    return source_weights(options, characters, sampled)
+
+
+def _lines(scanned: Sequence[Job], weights: dict[int, float]) -> Iterator[str]:
+    """The lines of all samples, each as often as the weight of its source says."""
+    # Text that compresses better than usual gives a larger sample than intended, which must still fit into memory.
+    total = sum(weights[job.unit.source.index] * job.file("sample.txt").stat().length for job in scanned)
+    thinning = min(1.0, 2 * SAMPLE_BYTES["sentencepiece"] / max(total, 1))
+    for job in scanned:
+        weight = thinning * weights[job.unit.source.index]
+        draws = random.Random(job.index)  # not every n-th line: a document may have n lines
         with job.file("sample.txt").open("rb") as file:
             for line in file:
-                left -= len(line)
-                if left < 0:
-                    return
-                yield line.decode().removesuffix("\n")
+                for _ in range(int(weight) + (draws.random() < weight % 1)):
+                    yield line.decode().removesuffix("\n")

@@ -11,17 +11,17 @@ from collections.abc import Sequence
 from etils import epath
 
 from bert_jax import hashing
-from bert_jax.corpus.builder import docstrings, naming, parquet, patterns
+from bert_jax.corpus.builder import docstrings, naming, opening, parquet, patterns
 from bert_jax.errors import CorpusError, choice_problem, did_you_mean
 
 # The keys that each kind takes in brackets.
 RECORD = ("text", "id", "lang_field", "lang")
 KEYS = {
     "docstrings": ("lang",),
-    "text": ("documents", "lang"),
-    "jsonl": RECORD,
-    "csv": (*RECORD, "header", "delimiter", "quotes"),
-    "tsv": (*RECORD, "header", "quotes"),
+    "text": ("documents", "lang", "encoding"),
+    "jsonl": (*RECORD, "encoding"),
+    "csv": (*RECORD, "header", "delimiter", "quotes", "encoding"),
+    "tsv": (*RECORD, "header", "quotes", "encoding"),
     "parquet": RECORD,
     "tfds": RECORD,
 }
@@ -55,6 +55,7 @@ class Source:
       header: whether the first row of a CSV or TSV file names the columns; without it, their names are 1, 2, ….
       delimiter: separates the columns of a row.
       quotes: whether a quoted field may hold delimiters and line ends.
+      encoding: of the files; empty: found by the first bytes of each, see `opening.py`.
     """
 
     index: int
@@ -70,6 +71,7 @@ class Source:
     header: bool = True
     delimiter: str = ","
     quotes: bool = True
+    encoding: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +132,7 @@ def parse(specs: Sequence[str], language: str) -> list[Source]:
             "header": keys.get("header", "yes") == "yes",
             "delimiter": "\t" if kind == "tsv" else keys.get("delimiter", ","),
             "quotes": keys.get("quotes", "no" if kind == "tsv" else "yes") == "yes",
+            "encoding": keys.get("encoding", ""),
         }
         found.append(Source(len(found), name or "", spec, kind, pattern, **chosen))
     names = naming.tell_apart([source.name for source in found], [_candidates(source) for source in found])
@@ -148,7 +151,7 @@ def _keys(spec: str, kind: str, written: str) -> dict[str, str]:
             raise CorpusError(f"--source={spec}: {problems[0]}")
         if key == "delimiter" and len(value) > 1:
             raise CorpusError(f"--source={spec}: delimiter={value} must be one character.")
-        keys[key] = value
+        keys[key] = opening.check_encoding(value) if key == "encoding" else value
     return keys
 
 
@@ -194,8 +197,9 @@ def units(source: Source) -> list[Unit]:
 
 def _ranges(source, file, name) -> list[Unit]:
     size = epath.Path(file).stat().length
-    if file.endswith(".gz"):
-        return [Unit(source, ((file, name),), size * GZIP_RATIO)]
+    form = opening.form(file, source.encoding)
+    if form.decompressed or form.converted:
+        return [Unit(source, ((file, name),), size * (GZIP_RATIO if form.decompressed else 1))]
     return [
         Unit(source, ((file, name),), min(RANGE_BYTES, size - begin), begin, min(begin + RANGE_BYTES, size))
         for begin in range(0, max(size, 1), RANGE_BYTES)
@@ -205,7 +209,8 @@ def _ranges(source, file, name) -> list[Unit]:
 def _whole(source, file, name) -> list[Unit]:
     """A file whose rows may hold line ends, so that no part of it can be read alone."""
     size = epath.Path(file).stat().length
-    return [Unit(source, ((file, name),), size * (GZIP_RATIO if file.endswith(".gz") else 1))]
+    is_compressed = opening.form(file, source.encoding).decompressed
+    return [Unit(source, ((file, name),), size * (GZIP_RATIO if is_compressed else 1))]
 
 
 def _runs(source, files) -> list[Unit]:

@@ -21,7 +21,7 @@ class Memory:
 
     Attributes:
       parameters, optimizer: this device's shards of the state.
-      workspace: the activations, gradients and batch of one step.
+      workspace: the activations, gradients and batch of one step, or those of an evaluation if they are larger.
       available: the capacity of the device.
     """
 
@@ -43,13 +43,19 @@ def bytes_per_device(tree: Any) -> int:
     )
 
 
-def memory(state_shapes: Any, steps: list[jax.stages.Compiled], available: int) -> Memory:
-    """Returns the largest memory use among several compiled training steps of the same state."""
-    needs: list[Any] = [compiled.memory_analysis() for compiled in steps]
+def memory(
+    state_shapes: Any, steps: list[jax.stages.Compiled], evaluation: jax.stages.Compiled, available: int
+) -> Memory:
+    """Returns the largest memory use among several compiled training steps of the same state and its evaluation."""
     parameters, optimizer = bytes_per_device(state_shapes.params), bytes_per_device(state_shapes.opt_state)
-    # The state is donated, so the outputs need no extra memory.
-    batch = max(need.argument_size_in_bytes for need in needs) - parameters - optimizer
-    return Memory(parameters, optimizer, max(0, batch) + max(need.temp_size_in_bytes for need in needs), available)
+
+    def workspace(compiled: jax.stages.Compiled, state: int) -> int:
+        need: Any = compiled.memory_analysis()
+        return max(0, need.argument_size_in_bytes - state) + need.temp_size_in_bytes
+
+    # A step's outputs need no extra memory, because the state is donated; an evaluation's are a few numbers.
+    needs = [workspace(step, parameters + optimizer) for step in steps] + [workspace(evaluation, parameters)]
+    return Memory(parameters, optimizer, max(needs), available)
 
 
 def gigabytes(count: float) -> str:
@@ -73,6 +79,11 @@ def describe_memory(need: Memory, count: int) -> list[str]:
     if need.total > need.available:
         lines.append(f"warning      that is more than the device has: {MEMORY_ADVICE}")
     return lines
+
+
+def describe_evaluation(rows: int, batch_size: int) -> str:
+    """Describes the held-out set and how it is cut into batches."""
+    return f"held out     {rows:,} rows, scored {batch_size:,} at a time"
 
 
 def describe_work(flops: float, peak: float) -> list[str]:

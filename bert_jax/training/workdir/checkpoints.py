@@ -44,28 +44,30 @@ def _from_json(packed: dict[str, str | dict[str, str]]) -> dict[str, bytes]:
     }
 
 
-def read_params(directory: epath.PathLike) -> tuple[int, Any, dict[str, bytes]]:
-    """Reads the parameters of the newest checkpoint. Needs no mesh, optimiser, data or other process.
+def read_params(directory: epath.PathLike, step: int | None = None) -> tuple[int, Any, dict[str, bytes]]:
+    """Reads the parameters of a checkpoint. Needs no mesh, optimiser, data or other process.
 
     Args:
       directory: a `checkpoints/` folder.
+      step: which checkpoint; None: the newest.
 
     Returns:
       The step, the parameters as nested dictionaries of NumPy arrays, and the assets saved with them.
 
     Raises:
-      CheckpointError: there is no checkpoint, or it is damaged.
+      CheckpointError: there is no such checkpoint, or it is damaged.
     """
-    saved = SavedParams(directory)
+    saved = SavedParams(directory, step)
     arrays = saved.read({name: ocp.RestoreArgs(restore_type=np.ndarray) for name in saved.shapes})
     return saved.step, flax.traverse_util.unflatten_dict(arrays, sep="/"), saved.assets
 
 
 class SavedParams:
-    """The parameters in the newest checkpoint of a run, of which `read` reads some.
+    """The parameters in a checkpoint of a run, of which `read` reads some.
 
     Args:
       directory: a `checkpoints/` folder.
+      step: which checkpoint; None: the newest.
 
     Attributes:
       step: the step of the checkpoint.
@@ -76,15 +78,19 @@ class SavedParams:
       CheckpointError: there is no checkpoint, or it cannot be read.
     """
 
-    def __init__(self, directory: epath.PathLike):
+    def __init__(self, directory: epath.PathLike, step: int | None = None):
         self._directory = epath.Path(directory).absolute()
         if not self._directory.exists():
             raise CheckpointError(f"There is no checkpoint in {directory}.")
         with self._manager() as manager:
-            step = manager.latest_step()
-            if step is None:
+            steps = sorted(manager.all_steps())
+            if not steps:
                 raise CheckpointError(f"There is no checkpoint in {self._directory}.")
-            self.step = step
+            if step is not None and step not in steps:
+                raise CheckpointError(
+                    f"There is no checkpoint of step {step} in {self._directory}: it has {', '.join(map(str, steps))}."
+                )
+            self.step = step = steps[-1] if step is None else step
             with self._reading():
                 about = manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
                 self._tree = manager.item_metadata(step)["state"].tree["params"]

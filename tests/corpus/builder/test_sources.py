@@ -1,3 +1,5 @@
+import gzip
+
 import pytest
 
 from bert_jax.corpus.builder import sources
@@ -66,8 +68,8 @@ def test_default_names_tell_sources_apart(specs, names):
         (["a b=text:x"], "letters, digits"),
         (["=text:x"], "letters, digits"),
         (["a=text:x", "a=text:y"], "the name a is taken"),
-        (["text[text=body]:x"], r"text takes \[documents=…, lang=…\], not text=body"),
-        (["jsonl[txt=body]:x"], r"jsonl takes \[text=…, id=…, lang_field=…, lang=…\], not txt=body"),
+        (["text[text=body]:x"], r"text takes \[documents=…, lang=…, encoding=…\], not text=body"),
+        (["jsonl[txt=body]:x"], r"jsonl takes \[text=…, id=…, lang_field=…, lang=…, encoding=…\], not txt=body"),
         (["jsonl[text]:x"], "not text"),
         (["text[documents=line]:x"], "documents='line' is not one of blank_lines, lines, files. Did you mean lines?"),
         (["csv[delimiter=||]:x"], "must be one character"),
@@ -110,7 +112,7 @@ def test_a_pattern_that_matches_nothing_is_refused(tmp_path):
 def test_big_plain_files_are_cut_and_compressed_ones_are_not(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "RANGE_BYTES", 10)
     (tmp_path / "a.txt").write_bytes(b"x" * 25)
-    (tmp_path / "b.txt.gz").write_bytes(b"x" * 25)
+    (tmp_path / "b.txt.gz").write_bytes(gzip.compress(b"x" * 25))
     assert [(u.begin, u.end) for u in units(f"text:{tmp_path}/a.txt")] == [(0, 10), (10, 20), (20, 25)]
     assert [(u.begin, u.end) for u in units(f"text:{tmp_path}/b.txt.gz")] == [(0, -1)]
 

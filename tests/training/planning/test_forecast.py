@@ -33,10 +33,17 @@ def test_memory_counts_state_batch_and_temporaries_once():
 
     batch = jax.ShapeDtypeStruct((1000, 64), jnp.float32)
     compiled = jax.jit(step, donate_argnums=(0, 1)).lower(params, moments, batch).compile()
-    need = forecast.memory(state, [compiled], available=10**9)
+    small = jax.jit(lambda params, batch: (batch @ params["w"]).sum())
+    evaluation = small.lower(params, jax.ShapeDtypeStruct((10, 64), jnp.float32)).compile()
+    need = forecast.memory(state, [compiled], evaluation, available=10**9)
     assert (need.parameters, need.optimizer) == (64 * 64 * 4, 2 * 64 * 64 * 4)
     assert need.workspace >= 1000 * 64 * 4 * 2  # the batch and one product at least
     assert need.total == need.parameters + need.optimizer + need.workspace
+    # An evaluation counts where it needs more than a step; the optimiser stays where it is meanwhile.
+    large = small.lower(params, jax.ShapeDtypeStruct((50_000, 64), jnp.float32)).compile()
+    more = forecast.memory(state, [compiled], large, available=10**9)
+    assert (more.parameters, more.optimizer) == (need.parameters, need.optimizer)
+    assert more.workspace >= 50_000 * 64 * 4 > need.workspace
 
 
 def test_too_little_memory_is_said_with_a_mend():

@@ -1,0 +1,92 @@
+"""Released models: what folders of other projects hold, put together.
+
+The heads are those that the weights have; a missing pooler is never made up.
+"""
+
+import dataclasses
+from typing import Any
+
+from bert_jax.errors import CheckpointError
+from bert_jax.interop.hugging_face_config import ForeignConfig
+from bert_jax.interop.parameters import read_parameters
+from bert_jax.interop.tensors import TensorFile
+from bert_jax.model.config import ModelConfig
+from bert_jax.objectives.labels import NUMBER, ONE, SEVERAL, Labels
+from bert_jax.objectives.masked_words import MaskedWords
+from bert_jax.objectives.objective import Objective
+from bert_jax.objectives.sentence_pairs import SentencePairs
+from bert_jax.objectives.spans import Spans
+from bert_jax.tokenization import Tokenizer
+
+PROBLEMS = {"single_label_classification": ONE, "multi_label_classification": SEVERAL, "regression": NUMBER}
+
+
+@dataclasses.dataclass(frozen=True)
+class ReleasedModel:
+    """A model from a folder of another project.
+
+    Attributes:
+      config: the config of the body.
+      params: its parameters, and those of the heads that are there.
+      objectives: what these heads predict.
+      tokenizer: the tokenizer.
+      max_tokens: the longest input that the folder states, with special tokens.
+      pooling: how it was made to embed texts: `mean`, `cls`, `max`; empty if the folder does not say.
+      normalize: whether its embeddings have length 1.
+      missing: the parts of BERT that it lacks, among `pooler`, `mlm` and `nsp`.
+    """
+
+    config: ModelConfig
+    params: Any
+    objectives: tuple[Objective, ...]
+    tokenizer: Tokenizer
+    max_tokens: int
+    pooling: str = ""
+    normalize: bool = False
+    missing: tuple[str, ...] = ()
+
+
+def assemble(given: ForeignConfig, file: TensorFile, tokenizer: Tokenizer) -> ReleasedModel:
+    """Puts a model together: the heads are those that the weights have.
+
+    Raises:
+      CheckpointError: the weights are damaged or of another model.
+    """
+    config = given.model
+    assert config.vocab_size is not None
+    if tokenizer.vocab_size > config.vocab_size:
+        raise CheckpointError(
+            f"The vocabulary has {tokenizer.vocab_size:,} pieces, but the weights have {config.vocab_size:,}: one of"
+            " them belongs to another model."
+        )
+    params = read_parameters(file, config, given.family)
+    has_pooler = "pooler" in params["bert"]
+    there = [
+        name for name, found in (("pooler", has_pooler), ("mlm", "mlm" in params), ("nsp", "nsp" in params)) if found
+    ]
+    return ReleasedModel(
+        config,
+        params,
+        _objectives(given, params),
+        tokenizer,
+        config.max_positions,
+        missing=tuple(name for name in ("pooler", "mlm", "nsp") if name not in there),
+    )
+
+
+def _objectives(given: ForeignConfig, params: Any) -> tuple[Objective, ...]:
+    found: list[Objective] = []
+    has_pooler = "pooler" in params["bert"]
+    if "mlm" in params:
+        found.append(MaskedWords())
+    if "nsp" in params and has_pooler:
+        found.append(SentencePairs())
+    if "label" in params and "MultipleChoice" not in given.architecture:
+        of_tokens = "TokenClassification" in given.architecture or not has_pooler
+        size = params["label"]["dense"]["bias"].size
+        names = given.labels if len(given.labels) == size else tuple(str(i) for i in range(size))
+        choose = PROBLEMS.get(given.problem, NUMBER if size == 1 and not of_tokens else ONE)
+        found.append(Labels(names=names, choose=choose, of_tokens=of_tokens))
+    if "span" in params:
+        found.append(Spans())
+    return tuple(found)

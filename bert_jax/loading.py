@@ -1,0 +1,114 @@
+"""Opens a trained model, whoever wrote it: a run, one of its checkpoints, a folder of Hugging Face or of Google."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from etils import epath
+
+from bert_jax import configuration
+from bert_jax.errors import CheckpointError, ConfigError, choice_problem
+from bert_jax.interop.google import is_google_folder, read_google_folder
+from bert_jax.interop.hugging_face import is_hugging_face, read_folder
+from bert_jax.interop.released import ReleasedModel
+from bert_jax.model.config import ACTIVATIONS, DTYPES
+from bert_jax.pretrained import Pretrained
+from bert_jax.tasks.registry import task_named
+from bert_jax.tasks.starting_point import tokenizer_from
+from bert_jax.training.workdir.checkpoints import read_params
+from bert_jax.training.workdir.folder import task_of
+
+
+def load(
+    path: epath.PathLike, step: int | None = None, dtype: str | None = None, activation: str | None = None
+) -> Pretrained:
+    """Opens a trained model.
+
+    Args:
+      path: a run's folder, its `checkpoints/` (which is self-contained), a checkpoint in it such as
+        `checkpoints/2295`; a folder of Hugging Face `transformers` or sentence-transformers; or a folder of Google's
+        with a TensorFlow checkpoint. If a folder holds both, Hugging Face's is read.
+      step: which checkpoint of a run; None: the newest.
+      dtype: of products and activations, `float32` or `bfloat16`; None: as in its training, float32 for a released
+        model. Parameters are float32 in any case.
+
+    Raises:
+      CheckpointError: there is no model, or it is damaged.
+      ConfigError: the model is not of a supported kind, or the config is of another version.
+      TokenizerError: its tokenizer is missing or damaged.
+    """
+    path = epath.Path(path)
+    if not path.exists():
+        raise CheckpointError(f"There is no folder {path}.")
+    changes: dict[str, Any] = {
+        name: value for name, value in (("dtype", dtype), ("activation", activation)) if value is not None
+    }
+    for name, choices in (("dtype", DTYPES), ("activation", ACTIVATIONS)):
+        if name in changes and (problems := choice_problem(name, changes[name], choices)):
+            raise ConfigError(*problems)
+    if is_released(path):
+        if step is not None:
+            raise CheckpointError(f"{path} is not a run, so it has no step {step}.")
+        model = _released(read_released(path), str(path))
+    else:
+        if step is None and path.parent.name == "checkpoints" and path.name.isdecimal():
+            path, step = path.parent, int(path.name)
+        model = _run(path, *read_params(path if path.name == "checkpoints" else path / "checkpoints", step))
+    _place(model.params)
+    return dataclasses.replace(model, config=dataclasses.replace(model.config, **changes))
+
+
+def is_released(path: epath.Path) -> bool:
+    """Whether a folder looks like a model of another project."""
+    return is_hugging_face(path) or is_google_folder(path)
+
+
+def read_released(path: epath.Path) -> ReleasedModel:
+    """Opens a model of another project.
+
+    Raises:
+      CheckpointError, ConfigError, TokenizerError: see `load`.
+    """
+    return read_folder(path) if is_hugging_face(path) else read_google_folder(path)
+
+
+def _run(path: epath.Path, step: int, params: Any, files: Mapping[str, bytes]) -> Pretrained:
+    values = json.loads(files["config.json"])
+    kind = task_named(task_of(values))
+    config = configuration.from_dict(kind.config_class, values["config"])
+    limits = [kind.longest_example(config), config.model.longest_row]
+    return Pretrained(
+        source=str(path),
+        config=config.model,
+        objectives=kind.objectives(config, files),
+        params=params,
+        tokenizer=tokenizer_from(files),
+        max_tokens=min(limit for limit in limits if limit),
+        task=kind.name,
+        run=config,
+        step=step,
+    )
+
+
+def _released(found: ReleasedModel, source: str) -> Pretrained:
+    return Pretrained(
+        source=source,
+        config=found.config,
+        objectives=found.objectives,
+        params=found.params,
+        tokenizer=found.tokenizer,
+        max_tokens=found.max_tokens,
+        pooling=found.pooling or "mean",
+        normalize=found.normalize,
+    )
+
+
+def _place(params: Any) -> None:
+    """Moves the parameters to the device, one by one, so that there is never a second copy of them all."""
+    for name, value in params.items():
+        if isinstance(value, dict):
+            _place(value)
+        else:
+            params[name] = jnp.asarray(value)

@@ -1,0 +1,75 @@
+"""How the sources share the text that a vocabulary is trained on."""
+
+import collections
+
+import numpy as np
+import pytest
+from etils import epath
+
+from bert_jax.corpus.builder import scanning
+from bert_jax.corpus.builder.job import Options
+from bert_jax.corpus.builder.prepare import prepare_corpus
+from bert_jax.data.config import DataConfig, source_shares
+from tests.corpus.builder.test_prepare import files
+
+QUIET = {"progress": lambda line: None, "validation_fraction": 0.1}
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.3, 0.7, 1.0])
+@pytest.mark.parametrize("limit", [10**3, 10**4, 10**9])
+def test_samples_are_drawn_and_weighted_as_training_draws_rows(monkeypatch, exponent, limit):
+    sizes = [50_000, 8_000, 300]
+    monkeypatch.setitem(scanning.SAMPLE_BYTES, "wordpiece", limit)
+    options = Options(source=("text:x",), source_exponent=exponent)
+    sampled = [share * size for share, size in zip(scanning.sample_shares(options, sizes), sizes, strict=True)]
+    assert sum(sampled) <= min(limit, sum(sizes)) * (1 + 1e-9)
+    weights = scanning.source_weights(options, dict(enumerate(sizes)), dict(enumerate(sampled)))
+    counted = np.array([weights[i] * sampled[i] for i in range(3)])
+    assert counted.sum() == pytest.approx(sum(sampled))
+    expected = source_shares(DataConfig(source_exponent=exponent), ("a", "b", "c"), np.array(sizes))
+    np.testing.assert_allclose(counted / counted.sum(), expected)
+
+
+def test_sources_without_a_sample_have_no_weight():
+    options = Options(source=("text:x",), source_exponent=0.5)
+    assert scanning.source_weights(options, {0: 100, 1: 9}, {0: 50, 1: 0}) == {0: 1.0, 1: 0.0}
+
+
+@pytest.mark.parametrize("tokenizer", ["wordpiece", "sentencepiece", "sentencepiece-bpe"])
+def test_a_small_source_gets_its_words_by_a_small_exponent(tmp_path, tokenizer):
+    large = " ".join(f"{a}{b}{c}oria" for a in "bdfgklmn" for b in "aeiou" for c in "prstv")
+    small = "zweihundert jahre zwischenzeitlich"
+    (tmp_path / "large.txt").write_text("\n\n".join([large] * 60))
+    (tmp_path / "small.txt").write_text("\n\n".join([small] * 8))
+    specs = [f"text:{tmp_path}/large.txt", f"text:{tmp_path}/small.txt"]
+    built = [
+        prepare_corpus(
+            specs,
+            tmp_path / f"{exponent}-{workers}",
+            tokenizer=tokenizer,
+            vocab_size=70,
+            character_coverage=1.0,
+            source_exponent=exponent,
+            num_workers=workers,
+            **QUIET,
+        )
+        for exponent, workers in ((1.0, 1), (0.0, 1), (0.0, 2))
+    ]
+    fewest = [len(one.tokenizer.encode(small)) for one in built]
+    assert fewest[1] < fewest[0]
+    assert files(tmp_path / "0.0-1") == files(tmp_path / "0.0-2")
+    assert built[1].manifest["options"]["source_exponent"] == 0.0
+
+
+def test_a_sample_that_is_larger_than_intended_is_thinned_in_all_sources(tmp_path, monkeypatch):
+    monkeypatch.setitem(scanning.SAMPLE_BYTES, "sentencepiece", 4000)
+
+    class Sampled:
+        def __init__(self, source, lines):
+            self.index = source
+            self.unit = type("Unit", (), {"source": type("Source", (), {"index": source})})
+            (tmp_path / f"{source}.sample.txt").write_text("".join(f"{source} words\n" for _ in range(lines)))
+            self.file = lambda name: epath.Path(tmp_path / f"{source}.{name}")
+
+    lines = collections.Counter(scanning._lines([Sampled(0, 3000), Sampled(1, 1000)], {0: 1.0, 1: 3.0}))
+    assert {text: count / 500 for text, count in lines.items()} == pytest.approx({"0 words": 1, "1 words": 1}, abs=0.1)

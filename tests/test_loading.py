@@ -1,0 +1,246 @@
+"""Models of other projects, opened from their folders."""
+
+import dataclasses
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+import bert_jax
+from bert_jax.errors import BertJaxError, CheckpointError, ConfigError
+from bert_jax.interop.hugging_face import write_folder
+from bert_jax.model.config import ModelConfig
+from bert_jax.objectives.labels import Labels
+from bert_jax.objectives.masked_words import MaskedWords
+from bert_jax.objectives.sentence_pairs import SentencePairs
+from bert_jax.objectives.spans import Spans
+from tests.interop.rows import padded_batch, random_params
+from tests.model import composites
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat", "sat", "down", "un", "##happy", "."]
+CONFIG = ModelConfig(vocab_size=16, num_layers=2, hidden_size=12, num_heads=3, intermediate_size=20, max_positions=40)
+PRETRAINING = (MaskedWords(), SentencePairs())
+TEXTS = ["the cat sat down.", "", "unhappy cat", "the the the " * 5, "cat. [SEP] [MASK]"]
+
+
+def write(folder, kind=composites.pretraining, settings=(), objectives=PRETRAINING):
+    """A folder as of `transformers`, with random weights and four rows more than words."""
+    params = random_params(kind(CONFIG, *settings), padded_batch(CONFIG, [12, 7], 12, 3))
+    write_folder(folder, CONFIG, params, objectives, {"vocab.txt": "\n".join(WORDS).encode()}, "# a model\n")
+    return folder
+
+
+def edit(folder, name="config.json", **changes):
+    values = json.loads((folder / name).read_text()) if (folder / name).exists() else {}
+    (folder / name).write_text(json.dumps(values | changes))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("released") / "model")
+
+
+@pytest.fixture(scope="module")
+def bert(folder):
+    return bert_jax.load(folder)
+
+
+def test_the_heads_are_those_that_are_there(folder, bert, tmp_path):
+    assert [one.name for one in bert.objectives] == ["mlm", "nsp"]
+    assert repr(bert) == f"Pretrained({folder}: 2 layers, width 12, 12 words, mlm, nsp)"
+    assert (bert.task, bert.run, bert.step, bert.max_tokens) == ("", None, None, 40)
+    labels = Labels(names=("bad", "good", "odd"))
+    tagger = Labels(names=("O", "B-PER"), of_tokens=True)
+    for name, kind, settings, objective in (
+        ("label", composites.sequence, (3,), labels),
+        ("tags", composites.tokens, (2,), tagger),
+        ("span", composites.spans, (), Spans()),
+    ):
+        model = bert_jax.load(write(tmp_path / name, kind, settings, (objective,)))
+        assert model.objectives == (objective,)
+        with pytest.raises(CheckpointError, match="not trained to predict words"):
+            model.fill_mask("the [MASK]")
+    label = bert_jax.load(tmp_path / "label").classify(["the cat"])[0]
+    assert label.name in labels.names
+    assert sum(label.probabilities.values()) == pytest.approx(1)
+
+
+def test_company_and_order_change_nothing(bert):
+    for pooling in ("mean", "max", "cls", "pooler"):
+        together = bert.embed([*TEXTS, *reversed(TEXTS)], pooling)
+        assert together.shape == (10, 12)
+        for i, text in enumerate(TEXTS):
+            np.testing.assert_allclose(bert.embed(text, pooling), together[i], atol=2e-6)
+            np.testing.assert_allclose(together[9 - i], together[i], atol=2e-6)
+    unit = bert.embed(TEXTS, normalize=True)
+    np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1, rtol=1e-6)
+    np.testing.assert_array_equal(bert.embed(iter(TEXTS)), bert.embed(TEXTS))
+    assert bert.embed([]).shape == (0, 12)
+    scores = bert.score(TEXTS)
+    for text, score in zip(TEXTS, scores, strict=True):
+        assert bert.score(text).total == pytest.approx(score.total, abs=1e-4)
+    assert scores[1] == bert_jax.pretrained.TextScore(0.0, 0)
+
+
+def test_a_pair_has_two_types_and_both_orders_differ(bert):
+    pairs = [("the cat", "sat down."), ("sat down.", "the cat")]
+    first, second = bert.embed(pairs)
+    assert abs(first - second).max() > 1e-3
+    follows = bert.next_sentence(*zip(*pairs, strict=True))
+    assert bert.next_sentence(*pairs[0]) == pytest.approx(follows[0], rel=1e-5)
+    assert ((follows > 0) & (follows < 1)).all()
+
+
+def test_a_score_is_the_sum_over_masked_words(bert):
+    """Each word masked in turn, through `fill_mask`."""
+    words = ["the", "cat", "sat", "down"]
+    total = 0.0
+    for i, word in enumerate(words):
+        text = " ".join([*words[:i], "[MASK]", *words[i + 1 :]])
+        (guesses,) = bert.fill_mask(text, top=100)
+        assert len(guesses) == len(WORDS)  # rows of the table without a word are never guessed
+        assert sum(guess.probability for guess in guesses) == pytest.approx(1, rel=1e-5)
+        total += np.log(next(guess.probability for guess in guesses if guess.word == word))
+    score = bert.score(" ".join(words))
+    assert (score.total, score.num_tokens) == (pytest.approx(total, rel=1e-4), 4)
+    assert score.per_token == pytest.approx(total / 4, rel=1e-4)
+
+
+def test_encodings_have_no_padding_and_agree_with_embeddings(bert):
+    found = bert.encode(TEXTS)
+    vectors = bert.embed(TEXTS, "mean")
+    for encoding, vector in zip(found, vectors, strict=True):
+        n = len(encoding.pieces)
+        assert encoding.pieces[0] == "[CLS]"
+        assert encoding.pieces[-1] == "[SEP]"
+        assert encoding.hidden_states.shape == (3, n, 12)
+        assert encoding.attention_maps.shape == (2, 3, n, n)
+        np.testing.assert_allclose(encoding.attention_maps.sum(-1), 1, rtol=1e-5)
+        np.testing.assert_allclose(encoding.hidden_states[-1].mean(0), vector, atol=2e-6)
+    assert "[MASK]" not in found[4].pieces  # typed in a text, it is plain characters
+
+
+def test_the_limit_is_the_smallest_that_the_folder_states(folder, bert, tmp_path, caplog):
+    short = write(tmp_path / "short")
+    edit(short, "sentence_bert_config.json", max_seq_length=8)
+    model = bert_jax.load(short)
+    assert model.max_tokens == 8
+    np.testing.assert_allclose(model.embed("the " * 30), bert.embed("the " * 6), atol=2e-6)
+    assert "1 of 1 texts have more than 8 tokens" in caplog.text
+
+
+def test_a_sentence_transformers_folder_says_how_to_pool(bert, tmp_path):
+    root = tmp_path / "encoder"
+    write(root / "0_Transformer")
+    modules = [
+        {"idx": 0, "type": "sentence_transformers.models.Transformer", "path": "0_Transformer"},
+        {"idx": 1, "type": "sentence_transformers.models.Pooling", "path": "1_Pooling"},
+        {"idx": 2, "type": "sentence_transformers.models.Normalize", "path": "2_Normalize"},
+    ]
+    (root / "modules.json").write_text(json.dumps(modules))
+    (root / "1_Pooling").mkdir()
+    edit(root / "1_Pooling", pooling_mode_max_tokens=True, pooling_mode_mean_tokens=False, word_embedding_dimension=12)
+    model = bert_jax.load(root)
+    assert (model.pooling, model.normalize) == ("max", True)
+    np.testing.assert_allclose(model.embed(TEXTS), bert.embed(TEXTS, "max", normalize=True), atol=2e-6)
+    modules[1]["path"] = "../elsewhere"
+    (root / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(ConfigError, match=r"'\.\./elsewhere', which is not a folder inside"):
+        bert_jax.load(root)
+
+
+def test_a_missing_pooler_is_never_made_up(tmp_path):
+    kept = {name: value for name, value in random_params(*_with_batch()).items() if name in ("bert", "mlm")}
+    kept["bert"] = {name: value for name, value in kept["bert"].items() if name != "pooler"}
+    files = {"vocab.txt": "\n".join(WORDS).encode()}
+    write_folder(tmp_path / "mlm", CONFIG, kept, (MaskedWords(),), files, "")
+    first, second = bert_jax.load(tmp_path / "mlm"), bert_jax.load(tmp_path / "mlm")
+    np.testing.assert_array_equal(first.embed(TEXTS), second.embed(TEXTS))
+    assert first.fill_mask("the [MASK]")
+    with pytest.raises(CheckpointError, match="no pooler, and none is made up"):
+        first.embed("the cat", "pooler")
+    with pytest.raises(CheckpointError, match="not trained to predict the next sentence"):
+        first.next_sentence("the cat", "sat")
+
+
+def _with_batch():
+    return composites.pretraining(CONFIG), padded_batch(CONFIG, [12, 7], 12, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_type": "electra"}, "model_type='electra' is not supported"),
+        ({"model_type": ["bert"]}, "is not supported"),
+        ({"num_hidden_layers": 300_000}, "num_hidden_layers=300000: more than 1000"),
+        ({"num_hidden_layers": 900}, "have 2 layers, but the config has num_hidden_layers=900"),
+        ({"hidden_size": 3 * 10**15}, "asks for"),
+        ({"vocab_size": 15}, r"has the shape \[16, 12\] where the config asks for \[15, 12\]"),
+        ({"vocab_size": 11}, "12 pieces, but the weights have 11"),
+        ({"hidden_size": 12.5}, "hidden_size='12.5'"),
+        ({"hidden_size": True}, "hidden_size='True'"),
+        ({"auto_map": {"AutoModel": "evil.Model"}}, "auto_map names Python code"),
+        ({"quantization_config": {"load_in_8bit": True}}, "quantization_config is set"),
+        ({"pruned_heads": {"0": [1]}}, "pruned_heads"),
+        ({"hidden_act": "x" * 100_000}, "hidden_act='xxx"),
+        ({"hidden_act": "\x1b[2J"}, "hidden_act="),
+    ],
+)
+def test_a_harmful_config_ends_in_a_sentence(changes, message, folder, tmp_path):
+    for file in folder.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    values = json.loads((folder / "config.json").read_text()) | changes
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with pytest.raises(BertJaxError, match=message) as caught:
+        bert_jax.load(tmp_path)
+    assert len(str(caught.value)) < 600
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("content", ["[]", "5", "", "{", "[" * 100_000, "version https://git-lfs.github.com/spec/v1"])
+def test_a_config_that_is_none_is_refused(content, folder, tmp_path):
+    for file in folder.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ConfigError, match=r"config\.json"):
+        bert_jax.load(tmp_path)
+
+
+def test_optional_fields_may_be_null_or_absent(folder, bert, tmp_path):
+    for file in folder.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    values = json.loads((folder / "config.json").read_text())
+    (tmp_path / "config.json").unlink()
+    values = dict.fromkeys(values) | {
+        name: values[name]
+        for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+                     "max_position_embeddings")
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(values | {"id2label": {"0": "a", "x": 3}}))
+    assert bert_jax.load(tmp_path).config == dataclasses.replace(bert.config)
+
+
+GOOGLE = pathlib.Path(__file__).parent / "golden" / "google"
+
+
+def test_a_google_folder_is_opened_with_its_heads():
+    model = bert_jax.load(GOOGLE / "released")
+    assert [one.name for one in model.objectives] == ["mlm", "nsp"]
+    assert model.embed(["a", "b"]).shape == (2, model.config.hidden_size)
+    assert model.config.activation == "gelu"
+    other = bert_jax.load(GOOGLE / "released", activation="gelu_tanh")
+    assert other.config.activation == "gelu_tanh"
+    difference = abs(other.embed("a") - model.embed("a")).max()
+    assert 0 < difference < 1e-2
+
+
+def test_what_is_no_model_is_told(tmp_path):
+    with pytest.raises(CheckpointError, match="There is no folder"):
+        bert_jax.load(tmp_path / "nowhere")
+    with pytest.raises(CheckpointError, match="There is no checkpoint"):
+        bert_jax.load(tmp_path)
+    with pytest.raises(ConfigError, match="dtype='half' is not one of float32, bfloat16"):
+        bert_jax.load(tmp_path, dtype="half")
