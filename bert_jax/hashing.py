@@ -53,7 +53,7 @@ def share(identifier: str, purpose: str) -> float:
 def fingerprint(value: Any) -> str:
     """Returns a short, stable hash of a JSON-like value."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
 def sha256(path: epath.PathLike) -> str:

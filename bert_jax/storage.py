@@ -30,7 +30,8 @@ def write_array(path: epath.PathLike, array: np.ndarray) -> None:
 
 def write_json(path: epath.PathLike, value: Any) -> None:
     """Writes `value` as indented JSON, atomically. Equal values give equal bytes."""
-    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+    # What UTF-8 cannot hold, such as a byte of a file name that is not UTF-8, becomes an escape that JSON knows, too.
+    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
 
 
 def read_json(path: epath.PathLike) -> Any:

@@ -9,6 +9,9 @@ python -m experiments.prepare_corpus --source=tfds:wikipedia/20230601.simple --t
 See docs/corpora.md for details.
 """
 
+import signal
+import sys
+
 from absl import flags
 
 from bert_jax.corpus.builder import job
@@ -19,9 +22,10 @@ from experiments import sentences
 _SOURCE = flags.DEFINE_multi_string(
     "source",
     None,
-    "[NAME=]KIND[key=value,…][:PATTERN]: docstrings, text:GLOB, jsonl:GLOB, parquet:GLOB or tfds:NAME[:SPLIT]; keys are"
-    " text and id (fields of a record), lang, and encoding (of files that are not UTF-8). Repeat the flag for several"
-    " sources.",
+    "[NAME=]KIND[key=value,…][:PATTERN]: docstrings, text:GLOB, jsonl:GLOB, csv:GLOB, tsv:GLOB, parquet:GLOB or"
+    " tfds:NAME[:SPLIT]; keys are text, id and lang_field (fields of a record), lang, documents (of plain text:"
+    " blank_lines, lines or files), header, delimiter and quotes (of csv and tsv), and encoding (of files that are not"
+    " UTF-8). Repeat the flag for several sources.",
     required=True,
 )
 _OUTPUT = flags.DEFINE_string("output", None, "The folder to create, local or in a bucket.", required=True)
@@ -67,7 +71,9 @@ _VALIDATION = flags.DEFINE_float(
 _DEDUPLICATE = flags.DEFINE_enum(
     "deduplicate", Options.deduplicate, job.DEDUPLICATE, "Drop documents or paragraphs that occurred before."
 )
-_WORKERS = flags.DEFINE_integer("num_workers", 0, "Number of processes; 0: one per processor.", lower_bound=0)
+_WORKERS = flags.DEFINE_integer(
+    "num_workers", 0, "Number of processes; 0: one per processor.", lower_bound=0, upper_bound=1024
+)
 _ALLOW_LOSSY_TEXT = flags.DEFINE_bool(
     "allow_lossy_text",
     False,
@@ -76,6 +82,9 @@ _ALLOW_LOSSY_TEXT = flags.DEFINE_bool(
 
 
 def main(_: list[str]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _stop)
     prepare_corpus(
         _SOURCE.value,
         _OUTPUT.value,
@@ -93,6 +102,11 @@ def main(_: list[str]) -> None:
         num_workers=_WORKERS.value,
         allow_lossy_text=_ALLOW_LOSSY_TEXT.value,
     )
+
+
+def _stop(number: int, _) -> None:
+    print("Stopped. The same command resumes: it keeps the parts that are finished.", file=sys.stderr)
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Ends a script with an error message and exit code 2 on the package's own errors and on wrong flags.
 
-Any other exception is a bug, and keeps its traceback.
+Ctrl-C ends it with exit code 130. Any other exception is a bug, and keeps its traceback.
 """
 
 import functools
@@ -14,6 +14,7 @@ from absl import app, flags
 from bert_jax.errors import BertJaxError, ConfigError, did_you_mean
 
 EXIT_CODE = 2
+INTERRUPTED = 130
 Result = TypeVar("Result")
 MISSING = re.compile(r"flag --(\w+)=None: Flag --\1 must have a value other than None\.")
 
@@ -25,6 +26,8 @@ def run(main: Callable[[list[str]], Any], parse: Callable[[list[str]], list[str]
       main: takes the command line without its flags.
       parse: parses the command line, instead of `parse_flags`, and returns it without its flags.
     """
+    # Files and terminals without UTF-8: rather a question mark than an error that ends the run.
+    sys.stdout.reconfigure(errors="replace")
     app.run(exit_on_error(main), flags_parser=exit_on_error(parse or parse_flags))
 
 
@@ -38,6 +41,9 @@ def exit_on_error(function: Callable[[list[str]], Result]) -> Callable[[list[str
         except BertJaxError as error:
             print("\n".join(f"error: {line}" for line in str(error).split("\n")), file=sys.stderr)
             sys.exit(EXIT_CODE)
+        except KeyboardInterrupt:
+            print("stopped", file=sys.stderr)
+            sys.exit(INTERRUPTED)
 
     return wrapped
 

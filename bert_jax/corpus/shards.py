@@ -6,6 +6,7 @@ index that is derived from it (`index.py`).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ def features() -> tfds.features.FeaturesDict:
 
 
 class Writer:
-    """Writes one shard, a record at a time. A context manager."""
+    """Writes one shard, a record at a time. A context manager. Raises OSError if the disk is full."""
 
     def __init__(self, path: epath.PathLike):
         from array_record.python import array_record_module
@@ -54,13 +55,24 @@ class Writer:
         feature["token_ids"].bytes_list.value.append(token_ids.astype("<i4", copy=False).tobytes())
         feature["sentence_lengths"].bytes_list.value.append(sentence_lengths.astype("<i4", copy=False).tobytes())
         # Otherwise the fields come in the order of a hash table, which differs between processes.
-        self._writer.write(example.SerializeToString(deterministic=True))
+        record = example.SerializeToString(deterministic=True)
+        with _os_errors():
+            self._writer.write(record)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self._writer.close()
+        with _os_errors():
+            self._writer.close()
+
+
+@contextlib.contextmanager
+def _os_errors() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # ArrayRecord's
+        raise OSError(str(error).partition(";")[0]) from error
 
 
 def read(path: epath.PathLike) -> Iterator[dict]:

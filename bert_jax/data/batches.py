@@ -12,7 +12,7 @@ from bert_jax.corpus.store import Split
 from bert_jax.data.assembly import assemble
 from bert_jax.data.config import DataConfig, source_shares
 from bert_jax.data.examples import Examples
-from bert_jax.data.mixture import MAX_SOURCES, Mixture
+from bert_jax.data.mixture import Mixture
 from bert_jax.data.rows import SourceRows
 from bert_jax.errors import CorpusError
 from bert_jax.tokenization import Tokenizer
@@ -38,7 +38,7 @@ class Batches:
 
     Raises:
       ConfigError: the corpus cannot satisfy the source weights.
-      CorpusError: the split has no documents, or more sources than can be mixed.
+      CorpusError: the split has no documents.
     """
 
     def __init__(
@@ -51,10 +51,6 @@ class Batches:
         batch_size: int,
         phase: int = 0,
     ):
-        if len(sources) > MAX_SOURCES:
-            raise CorpusError(
-                f"The corpus has {len(sources)} sources, but only {MAX_SOURCES} can be mixed: merge some of them."
-            )
         self.split, self.sources, self.tokenizer, self.config = split, sources, tokenizer, config
         self.batch_size = batch_size
         self._token_ids = np.asarray(split.token_ids)  # a memory map is slower to index

@@ -32,12 +32,24 @@ def test_any_row_is_found_alone(mixture):
 
 def test_no_source_is_ever_owed_rows():
     rng = np.random.default_rng(0)
-    for count in (1, 2, 7, 64):
-        shares = rng.dirichlet(np.full(count, 0.05))
-        mixture = Mixture(shares, (1,))
-        dealt = np.stack([mixture.dealt(k) for k in range(300)])
-        assert (np.diff(dealt, axis=0) >= 0).all()
-        np.testing.assert_array_equal(dealt.sum(1), np.arange(300) * WINDOW)
+    for count in (1, 2, 7, 64, 65, 104, 700):
+        for shares in (rng.dirichlet(np.full(count, 0.05)), np.full(count, 1 / count)):
+            mixture = Mixture(shares, (1,))
+            dealt = np.stack([mixture.dealt(k) for k in range(300)])
+            assert (np.diff(dealt, axis=0) >= 0).all()
+            np.testing.assert_array_equal(dealt.sum(1), np.arange(300) * mixture.window)
+            assert mixture.window == WINDOW or count > 64  # no run of fewer sources gets other rows than before
+
+
+@pytest.mark.parametrize("count", [70, 104, 300])
+def test_many_sources_get_their_shares(count):
+    mixture = Mixture(np.full(count, 1 / count), (0,))
+    rows = np.arange(2 * mixture.window)
+    source, index = mixture.locate(rows)
+    for s in range(count):
+        mine = np.sort(index[source == s])
+        np.testing.assert_array_equal(mine, np.arange(len(mine)))
+        assert abs(len(mine) - len(rows) / count) <= count
 
 
 def test_rows_until_counts_what_was_dealt(mixture):

@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -608,25 +609,26 @@ CASES = [
         "jsonl:{tmp}/c matches",
         "No vocabulary at no",
     ),
-    prepare("empty_source", TEXT, "The sources hold no text", given=write("a.txt", "\n \n")),
+    prepare("empty_source", TEXT, "--source=text:{tmp}/a.txt holds no text", given=write("a.txt", "\n \n")),
     prepare(
         "empty_source_of_two",
         ["--source=text:{tmp}/empty.txt", "--tokenizer={corpus}/tokenizer", *JSONL],
         "--source=text:{tmp}/empty.txt holds no text",
         given=both(
-            write("empty.txt", ""), write("a.jsonl", "".join(f'{{"text": "The line {i}."}}\n' for i in range(99)))
+            write("empty.txt", ""),
+            write("a.jsonl", "".join(f'{{"text": "The {c * 3} end."}}\n' for c in "abcdefgh" * 9)),
         ),
     ),
     prepare(
         "line_is_not_json",
         JSONL,
-        "{tmp}/a.jsonl, line 2, is not a JSON object",
+        "{tmp}/a.jsonl, line 2, is not valid JSON (Expecting value, column 9)",
         given=write("a.jsonl", '{"text": "A."}\n{"text": \n'),
     ),
     prepare(
         "wrong_field",
         JSONL,
-        "line 1, is not a JSON object with text in its field 'text' (its fields: id, body)",
+        "line 1, has no field 'text' (its fields: id, body)",
         "jsonl[text=…]:{tmp}/a.jsonl",
         given=write("a.jsonl", '{"id": 1, "body": "A."}\n'),
         alone=True,
@@ -634,7 +636,7 @@ CASES = [
     prepare(
         "no_parquet",
         ["--source=parquet:{tmp}/a.parquet", *TEXT[1:]],
-        "a.parquet is not a parquet file",
+        "a.parquet is damaged or cannot be read (Parquet magic bytes not found",
         given=write("a.parquet", "x" * 99),
     ),
     prepare(
@@ -664,14 +666,14 @@ CASES = [
     ),
     prepare(
         "vocabulary_too_small",
-        ["--vocab_size=20", *TEXT],
+        ["--vocab_size=20", "--validation_fraction=0.1", *TEXT],
         "vocab_size=20 leaves no room",
         "use at least",
         given=write("a.txt", "A quick brown fox.\n\n" * 99),
     ),
     prepare(
         "sentence_pieces_too_few",
-        ["--vocab_size=12", "--tokenizer=sentencepiece", *TEXT],
+        ["--vocab_size=12", "--tokenizer=sentencepiece", "--validation_fraction=0.1", *TEXT],
         "vocab_size=12 leaves no room",
         given=write("a.txt", "A quick brown fox.\n\n" * 99),
     ),
@@ -682,13 +684,18 @@ CASES = [
     prepare(
         "nothing_held_out", ["--validation_fraction=nan", *TEXT], "validation_fraction=nan must lie between 0 and 1"
     ),
-    prepare("one_document", TEXT, "The sources", "validation_fraction", given=write("a.txt", "A text of one line.\n")),
+    prepare(
+        "one_document",
+        TEXT,
+        "has no blank lines, so it is one document of 20 bytes",
+        given=write("a.txt", "A text of one line.\n"),
+    ),
     prepare("output_is_a_file", TEXT, "--output={tmp}/c is a file", given=both(write("a.txt", "A."), write("c", "x"))),
     prepare(
         "output_that_cannot_be",
         [TEXT[0], "--output=/proc/c"],
-        "--output=/proc/c cannot be written",
-        given=write("a.txt", "A."),
+        "/proc/c cannot be written",
+        given=write("a.txt", "A.\n\nB.\n"),
     ),
     prepare(
         "output_is_something_else",
@@ -709,6 +716,21 @@ CASES = [
         "{corpus} holds a corpus built with other options (source was",
         given=write("a.txt", "A."),
     ),
+    prepare(
+        "one_record",
+        JSONL,
+        "The sources hold one document",
+        given=write("a.jsonl", '{"text": "A text of one line."}\n'),
+    ),
+    prepare(
+        "a_pipe",
+        ["--source=text:{tmp}/*.txt", *TEXT[1:]],
+        "{tmp}/b.txt is a pipe, not a file",
+        given=both(write("a.txt", "A."), lambda places: os.mkfifo(places.tmp / "b.txt")),
+    ),
+    prepare("vocabulary_of_everything", ["--vocab_size=99999999999999", *TEXT], "must lie between 8 and 10,000,000"),
+    prepare("only_reserved_slots", ["--reserved_slots=1000000000000", *TEXT], "reserved_slots=1000000000000 must lie"),
+    prepare("workers_without_number", ["--num_workers=100000", *TEXT], "--num_workers=100000"),
     # looking at a batch
     show("no_folder", ["--workdir={tmp}/none", "--step=1"], "There is no folder {tmp}/none"),
     show("no_run", ["--workdir={corpus}", "--step=1"], "{corpus} holds no run", alone=True),

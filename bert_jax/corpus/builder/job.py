@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 from etils import epath
 
-from bert_jax import hashing
+from bert_jax import hashing, storage
 from bert_jax.corpus.builder import reading, text
 from bert_jax.corpus.builder.sources import Unit
 from bert_jax.errors import CorpusError, choice_problem
 
 TRAINED = ("wordpiece", "sentencepiece", "sentencepiece-bpe")
+MAX_VOCAB_SIZE = 10_000_000  # embeddings of so many pieces would fill the memory of any device
 DEDUPLICATE = NONE, DOCUMENTS, PARAGRAPHS = ("none", "documents", "paragraphs")
 
 
@@ -55,6 +56,10 @@ class Options:
         for name in ("validation_fraction", "character_coverage"):
             if not 0 < getattr(self, name) < 1 and not (name == "character_coverage" and self.character_coverage == 1):
                 raise CorpusError(f"{name}={getattr(self, name)} must lie between 0 and 1.")
+        if not 8 <= self.vocab_size <= MAX_VOCAB_SIZE:
+            raise CorpusError(f"vocab_size={self.vocab_size} must lie between 8 and {MAX_VOCAB_SIZE:,}.")
+        if not 0 <= self.reserved_slots < self.vocab_size:
+            raise CorpusError(f"reserved_slots={self.reserved_slots} must lie between 0 and vocab_size - 1.")
         if not 0 <= self.source_exponent <= 1:
             raise CorpusError(f"source_exponent={self.source_exponent} must lie between 0 and 1.")
         if self.strip_accents is not None and self.tokenizer != "wordpiece":
@@ -102,9 +107,18 @@ class Job:
         return epath.Path(self.build) / f"{self.index:05d}.{suffix}"
 
     def documents(self, counts: collections.Counter[str]) -> Iterator[tuple[reading.Document, list[str]]]:
-        """Yields the documents, each with its paragraphs."""
+        """Yields the documents, each with its paragraphs. At the end, `.documents.json` says how they are held out."""
+        documents, held_out, lowest, highest, identifier = 0, 0, 1.0, 0.0, ""
+        before = counts.copy()
         for document in reading.documents(self.unit, counts):
+            if not document.part:
+                share = hashing.share(document.id, "validation")
+                lowest, highest, identifier = min(lowest, share), max(highest, share), document.id
+                documents, held_out = documents + 1, held_out + (share < self.options.validation_fraction)
             yield document, text.paragraphs(document.text)
+        kinds = ("empty_documents", "oversized_records")
+        found = {"documents": documents, "held_out": held_out, "lowest": lowest, "highest": highest, "id": identifier}
+        storage.write_json(self.file("documents.json"), found | {kind: counts[kind] - before[kind] for kind in kinds})
 
     def is_validation(self, document: reading.Document) -> bool:
         """Whether a document is held out."""

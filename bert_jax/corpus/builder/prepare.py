@@ -19,16 +19,19 @@ from typing import Any
 
 from etils import epath
 
-from bert_jax import hashing, storage
+from bert_jax import hashing, lock, storage
 from bert_jax.corpus import buckets as remote
 from bert_jax.corpus import index, shards, summary
 from bert_jax.corpus import store as corpus
-from bert_jax.corpus.builder import encoding, first_documents, repeats, scanning, sources
+from bert_jax.corpus.builder import encoding, first_documents, held_out, repeats, scanning, sources
 from bert_jax.corpus.builder.job import NONE, TRAINED, Job, Options
 from bert_jax.corpus.builder.losses import Losses, LossyTextError
 from bert_jax.corpus.builder.workers import WorkerError, Workers
 from bert_jax.errors import CorpusError, TokenizerError, check_all, did_you_mean
 from bert_jax.tokenization import Tokenizer, load_tokenizer
+
+# Of the files below `build/`. A build that was begun in another form starts over.
+BUILD_FORMAT = 1
 
 
 def prepare_corpus(
@@ -52,7 +55,8 @@ def prepare_corpus(
       **options: the other fields of `Options`.
 
     Raises:
-      CorpusError: a source is empty or unknown, or `output` holds something else.
+      CorpusError: a source is empty or unknown, or `output` holds something else or cannot be written.
+      LockError: another process builds a corpus in `output`.
       LossyTextError: too much text would be lost; see `allow_lossy_text`.
       TokenizerError: the vocabulary cannot be read or trained.
     """
@@ -70,12 +74,23 @@ def prepare_corpus(
         functools.partial(_check_output, local),
         *(functools.partial(_list_units, units, source) for source in parsed),
     )
-    if not (local / "manifest.json").exists():
-        _build(local, chosen, parsed, units, given, num_workers, allow_lossy_text, progress)
-        for line in summary.block(corpus.read_manifest(local)):
-            progress(line)
-    if local != output:
-        remote.upload(local, output, progress)
+    held_out.check_blank_lines(parsed, units, progress)
+    with lock.hold(output, "a build", progress):
+        if (output / "manifest.json").exists():  # another process has built it meanwhile
+            _compare(output, chosen, parsed, progress)
+            return corpus.open_corpus(output)
+        try:
+            if not (local / "manifest.json").exists():
+                _build(local, chosen, parsed, units, given, num_workers, allow_lossy_text, progress)
+                for line in summary.block(corpus.read_manifest(local)):
+                    progress(line)
+        except OSError as error:  # what goes wrong with a source is a CorpusError
+            raise CorpusError(
+                f"{local} cannot be written ({error.strerror or error}): make room or mend it, and run the same command"
+                " again, which keeps the finished parts."
+            ) from error
+        if local != output:
+            remote.upload(local, output, progress)
     result = corpus.open_corpus(output)
     progress(describe(result))
     return result
@@ -143,12 +158,14 @@ def _work(output, build, options, parsed, units, jobs, given, first, num_workers
     with Workers(min(num_workers or multiprocessing.cpu_count(), len(jobs)), progress) as workers:
         if options.trains_vocabulary or options.deduplicate != NONE:
             workers.run("reading", scanning.scan, jobs)
+            held_out.check(parsed, jobs, options)
         if options.deduplicate != NONE:
             workers.run("finding repeats", repeats.find_repeats, repeats.passes(jobs))
         tokenizer = _make_tokenizer(build, jobs, given, progress)
         if options.trains_vocabulary and not allow:
             first_documents.check_tokens(first, tokenizer, progress)
         workers.run("encoding", encoding.encode, jobs)
+        held_out.check(parsed, jobs, options)
     _finish(output, build, options, parsed, units, jobs, first_documents.notes(first, tokenizer), allow)
 
 
@@ -156,7 +173,12 @@ def _start(output, options, units, progress) -> epath.Path:
     """Creates the build folder, or finds that of an interrupted build of the same corpus."""
     build = output / "build"
     times = sorted({(file, epath.Path(file).stat().mtime) for unit in units for file, _ in unit.files})
-    wanted = {"options": options.as_json(), "units": sources.fingerprint(units), "times": hashing.fingerprint(times)}
+    wanted = {
+        "format": BUILD_FORMAT,
+        "options": options.as_json(),
+        "units": sources.fingerprint(units),
+        "times": hashing.fingerprint(times),
+    }
     begun = build / "options.json"
     if begun.exists() and storage.read_json(begun) == wanted:
         return build
@@ -183,7 +205,7 @@ def _check_output(output: epath.Path) -> None:
         left = {path.name for path in build.iterdir()} if build.is_dir() else {"a file"}
         ours = "options.json" in left or left <= {"options.json.partial"}
     else:
-        ours = not output.exists() or not any(output.iterdir())
+        ours = not output.exists() or all(lock.is_claim(path.name) for path in output.iterdir())
     if not ours:
         raise CorpusError(f"{output} exists and is not a corpus: choose another --output.")
 

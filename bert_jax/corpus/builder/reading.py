@@ -10,17 +10,16 @@ import json
 import typing
 from collections.abc import Iterator
 
-from etils import epath
-
-from bert_jax.corpus.builder import docstrings, opening, text
-from bert_jax.corpus.builder.sources import Source, Unit
+from bert_jax.corpus.builder import comma_separated, docstrings, opening, parquet, text
+from bert_jax.corpus.builder.damage import damaged, readable
+from bert_jax.corpus.builder.sources import FILES, LINES, Source, Unit
 from bert_jax.errors import CorpusError
 
 DOCUMENT_CHARACTERS = 4 << 20
 LINE_BYTES = 1 << 20
 # A JSON line must fit into memory as a whole; longer ones are skipped and counted.
 RECORD_BYTES = 64 << 20
-# How many rows of a parquet file or records of a TFDS data set are held in memory.
+# How many records of a TFDS data set are held in memory.
 ROWS = 64
 
 
@@ -47,16 +46,20 @@ def documents(unit: Unit, counts: collections.Counter[str]) -> Iterator[Document
     Raises:
       CorpusError: a file is damaged, or a record lacks a field.
     """
-    read = {"docstrings": _docstrings, "text": _text, "jsonl": _jsonl, "parquet": _parquet, "tfds": _tfds}
+    read = {"docstrings": _docstrings, "text": _text, "jsonl": _jsonl}.get(unit.source.kind, _table)
+    if unit.source.documents == LINES:
+        read = _text_lines
     for file, name in unit.files:
+        last = None
         try:
-            for document in read[unit.source.kind](unit, file, name, counts):
+            for document in read(unit, file, name, counts):
+                last = document
                 if document.text and not document.text.isspace():
                     yield from _cut(document, counts)
                 else:
                     counts["empty_documents"] += 1
         except opening.DAMAGES as error:
-            raise CorpusError(f"{file} is damaged or cannot be read ({error}): restore or remove it.") from error
+            raise damaged(file, error, f" after the document {last.id}" if last else "") from error
 
 
 def _cut(document: Document, counts) -> Iterator[Document]:
@@ -83,23 +86,26 @@ def _skip_line(handle) -> None:
 
 
 def _text(unit: Unit, file: str, name: str, counts) -> Iterator[Document]:
-    """Reads plain text. Blank lines separate documents; a line is a sentence (BERT's format) or a paragraph.
+    """Reads plain text. A line is a sentence (BERT's format) or a paragraph.
 
-    A document belongs to the unit in which the line before it begins, so that no two units share a document.
+    Blank lines separate documents, unless a file is one document. A document belongs to the unit in which the line
+    before it begins, so that no two units share a document.
     """
-    language = unit.source.language
+    language, has_one = unit.source.language, unit.source.documents == FILES
     with opening.open_text(file, unit.begin, unit.source.encoding) as handle:
         position, skipping, first, part, was_whole = handle.tell(), unit.begin > 0, -1, 0, True
         lines, size = [], 0  # of the document or its part; `first` is its first byte, -1 between documents
         while True:
             begins, (line, is_whole) = position, _line(handle)
             position += len(line)
-            if line and not (is_whole and was_whole and _is_blank(line)):
+            if line and (has_one or not (is_whole and was_whole and _is_blank(line))):
                 was_whole = is_whole
                 if skipping:
                     continue  # the end of a document that belongs to the unit before
                 if size + len(line) > DOCUMENT_CHARACTERS:
-                    yield Document(f"{name}:{first}", text.decode(b"".join(lines), counts), language, part)
+                    yield Document(
+                        name if has_one else f"{name}:{first}", text.decode(b"".join(lines), counts), language, part
+                    )
                     counts["cut_documents"] += 1
                     lines, size, part = [], 0, part + 1
                 first = begins if first < 0 else first
@@ -108,10 +114,29 @@ def _text(unit: Unit, file: str, name: str, counts) -> Iterator[Document]:
                 counts["cut_lines"] += not is_whole
                 continue
             if lines:
-                yield Document(f"{name}:{first}", text.decode(b"".join(lines), counts), language, part)
+                yield Document(
+                    name if has_one else f"{name}:{first}", text.decode(b"".join(lines), counts), language, part
+                )
             if not line or 0 <= unit.end <= begins:
                 return
             lines, size, skipping, first, part, was_whole = [], 0, False, -1, 0, True
+
+
+def _text_lines(unit: Unit, file: str, name: str, counts) -> Iterator[Document]:
+    """Reads plain text whose lines are documents. A line belongs to the unit in which it begins."""
+    with opening.open_text(file, unit.begin, unit.source.encoding) as handle:
+        position = handle.tell()
+        while unit.end < 0 or position < unit.end:
+            begins, part, is_whole = position, 0, False
+            while not is_whole:
+                line, is_whole = _line(handle)
+                position += len(line)
+                if part or not (is_whole and _is_blank(line)):
+                    yield Document(f"{name}:{begins}", text.decode(line, counts), unit.source.language, part)
+                counts["cut_lines"] += not is_whole
+                part += 1
+            if position == begins:
+                return
 
 
 def _line(handle) -> tuple[bytes, bool]:
@@ -149,27 +174,57 @@ def _jsonl(unit: Unit, file: str, name: str, counts) -> Iterator[Document]:
             position += len(raw)
             if _is_blank(raw):
                 continue
-            try:
-                # Raw control characters in strings are common, and the text policy removes them.
-                record = json.loads(text.decode_only(raw, counts).lstrip("\ufeff"), strict=False)
-            except (ValueError, RecursionError):
-                record = None
-            fields = _fields(record, unit.source) if isinstance(record, dict) else None
-            if fields is None:
-                raise CorpusError(
-                    f"{file}, line {_line_number(file, begins, unit.source)}, {_wrong(record, unit.source)}"
-                )
-            yield _document(fields, f"{name}:{begins}", unit.source, counts)
+            record, wrong = _parsed(text.decode_only(raw, counts))
+            if wrong := wrong or _problem(record, unit.source):
+                raise CorpusError(f"{file}, line {_line_number(file, begins, unit.source)}, {wrong}")
+            yield _document(record, f"{name}:{begins}", unit.source, counts)
 
 
-def _wrong(record: object, source: Source) -> str:
-    """Describes what is wrong with a record for which `_fields` returned None."""
-    if isinstance(record, dict) and source.text not in record:
+def _parsed(line: str) -> tuple[typing.Any, str]:
+    """The value of a line of JSON, and what is wrong with the line."""
+    try:
+        # Raw control characters in strings are common, and the text policy removes them.
+        return json.loads(line.lstrip("\ufeff").rstrip(), strict=False, parse_int=_integer), ""
+    except RecursionError:
+        return None, "is nested too deeply: correct or remove it."
+    except json.JSONDecodeError as error:
+        if line.lstrip().startswith("["):
+            return None, "begins an array, but each line must be an object: `jq -c '.[]'` writes them so."
+        return None, f"is not valid JSON ({error.msg}, column {error.colno}): correct or remove it."
+
+
+def _integer(digits: str) -> int | str:
+    # Python refuses to convert thousands of digits.
+    return int(digits) if len(digits) < 1000 else digits
+
+
+def _problem(record: object, source: Source) -> str:
+    """What is wrong with a record; empty if nothing is."""
+    if not isinstance(record, dict):
+        return f"is {_kind(record)}, not a JSON object: correct or remove it."
+    if source.text not in record:
+        fields = ", ".join(map(repr, record))[:200].replace("'", "") or "none"
         return (
-            f"is not a JSON object with text in its field '{source.text}' (its fields: {', '.join(record) or 'none'}):"
-            f" fix or remove it, or name the field, as in {source.kind}[text=…]:{source.pattern}."
+            f"has no field '{source.text}' (its fields: {fields}): correct it, or name the field, as in"
+            f" {source.kind}[text=…]:{source.pattern}."
         )
-    return f"is not a JSON object with text in its field '{source.text}': fix or remove it."
+    if not isinstance(record[source.text], str):
+        return (
+            f"has {_kind(record[source.text])} in its field '{source.text}', not text: correct it, or name another"
+            f" field, as in {source.kind}[text=…]:{source.pattern}."
+        )
+    if not isinstance(record.get(source.language_field) or "", str):
+        return (
+            f"has {_kind(record[source.language_field])} in its field '{source.language_field}', not the code of a"
+            f" language: name another field, or none, as in {source.kind}[lang_field=none]:{source.pattern}."
+        )
+    return ""
+
+
+def _kind(value: object) -> str:
+    names: dict[type, str] = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
+    number = isinstance(value, int | float)
+    return names.get(type(value), "a number" if number else f"a value of the type {type(value).__name__}")
 
 
 def _line_number(file: str, position: int, source: Source) -> int:
@@ -182,64 +237,48 @@ def _line_number(file: str, position: int, source: Source) -> int:
     return number
 
 
-def _fields(record: dict, source: Source) -> tuple[str, object, str] | None:
-    """The text, id and language of a record, or None if the text or the language is not a string."""
-    content, language = record.get(source.text), record.get("lang") or ""
-    if not isinstance(content, str) or not isinstance(language, str):
-        return None
-    return content, record.get(source.id), language
+def _document(record: dict, place: str, source: Source, counts) -> Document:
+    """Makes a document of a record; without an id, it is named after its place."""
+    identifier = record.get(source.id)
+    identifier = "" if identifier is None else text.clean(str(identifier), collections.Counter()).strip()
+    language = record.get(source.language_field) or source.language
+    return Document(identifier or place, text.clean(record[source.text], counts), language)
 
 
-def _document(fields: tuple[str, object, str], fallback: str, source: Source, counts) -> Document:
-    content, identifier, language = fields
-    identifier = fallback if identifier is None else text.clean(str(identifier), collections.Counter())
-    return Document(identifier, text.clean(content, counts), language or source.language)
-
-
-def _parquet(unit: Unit, file: str, name: str, counts) -> Iterator[Document]:
-    import pyarrow
-    import pyarrow.parquet  # needed for this kind only
-
+def _table(unit: Unit, file: str, name: str, counts) -> Iterator[Document]:
+    """Reads rows of named values."""
     source, row = unit.source, unit.begin
-    with epath.Path(file).open("rb") as handle:
-        table = pyarrow.parquet.ParquetFile(handle, pre_buffer=False)
-        present = table.schema_arrow.names
-        columns = list(dict.fromkeys(column for column in (source.text, source.id, "lang") if column in present))
-        for batch in table.iter_batches(ROWS, row_groups=[int(unit.part)], columns=columns):
-            # As bytes, because pyarrow raises on invalid UTF-8.
-            raw = {column: _bytes(batch.column(column)).to_pylist() for column in columns}
-            for i in range(batch.num_rows):
-                record = {column: _decoded(values[i], counts) for column, values in raw.items()}
-                record[source.text] = "" if record[source.text] is None else record[source.text]
-                yield _row(record, f"{name}:{row}", file, source, counts)
-                row += 1
+    read = {"parquet": _parquet, "tfds": _tfds}.get(source.kind, _csv)
+    for values in read(unit, file, counts):
+        record = {key: text.decode_only(v, counts) if isinstance(v, bytes) else v for key, v in values.items()}
+        if wrong := _problem(record, source):
+            raise CorpusError(f"{file}, row {row}, {wrong}")
+        yield _document(record, f"{name}:{row}", source, counts)
+        row += 1
 
 
-def _bytes(column):
-    import pyarrow
-
-    types = {pyarrow.string(): pyarrow.binary(), pyarrow.large_string(): pyarrow.large_binary()}
-    return column.cast(types.get(column.type, column.type))
-
-
-def _decoded(value, counts):
-    return text.decode_only(value, counts) if isinstance(value, bytes) else value
+def _parquet(unit: Unit, file: str, _) -> Iterator[dict]:
+    source = unit.source
+    for row in parquet.rows(file, int(unit.part), (source.text, source.id, source.language_field)):
+        # An empty cell is an empty document.
+        yield row | {source.text: row[source.text] or ""} if source.text in row else row
 
 
-def _row(record: dict, fallback: str, file: str, source: Source, counts) -> Document:
-    fields = _fields(record, source)
-    if fields is None:
-        raise CorpusError(f"{file}: '{source.text}' or 'lang' of {fallback} is not text: name another field.")
-    return _document(fields, fallback, source, counts)
-
-
-def _tfds(unit: Unit, file: str, name: str, counts) -> Iterator[Document]:
+def _tfds(unit: Unit, file: str, _) -> Iterator[dict]:
     import tensorflow_datasets as tfds  # needed for this kind only
 
-    # TFDS declares a plain sequence, which has no `__getitems__`.
-    records: typing.Any = tfds.builder_from_directory(file).as_data_source(split=unit.part)
+    source = unit.source
+    with readable(file):
+        # TFDS declares a plain sequence, which has no `__getitems__`.
+        records: typing.Any = tfds.builder_from_directory(file).as_data_source(split=unit.part)
     for begin in range(unit.begin, unit.end, ROWS):
-        rows = range(begin, min(begin + ROWS, unit.end))
-        for number, row in zip(rows, records.__getitems__(list(rows)), strict=True):
-            record = {key: _decoded(row.get(key), counts) for key in (unit.source.text, unit.source.id, "lang")}
-            yield _row(record, f"{name}:{number}", file, unit.source, counts)
+        rows = list(range(begin, min(begin + ROWS, unit.end)))
+        with readable(file, f" after row {begin}"):
+            found = records.__getitems__(rows)
+        for row in found:
+            yield {key: row[key] for key in (source.text, source.id, source.language_field) if key in row}
+
+
+def _csv(unit: Unit, file: str, counts) -> Iterator[dict]:
+    with opening.open_text(file, 0, unit.source.encoding) as handle:
+        yield from comma_separated.rows(file, handle, unit.source, counts)

@@ -5,25 +5,30 @@ corpus. `reading.py` reads a unit.
 """
 
 import dataclasses
-import fnmatch
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from etils import epath
 
 from bert_jax import hashing
-from bert_jax.corpus.builder import docstrings, opening
-from bert_jax.errors import CorpusError, did_you_mean
+from bert_jax.corpus.builder import docstrings, naming, opening, parquet, patterns
+from bert_jax.errors import CorpusError, choice_problem, did_you_mean
 
 # The keys that each kind takes in brackets.
+RECORD = ("text", "id", "lang_field", "lang")
 KEYS = {
     "docstrings": ("lang",),
-    "text": ("lang", "encoding"),
-    "jsonl": ("text", "id", "lang", "encoding"),
-    "parquet": ("text", "id", "lang"),
-    "tfds": ("text", "id", "lang"),
+    "text": ("documents", "lang", "encoding"),
+    "jsonl": (*RECORD, "encoding"),
+    "csv": (*RECORD, "header", "delimiter", "quotes", "encoding"),
+    "tsv": (*RECORD, "header", "quotes", "encoding"),
+    "parquet": RECORD,
+    "tfds": RECORD,
 }
-FORMS = "docstrings, text:GLOB, jsonl:GLOB, parquet:GLOB or tfds:NAME[:SPLIT]"
+# The values that a key takes, if it does not take any.
+BLANK_LINES, LINES, FILES = ("blank_lines", "lines", "files")
+CHOICES = {"documents": (BLANK_LINES, LINES, FILES), "header": ("yes", "no"), "quotes": ("yes", "no")}
+FORMS = "docstrings, text:GLOB, jsonl:GLOB, csv:GLOB, tsv:GLOB, parquet:GLOB or tfds:NAME[:SPLIT]"
 SPEC = re.compile(r"(?:(?P<name>[^=:\[]*)=)?(?P<kind>[a-z]+)(?:\[(?P<keys>[^\]]*)\])?(?::(?P<pattern>.+))?", re.DOTALL)
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 # Plain files are split into ranges of this many bytes, TFDS data sets into runs of records of about this size.
@@ -44,7 +49,12 @@ class Source:
       pattern: of files, or the name of a TFDS data set; empty for docstrings.
       text: the field of a record that holds its text.
       id: the field of a record that holds its id, if it has one.
-      language: the code for sentence splitting; a record's own field `lang` takes precedence.
+      language: the code for sentence splitting; a record's own takes precedence.
+      language_field: the field of a record that holds its language, if it has one.
+      documents: what separates the documents of plain text: `blank_lines`, `lines` or `files`.
+      header: whether the first row of a CSV or TSV file names the columns; without it, their names are 1, 2, ….
+      delimiter: separates the columns of a row.
+      quotes: whether a quoted field may hold delimiters and line ends.
       encoding: of the files; empty: found by the first bytes of each, see `opening.py`.
     """
 
@@ -56,6 +66,11 @@ class Source:
     text: str
     id: str
     language: str
+    language_field: str = "lang"
+    documents: str = BLANK_LINES
+    header: bool = True
+    delimiter: str = ","
+    quotes: bool = True
     encoding: str = ""
 
 
@@ -92,7 +107,7 @@ def parse(specs: Sequence[str], language: str) -> list[Source]:
     Raises:
       CorpusError: a kind or key is unknown, a pattern is missing, or a name is malformed or taken.
     """
-    sources: list[Source] = []
+    found: list[Source] = []
     for spec in specs:
         match = SPEC.fullmatch(spec)
         kind, pattern = (match["kind"], match["pattern"] or "") if match else ("", "")
@@ -102,18 +117,26 @@ def parse(specs: Sequence[str], language: str) -> list[Source]:
                 + (did_you_mean(kind, KEYS) if kind not in KEYS else "")
             )
         assert match is not None  # otherwise the kind is empty, which is no key of KEYS
-        keys = _keys(spec, kind, match["keys"] or "")
-        taken = {source.name for source in sources}
         name = match["name"]
-        if name is None:
-            name = _unique(_default_name(kind, pattern), taken)
-        elif not NAME.fullmatch(name):
+        if name is not None and not NAME.fullmatch(name):
             raise CorpusError(f"--source={spec}: a name consists of letters, digits, '_' and '-'.")
-        elif name in taken:
+        if name is not None and name in {source.name for source in found}:
             raise CorpusError(f"--source={spec}: the name {name} is taken: give each source its own.")
-        chosen = {"text": "text", "id": "id"} | {"language": keys.pop("lang", language)} | keys
-        sources.append(Source(len(sources), name, spec, kind, pattern, **chosen))
-    return sources
+        keys = _keys(spec, kind, match["keys"] or "")
+        chosen = {
+            "text": keys.get("text", "text"),
+            "id": keys.get("id", "id"),
+            "language": keys.get("lang", language),
+            "language_field": keys.get("lang_field", "lang"),
+            "documents": keys.get("documents", BLANK_LINES),
+            "header": keys.get("header", "yes") == "yes",
+            "delimiter": "\t" if kind == "tsv" else keys.get("delimiter", ","),
+            "quotes": keys.get("quotes", "no" if kind == "tsv" else "yes") == "yes",
+            "encoding": keys.get("encoding", ""),
+        }
+        found.append(Source(len(found), name or "", spec, kind, pattern, **chosen))
+    names = naming.tell_apart([source.name for source in found], [_candidates(source) for source in found])
+    return [dataclasses.replace(source, name=name) for source, name in zip(found, names, strict=True)]
 
 
 def _keys(spec: str, kind: str, written: str) -> dict[str, str]:
@@ -124,32 +147,19 @@ def _keys(spec: str, kind: str, written: str) -> dict[str, str]:
             taken = ", ".join(f"{k}=…" for k in KEYS[kind])
             near = did_you_mean(key, KEYS[kind]) if key not in KEYS[kind] else ""
             raise CorpusError(f"--source={spec}: {kind} takes [{taken}], not {item}.{near}")
+        if problems := choice_problem(key, value, CHOICES.get(key, (value,))):
+            raise CorpusError(f"--source={spec}: {problems[0]}")
+        if key == "delimiter" and len(value) > 1:
+            raise CorpusError(f"--source={spec}: delimiter={value} must be one character.")
         keys[key] = opening.check_encoding(value) if key == "encoding" else value
     return keys
 
 
-def _default_name(kind: str, pattern: str) -> str:
-    """The name of the file or data set, or of the last folder before the first wildcard."""
-    if kind == "tfds":
-        name, _ = split_dataset(pattern)
-        name = name.rstrip("/").rpartition("/")[2] if _is_folder(name) else name
-    else:
-        folder, wildcard = split_pattern(pattern)
-        name = folder.rstrip("/").rpartition("/")[2]
-        name = name if wildcard else name.split(".")[0]
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or kind
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    candidates = (name if i == 1 else f"{name}-{i}" for i in range(1, len(taken) + 2))
-    return next(candidate for candidate in candidates if candidate not in taken)
-
-
-def split_pattern(pattern: str) -> tuple[str, str]:
-    """Splits a pattern into a fixed folder and a part with wildcards, which is empty if the pattern has none."""
-    parts = pattern.split("/")
-    wild = next((i for i, part in enumerate(parts) if re.search(r"[*?\[]", part)), len(parts))
-    return "/".join(parts[:wild]) or ("/" if wild and wild < len(parts) else ""), "/".join(parts[wild:])
+def _candidates(source: Source) -> list[str]:
+    if source.kind != "tfds":
+        return naming.of_files(source.kind, source.pattern)
+    name, split = split_dataset(source.pattern)
+    return naming.of_data_set(name.rstrip("/").rpartition("/")[2] if _is_folder(name) else name, split)
 
 
 def split_dataset(pattern: str) -> tuple[str, str]:
@@ -178,45 +188,11 @@ def units(source: Source) -> list[Unit]:
         return result
     if source.kind == "tfds":
         return _dataset_units(source)
-    cut = {"text": _ranges, "jsonl": _ranges, "parquet": _row_groups}[source.kind]
-    return [unit for file, name in _files(source) for unit in cut(source, file, name)]
-
-
-def _files(source: Source) -> list[tuple[str, str]]:
-    """The paths in order, each with its name relative to the fixed folder. Hidden files are skipped."""
-    folder, wildcard = split_pattern(source.pattern)
-    literal = epath.Path(source.pattern).expanduser()
-    if literal.exists() and not literal.is_dir():
-        return [(str(literal), literal.name)]
-    if literal.is_dir():
-        raise CorpusError(f"--source={source.spec} is a folder: say which files in it, as in {literal}/*.")
-    root = epath.Path(folder or ".").expanduser()
-    found = _glob(root, wildcard) if wildcard and root.exists() else ()
-    pairs = sorted((str(path), str(path.relative_to(root))) for path in found)
-    files = [(path, name) for path, name in pairs if "/." not in f"/{name}" and not epath.Path(path).is_dir()]
-    if not files:
-        raise CorpusError(f"--source={source.spec} matches no file: check the pattern, and quote it in the shell.")
-    return files
-
-
-def _glob(root: epath.Path, wildcard: str) -> Iterator[epath.Path]:
-    if "**" not in wildcard:
-        yield from root.glob(wildcard)
-        return
-    # etils does not support `**`, because of large buckets.
-    for folder, _, files in root.walk():
-        for file in files:
-            if _matches(str((folder / file).relative_to(root)).split("/"), wildcard.split("/")):
-                yield folder / file
-
-
-def _matches(names: list[str], patterns: list[str]) -> bool:
-    """Whether the parts of a path match those of a pattern; `**` stands for any number of folders."""
-    if not patterns or not names:
-        return names == patterns
-    if patterns[0] == "**":
-        return _matches(names, patterns[1:]) or _matches(names[1:], patterns)
-    return fnmatch.fnmatchcase(names[0], patterns[0]) and _matches(names[1:], patterns[1:])
+    files = patterns.files(source.pattern, f"--source={source.spec}")
+    if source.documents == FILES:
+        return _runs(source, files)
+    cut = {"text": _ranges, "jsonl": _ranges, "csv": _whole, "tsv": _whole, "parquet": _row_groups}[source.kind]
+    return [unit for file, name in files for unit in cut(source, file, name)]
 
 
 def _ranges(source, file, name) -> list[Unit]:
@@ -230,26 +206,35 @@ def _ranges(source, file, name) -> list[Unit]:
     ]
 
 
-def _row_groups(source, file, name) -> list[Unit]:
-    import pyarrow
-    import pyarrow.parquet  # needed for this kind only
+def _whole(source, file, name) -> list[Unit]:
+    """A file whose rows may hold line ends, so that no part of it can be read alone."""
+    size = epath.Path(file).stat().length
+    is_compressed = opening.form(file, source.encoding).decompressed
+    return [Unit(source, ((file, name),), size * (GZIP_RATIO if is_compressed else 1))]
 
-    try:
-        with epath.Path(file).open("rb") as handle:
-            metadata = pyarrow.parquet.ParquetFile(handle).metadata
-    except (pyarrow.ArrowException, OSError) as error:
-        raise CorpusError(f"{file} is not a parquet file, or is damaged ({error}): restore or remove it.") from error
-    columns = metadata.schema.to_arrow_schema().names
-    if source.text not in columns:
-        raise CorpusError(
-            f"{file} has no column '{source.text}': give parquet[text=…]:{source.pattern}, one of {', '.join(columns)}."
-        )
+
+def _runs(source, files) -> list[Unit]:
+    """Runs of whole files of about `RANGE_BYTES`."""
+    result, run, run_bytes = [], [], 0
+    for file, name in files:
+        run.append((file, name))
+        run_bytes += _whole(source, file, name)[0].size
+        if run_bytes >= RANGE_BYTES or (file, name) == files[-1]:
+            result.append(Unit(source, tuple(run), run_bytes))
+            run, run_bytes = [], 0
+    return result
+
+
+def _row_groups(source, file, name) -> list[Unit]:
+    hints = {
+        source.text: f"give another, as in parquet[text=…]:{source.pattern}",
+        source.language_field: f"give another, as in parquet[lang_field=…]:{source.pattern}, or none",
+    }
+    parquet.check_columns(file, hints)
     result, row = [], 0
-    for group in range(metadata.num_row_groups):
-        facts = metadata.row_group(group)
-        end = row + facts.num_rows
-        result.append(Unit(source, ((file, name),), facts.total_byte_size, row, end, str(group)))
-        row = end
+    for group, (rows, size) in enumerate(parquet.row_groups(file)):
+        result.append(Unit(source, ((file, name),), size, row, row + rows, str(group)))
+        row += rows
     return result
 
 

@@ -1,5 +1,6 @@
 """A pool of processes that runs the stages of a build, and reports progress."""
 
+import contextlib
 import gc
 import multiprocessing
 import os
@@ -8,10 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
+from multiprocessing import connection
 
 from bert_jax.errors import CorpusError
 
 SECONDS_BETWEEN_LINES = 5
+# They end a build; the process that started the workers gets them.
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class WorkerError(CorpusError):
@@ -28,6 +32,7 @@ class Workers:
     def __init__(self, count: int, progress: Callable[[str], None]):
         self._count, self._progress = count, progress
         self._pool: futures.ProcessPoolExecutor | None = None
+        self._lifeline: connection.Connection | None = None
 
     def run(self, name: str, work: Callable, jobs: Sequence) -> None:
         """Calls `work` with every job, the largest first, so that the last ones are short.
@@ -60,8 +65,10 @@ class Workers:
             # Spawned, because a fork of a process with JAX's or a notebook's threads can hang. An executor rather than
             # a `Pool`, because it raises if a worker dies.
             context = multiprocessing.get_context("spawn")
-            self._pool = futures.ProcessPoolExecutor(self._count, context, _begin)
-        submitted = {self._pool.submit(work, job): job for job in jobs}
+            theirs, self._lifeline = context.Pipe(duplex=False)
+            self._pool = futures.ProcessPoolExecutor(self._count, context, _begin, (theirs,))
+        with _no_interrupts():  # processes are started here, and would print a traceback each
+            submitted = {self._pool.submit(work, job): job for job in jobs}
         try:
             for future in futures.as_completed(submitted):
                 future.result()
@@ -75,24 +82,49 @@ class Workers:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        if self._pool is not None:
+    def __exit__(self, error, *_):
+        if self._pool is not None and self._lifeline is not None:
+            if error is not None:
+                self._lifeline.close()  # a unit that is half done is of no use
             self._pool.shutdown(cancel_futures=True)
+            self._lifeline.close()
 
 
-def _begin() -> None:
-    # The caller handles Ctrl-C. The workers use all processors, so the tokenizer needs no threads of its own.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextlib.contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """Delivers Ctrl-C and SIGTERM after the body. Processes that are started in the body never get them."""
+    caught: list[int] = []
+    # A new process inherits the mask, but another thread may still get the signal for this one: hence the handlers.
+    handlers = {
+        number: signal.signal(number, lambda number, _: caught.append(number))
+        for number in SIGNALS
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(number) is not None
+    }
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in caught:
+            signal.raise_signal(number)
+
+
+def _begin(lifeline: connection.Connection) -> None:
+    # The caller handles them, and ends the workers.
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    # The workers use all processors, so the tokenizer needs no threads of its own.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     # Text makes millions of lists but hardly any cycles. At the default threshold, the search for them took 6% of the
     # time.
     gc.set_threshold(1 << 18)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_caller, args=(lifeline,), daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def _end_with_caller(lifeline: connection.Connection) -> None:
     # Otherwise a worker whose caller was killed waits forever, or writes into the next build.
-    parent = multiprocessing.parent_process()
-    assert parent is not None  # this runs in workers only
-    parent.join()
+    with contextlib.suppress(EOFError, OSError):
+        lifeline.recv()  # nothing is ever sent: it ends when the caller does, or closes its end
     os._exit(1)

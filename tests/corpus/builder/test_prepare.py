@@ -14,12 +14,12 @@ import time
 import numpy as np
 import pytest
 
-from bert_jax import hashing
+from bert_jax import hashing, lock
 from bert_jax.corpus import shards
 from bert_jax.corpus import store as corpora
 from bert_jax.corpus.builder import encoding, prepare, scanning
 from bert_jax.corpus.builder.prepare import prepare_corpus
-from bert_jax.errors import CorpusError
+from bert_jax.errors import CorpusError, LockError
 
 QUIET = {"progress": lambda line: None, "vocab_size": 300, "validation_fraction": 0.1}
 
@@ -62,6 +62,30 @@ def test_an_interrupted_build_goes_on_where_it_stopped(jsonl_files, tmp_path, mo
     monkeypatch.undo()
     prepare.shutil.rmtree(tmp_path / "broken" / "build")
     assert files(tmp_path / "straight") == files(tmp_path / "broken")
+
+
+def test_a_file_name_that_is_not_utf8(text_file, tmp_path):
+    name = os.fsdecode(b"caf\xe9.txt")
+    (tmp_path / name).write_bytes(text_file.read_bytes())
+    spec = f"text:{tmp_path}/{name}"
+    built = prepare_corpus(spec, tmp_path / "c", num_workers=2, **QUIET)
+    assert built.manifest["options"]["source"] == [spec]
+    assert next(shards.read(tmp_path / "c" / shards.shard_name("train", 0, 1)))["id"].startswith("caf\\xe9.txt:")
+    assert prepare_corpus(spec, tmp_path / "c", **QUIET).fingerprint == built.fingerprint
+
+
+def test_a_second_build_in_the_folder_is_refused(jsonl_files, tmp_path):
+    second = []
+
+    def build_another(line):
+        if not second:
+            with pytest.raises(LockError, match="is in use by a build, process"):
+                prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / "c", num_workers=1, **QUIET)
+            second.append(line)
+
+    prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / "c", num_workers=1, **QUIET | {"progress": build_another})
+    assert second
+    assert not [name for name in files(tmp_path / "c") if lock.is_claim(name)]
 
 
 def test_tokens_are_those_of_the_text(text_file, corpus):

@@ -2,6 +2,7 @@ import collections
 import gzip
 import json
 import random
+import re
 import tracemalloc
 
 import numpy as np
@@ -28,6 +29,30 @@ def test_text_is_split_at_blank_lines(tmp_path):
     assert paragraphs(documents) == [("a.txt:0", ["One.", "Two."]), ("a.txt:17", ["Three."])]
 
 
+def test_a_line_may_be_a_document(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text("One. Two.\n\n \nThree.\r\nFour.")
+    documents, counts = read(f"text[documents=lines]:{tmp_path}/*.txt")
+    assert paragraphs(documents) == [("a.txt:0", ["One. Two."]), ("a.txt:13", ["Three."]), ("a.txt:21", ["Four."])]
+    monkeypatch.setattr(reading, "LINE_BYTES", 5)
+    documents, counts = read(f"text[documents=lines]:{tmp_path}/*.txt")
+    assert [(d.id, d.part, d.text) for d in documents[:2]] == [("a.txt:0", 0, "One. "), ("a.txt:0", 1, "Two.\n")]
+    assert counts["cut_lines"] == 3
+
+
+def test_a_file_may_be_a_document(tmp_path, monkeypatch):
+    for name, content in (("a.txt", "One.\n\nTwo.\n"), ("b.txt", " \n"), ("c.txt", "Three.")):
+        (tmp_path / name).write_text(content)
+    (tmp_path / "d.txt.gz").write_bytes(gzip.compress(b"Four.\n\nFive."))
+    expected = [("a.txt", ["One.", "Two."]), ("c.txt", ["Three."]), ("d.txt.gz", ["Four.", "Five."])]
+    for size, units in ((1 << 20, 1), (12, 2), (1, 4)):
+        monkeypatch.setattr(sources, "RANGE_BYTES", size)
+        (source,) = sources.parse([f"text[documents=files]:{tmp_path}/*"], "en")
+        assert len(sources.units(source)) == units
+        documents, counts = read(f"text[documents=files]:{tmp_path}/*")
+        assert paragraphs(documents) == expected
+        assert +counts == {"empty_documents": 1}
+
+
 def test_jsonl_keeps_id_and_language(tmp_path):
     lines = ['{"text": "Hallo.", "id": "x", "lang": "de"}', '{"text": " "}', '{"text": "B", "id": null, "lang": null}']
     (tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n")
@@ -40,6 +65,34 @@ def test_jsonl_keeps_id_and_language(tmp_path):
 def test_fields_have_the_names_that_are_given(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"body": "A", "key": 7}\n')
     assert [(d.id, d.text) for d in read(f"jsonl[text=body,id=key]:{tmp_path}/a.jsonl")[0]] == [("7", "A")]
+
+
+def test_ids_may_be_long_or_empty(tmp_path):
+    lines = ['{"text": "A", "id": %s}' % ("9" * 5000), '{"text": "B", "id": ""}', '{"text": "C", "id": " \\ufeff"}']
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    assert [d.id for d in read(f"jsonl:{tmp_path}/a.jsonl")[0]] == ["9" * 5000, "a.jsonl:5022", "a.jsonl:5046"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"text": "a",}', "is not valid JSON (Expecting property name enclosed in double quotes, column 14)"),
+        ('{"text": "a"}{"text": "b"}', "is not valid JSON (Extra data, column 14)"),
+        ('[{"text": "a"},', "begins an array"),
+        ('[{"text": "a"}]', "is a list, not a JSON object"),
+        ("[" * 10**5, "is nested too deeply"),
+        ('{"text": 7}', "has a number in its field 'text', not text"),
+        ('{"text": null}', "has null in its field 'text'"),
+        ('{"body": "a"}', "has no field 'text' (its fields: body): correct it, or name the field, as in jsonl[text=…]"),
+        ('{"text": "a", "lang": ["en"]}', "has a list in its field 'lang', not the code of a language"),
+    ],
+)
+def test_what_is_wrong_with_a_line_is_said(tmp_path, line, message):
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n' + line + "\n")
+    with pytest.raises(CorpusError, match=r"a.jsonl, line 2, " + re.escape(message)):
+        read(f"jsonl:{tmp_path}/a.jsonl")
+    if "lang" in line:
+        assert len(read(f"jsonl[lang_field=none]:{tmp_path}/a.jsonl")[0]) == 2
 
 
 @pytest.mark.parametrize("line", ["{", "[]", '{"txt": "a"}', '{"text": null}', '{"text": "a", "lang": 3}', "[" * 10**5])
@@ -57,7 +110,7 @@ def random_text(rng):
 
 
 @pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("kind", ["text", "jsonl"])
+@pytest.mark.parametrize("kind", ["text", "text[documents=lines]", "jsonl"])
 def test_ranges_change_nothing(tmp_path, monkeypatch, seed, kind):
     rng = random.Random(seed)
     content = random_text(rng)
@@ -183,12 +236,12 @@ def test_parquet_is_read_by_row_groups(parquet_file):
 
 
 def test_parquet_without_the_field_names_those_there_are(parquet_file):
-    with pytest.raises(CorpusError, match="one of body, key, lang"):
+    with pytest.raises(CorpusError, match="its columns of text: body, lang"):
         read(f"parquet:{parquet_file}")
-    with pytest.raises(CorpusError, match="is not text"):
+    with pytest.raises(CorpusError, match="holds int64, not text"):
         read(f"parquet[text=key]:{parquet_file}")
     parquet_file.write_bytes(b"no parquet")
-    with pytest.raises(CorpusError, match="is not a parquet file"):
+    with pytest.raises(CorpusError, match="is damaged or cannot be read"):
         read(f"parquet:{parquet_file}")
 
 

@@ -42,9 +42,19 @@ def test_default_names_are_readable(spec, name):
     assert parse(spec)[0].name == name
 
 
-def test_default_names_are_made_unique():
-    names = [source.name for source in parse("text:a/x.txt", "text:b/x.txt", "y=text:c", "text:d/x")]
-    assert names == ["x", "x-2", "y", "x-3"]
+@pytest.mark.parametrize(
+    ("specs", "names"),
+    [
+        (("jsonl:en/docs.jsonl", "jsonl:de/docs.jsonl"), ["en-docs", "de-docs"]),
+        (("text:docs.txt", "jsonl:docs.jsonl"), ["docs-txt", "docs-jsonl"]),
+        (("text:en/text/*.txt", "text:de/text/*.txt", "text:de/other/*.txt"), ["en-text", "de-text", "other"]),
+        (("text:a/b/x.txt", "x=text:c/x.txt", "text:d/b/x.txt"), ["a-b-x", "x", "d-b-x"]),
+        (("text:a/x.txt", "text:a/x.txt", "text:a/x.txt"), ["x", "x-2", "x-3"]),
+        (("tfds:wiki:train[:10%]", "tfds:wiki:test"), ["wiki-train-10", "wiki-test"]),
+    ],
+)
+def test_default_names_tell_sources_apart(specs, names):
+    assert [source.name for source in parse(*specs)] == names
 
 
 @pytest.mark.parametrize(
@@ -58,9 +68,11 @@ def test_default_names_are_made_unique():
         (["a b=text:x"], "letters, digits"),
         (["=text:x"], "letters, digits"),
         (["a=text:x", "a=text:y"], "the name a is taken"),
-        (["text[text=body]:x"], r"text takes \[lang=…, encoding=…\], not text=body"),
-        (["jsonl[txt=body]:x"], r"jsonl takes \[text=…, id=…, lang=…, encoding=…\], not txt=body"),
+        (["text[text=body]:x"], r"text takes \[documents=…, lang=…, encoding=…\], not text=body"),
+        (["jsonl[txt=body]:x"], r"jsonl takes \[text=…, id=…, lang_field=…, lang=…, encoding=…\], not txt=body"),
         (["jsonl[text]:x"], "not text"),
+        (["text[documents=line]:x"], "documents='line' is not one of blank_lines, lines, files. Did you mean lines?"),
+        (["csv[delimiter=||]:x"], "must be one character"),
     ],
 )
 def test_a_wrong_spec_says_what_is_allowed(specs, message):
