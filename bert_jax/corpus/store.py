@@ -113,7 +113,7 @@ def open_corpus(directory: epath.PathLike) -> Corpus:
     Raises:
       CorpusError: the corpus is missing, incomplete, damaged, or of another format version.
     """
-    directory = epath.Path(directory)
+    directory = epath.Path(directory).expanduser()
     manifest = read_manifest(directory)
     try:
         tokenizer = load_tokenizer(directory / "tokenizer")

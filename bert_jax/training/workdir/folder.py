@@ -35,7 +35,7 @@ class Workdir:
     """
 
     def __init__(self, path: epath.PathLike):
-        self.path = epath.Path(path).absolute()
+        self.path = epath.Path(path).expanduser().absolute()
 
     def check_writable(self) -> None:
         """Checks that files can be written to the folder, and leaves none behind.
@@ -43,6 +43,12 @@ class Workdir:
         Raises:
           ConfigError: the folder cannot be made or written.
         """
+        if brackets := sorted(set("[]*?") & set(str(self.path))):
+            # Orbax takes the path of a checkpoint for a pattern, finds nothing, and saves an empty one.
+            raise ConfigError(
+                f"--workdir={self.path} has {brackets[0]!r} in it, with which checkpoints cannot be saved: rename the"
+                " folder."
+            )
         missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)

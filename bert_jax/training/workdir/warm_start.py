@@ -22,7 +22,7 @@ def open_start(path: epath.PathLike) -> SavedParams:
     Raises:
       CheckpointError: there is no checkpoint.
     """
-    path = epath.Path(path)
+    path = epath.Path(path).expanduser()
     return SavedParams(path if path.name == "checkpoints" else path / "checkpoints")
 
 
