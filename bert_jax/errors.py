@@ -29,6 +29,10 @@ class CheckpointError(BertJaxError):
     """A checkpoint is missing, damaged or of another model."""
 
 
+class LockError(BertJaxError):
+    """Another process works in the same folder, or the folder cannot be written."""
+
+
 class DamagedFileError(BertJaxError):
     """A file that the package wrote cannot be read back."""
 

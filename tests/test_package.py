@@ -18,7 +18,7 @@ MODULES = {
 # From the ground up: imports run down this list, or stay within a line of it.
 ROOMS = (
     {"errors"},
-    {"hashing", "storage", "configuration", "batch", "losses", "scores", "markdown", "sharding"},
+    {"hashing", "storage", "configuration", "batch", "losses", "scores", "markdown", "sharding", "lock"},
     {"ahead_of_time"},
     {"tokenization"},
     {"optim"},
