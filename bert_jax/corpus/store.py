@@ -132,7 +132,7 @@ def read_manifest(directory: epath.Path) -> dict:
     """
     file = directory / "manifest.json"
     if not directory.exists():
-        raise CorpusError(f"There is no corpus at {directory}: build one with experiments.prepare_corpus.")
+        raise CorpusError(f"There is no corpus at {directory}: give its folder, or build one with experiments.prepare_corpus.")
     if not file.exists():
         if directory.is_dir() and any(_is_part(path.name) for path in directory.iterdir()):
             raise CorpusError(f"The corpus {directory} is incomplete: run the command that builds it again.")

@@ -309,9 +309,9 @@ def test_the_batches_of_a_run_are_opened_on_its_data_only(straight, config, mixe
     shrink(config := PretrainingConfig(), corpus_path)
     expected = prepare(Pretraining(), config).task.stream.batch(7)
     jax.tree.map(np.testing.assert_array_equal, open_batches(straight).batch(7), expected)
-    jax.tree.map(np.testing.assert_array_equal, open_batches(straight, corpus_path).batch(7), expected)
+    jax.tree.map(np.testing.assert_array_equal, open_batches(straight, [corpus_path]).batch(7), expected)
     with pytest.raises(ConfigError, match="other data"):
-        open_batches(straight, mixed_path)
+        open_batches(straight, [mixed_path])
     with pytest.raises(ConfigError, match=r"no config\.json"):
         open_batches(tmp_path)
     with pytest.raises(ConfigError, match="no folder"):
