@@ -211,9 +211,7 @@ def open_batches(workdir: epath.PathLike, corpora: Sequence[epath.PathLike] = ()
     return batches
 
 
-def _places(
-    config: PretrainingConfig, folder: Workdir, corpora: Sequence[epath.PathLike]
-) -> dict[str, epath.PathLike]:
+def _places(config: PretrainingConfig, folder: Workdir, corpora: Sequence[epath.PathLike]) -> dict[str, epath.PathLike]:
     """Finds the corpora of a run by their fingerprints, and returns the place of each by its path in the config."""
     paths = [phase.config.corpus for phase in plan_phases(config.data, config.train.batch_size)]
     contents = folder.data_fingerprints().get("corpus", "").split()
@@ -226,7 +224,7 @@ def _places(
                 " the corpora of the run."
             )
         # A single fingerprint is that of all phases.
-        found |= {path: place for path, content in zip(paths, itertools.cycle(contents)) if content == mine}  # noqa: B905
+        found |= {path: place for path, content in zip(paths, itertools.cycle(contents)) if content == mine}
     for path in paths:
         if not epath.Path(found.get(path, path)).exists():
             raise ConfigError(f"There is no corpus at {path}: if it has moved, give its folder by --corpus.")

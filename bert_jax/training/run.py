@@ -228,7 +228,9 @@ def _steps(
     loader = Loader(placed.work, start, config.train.length, task.prefetch)
     profile = Profile(options.profile if processes.is_first() else None, workdir.path / "profiles")
     meter = loop.Meter(lambda: loader.waited, devices.matrix_peak(task.learner.dtype))
-    try:
+    with contextlib.ExitStack() as opened:  # closes all of them, even if one raises
+        for one in (checkpoints, writer, profile, loader):
+            opened.callback(one.close)
         loop.run(
             state,
             loader,
@@ -240,11 +242,6 @@ def _steps(
             ),
             loop.Outputs(checkpoints, writer, progress, profile, meter),
         )
-    finally:
-        loader.close()
-        profile.close()
-        writer.close()
-        checkpoints.close()
 
 
 def _same_everywhere(placed: PlacedTask, workdir: Workdir) -> dict[str, Any]:

@@ -5,8 +5,9 @@ import jax
 import numpy as np
 import pytest
 
+from bert_jax import lock
 from bert_jax.corpus.builder.prepare import prepare_corpus
-from bert_jax.errors import ConfigError
+from bert_jax.errors import ConfigError, CorpusError, LockError
 from bert_jax.objectives.masked_words import sources_of_predictions
 from bert_jax.pretrained import load
 from bert_jax.reporting import write_report
@@ -199,6 +200,35 @@ def test_a_stop_is_asked_for_after_each_step(config, tmp_path):
     options = Options(should_stop=lambda: bool(asked.append(1)) or len(asked) == 3)
     assert pretrain(config, tmp_path / "run", options) == {}
     assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir() if p.name.isdigit()] == ["3"]
+
+
+def test_a_run_that_stops_tells_where_it_goes_on(config, tmp_path, capsys):
+    config.train.stop_after = 2
+    pretrain(config, tmp_path / "run")
+    assert capsys.readouterr().err.endswith("\nsaved after step 2; the same command resumes\n")
+    config.train.stop_after = 12
+    pretrain(config, tmp_path / "run")
+    assert "saved" not in capsys.readouterr().err
+
+
+def test_a_start_that_is_refused_leaves_no_folder(config, tmp_path):
+    config.model.num_heads = 5
+    with pytest.raises(ConfigError):
+        pretrain(config, tmp_path / "new" / "run")
+    config.model.num_heads, config.data.corpus = 2, str(tmp_path / "nowhere")
+    with pytest.raises(CorpusError):
+        pretrain(config, tmp_path / "new" / "run")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_workdir_is_for_one_run_at_a_time(config, tmp_path):
+    config.train.num_steps = config.eval.every = 2
+    with lock.hold(tmp_path / "run", "a run"):
+        with pytest.raises(LockError, match="run is in use by a run, process"):
+            pretrain(config, tmp_path / "run")
+        pretrain(config, tmp_path / "run", Options(dry_run=True))  # reads only
+    assert pretrain(config, tmp_path / "run")
+    assert not list((tmp_path / "run").glob("lock-*"))
 
 
 def test_all_problems_are_told_at_once(config):

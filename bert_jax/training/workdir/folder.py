@@ -132,10 +132,11 @@ class Workdir:
           config: the complete config.
           task: the task.
           fingerprints: identify the data; those of earlier starts are kept.
+
+        Raises:
+          WriteError: a file cannot be written.
         """
         file = self.path / "run.json"
-        self.path.mkdir(parents=True, exist_ok=True)
-        storage.write_json(self.path / "config.json", {"task": kind, "config": dataclasses.asdict(config)})
         before = storage.read_json(file) if file.exists() else {}
         about = {
             "summary": task.summary,
@@ -145,10 +146,13 @@ class Workdir:
             "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},
             "starts": before.get("starts", []),
         }
-        storage.write_json(file, about)
-        for name, content in task.files.items():
-            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
-            storage.write_bytes(self.path / name, content)
+        with storage.writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            storage.write_json(self.path / "config.json", {"task": kind, "config": dataclasses.asdict(config)})
+            storage.write_json(file, about)
+            for name, content in task.files.items():
+                (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+                storage.write_bytes(self.path / name, content)
 
     def files(self) -> dict[str, bytes]:
         """Returns the model's small files as the first start wrote them; empty before that."""
@@ -172,7 +176,8 @@ class Workdir:
                 "jax": version("jax"),
             }
         )
-        storage.write_json(self.path / "run.json", about)
+        with storage.writing(self.path):
+            storage.write_json(self.path / "run.json", about)
 
     def compare_data(self, fingerprints: dict[str, str]) -> None:
         """Compares fingerprints with those of the first start, if there was one. Writes nothing.

@@ -68,7 +68,7 @@ def test_of_phases_only_the_folders_of_corpora_may_change(old, new, may):
     if may:
         check_resumed(given, stored, 0, "runs/a")
     else:
-        with pytest.raises(ConfigError, match="data.phases was '5: corpus=a"):
+        with pytest.raises(ConfigError, match=r"data\.phases was '5: corpus=a"):
             check_resumed(given, stored, 0, "runs/a")
 
 
