@@ -25,6 +25,8 @@ def run(main: Callable[[list[str]], Any], parse: Callable[[list[str]], list[str]
       main: takes the command line without its flags.
       parse: parses the command line, instead of `parse_flags`, and returns it without its flags.
     """
+    # Files and terminals without UTF-8: rather a question mark than an error that ends the run.
+    sys.stdout.reconfigure(errors="replace")
     app.run(exit_on_error(main), flags_parser=exit_on_error(parse or parse_flags))
 
 
