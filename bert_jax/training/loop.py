@@ -135,6 +135,7 @@ def run(
       TrainingError: the loss or the gradient is not finite. Nothing of that step is saved.
     """
     pending: tuple[int, dict[str, jax.Array]] | None = None
+    step, stopping = int(state.step), False
 
     def log() -> None:
         # Read one step late, so that the devices already have the next step to work on.
@@ -177,6 +178,8 @@ def run(
         if stopping:
             break
     outputs.checkpoints.wait()
+    if stopping and step < schedule.num_steps:
+        outputs.progress.note(f"saved after step {step:,}; the same command resumes")
     return state
 
 

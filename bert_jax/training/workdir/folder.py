@@ -6,20 +6,23 @@ workdir/
   metrics.jsonl, tensorboard/, checkpoints/
   report.md, report/      written at the end
   and the small files of the model, such as tokenizer/
+  lock-*.json      while a run is under way: the process that holds the folder
 """
 
+import contextlib
 import dataclasses
 import datetime
 import importlib.metadata
 import pathlib
 import platform
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 from etils import epath
 
-from bert_jax import configuration, storage
+from bert_jax import configuration, lock, storage
 from bert_jax.errors import BertJaxError, ConfigError
 from bert_jax.training.planning import devices
 from bert_jax.training.task import Config, Task, TaskKind
@@ -63,6 +66,23 @@ class Workdir:
             for folder in missing:
                 if folder.exists():
                     folder.rmdir()
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keeps other runs out of the folder while the body runs, and leaves no empty folders behind.
+
+        Raises:
+          LockError: another process trains in it, or it cannot be written.
+        """
+        missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        try:
+            with lock.hold(self.path, "a run"):
+                yield
+        finally:
+            with contextlib.suppress(OSError, ValueError):  # something was written: the rest is no longer empty
+                for folder in missing:
+                    if folder.exists():
+                        folder.rmdir()
 
     @property
     def checkpoints(self) -> epath.Path:
@@ -118,10 +138,11 @@ class Workdir:
           config: the complete config.
           task: the task.
           fingerprints: identify the data; those of earlier starts are kept.
+
+        Raises:
+          WriteError: a file cannot be written.
         """
         file = self.path / "run.json"
-        self.path.mkdir(parents=True, exist_ok=True)
-        storage.write_json(self.path / "config.json", {"task": kind, "config": dataclasses.asdict(config)})
         before = storage.read_json(file) if file.exists() else {}
         about = {
             "summary": task.summary,
@@ -131,10 +152,13 @@ class Workdir:
             "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},
             "starts": before.get("starts", []),
         }
-        storage.write_json(file, about)
-        for name, content in task.files.items():
-            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
-            storage.write_bytes(self.path / name, content)
+        with storage.writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            storage.write_json(self.path / "config.json", {"task": kind, "config": dataclasses.asdict(config)})
+            storage.write_json(file, about)
+            for name, content in task.files.items():
+                (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+                storage.write_bytes(self.path / name, content)
 
     def files(self) -> dict[str, bytes]:
         """Returns the model's small files as the first start wrote them; empty before that."""
@@ -158,7 +182,8 @@ class Workdir:
                 "jax": version("jax"),
             }
         )
-        storage.write_json(self.path / "run.json", about)
+        with storage.writing(self.path):
+            storage.write_json(self.path / "run.json", about)
 
     def compare_data(self, fingerprints: dict[str, str]) -> None:
         """Compares fingerprints with those of the first start, if there was one. Writes nothing.
@@ -166,21 +191,30 @@ class Workdir:
         Raises:
           ConfigError: a fingerprint differs, or there is no record of the first start.
         """
-        file = self.path / "run.json"
-        if not file.exists() and self.latest_step() is None:
+        if not (self.path / "run.json").exists() and self.latest_step() is None:
             return
-        about = storage.read_json(file) if file.exists() else None
-        if not isinstance(about, dict) or not isinstance(stored := about.get("data_fingerprints"), dict):
-            raise ConfigError(
-                f"{file} does not say which data the run was started on: restore it from the folder about/ of a"
-                " checkpoint."
-            )
+        stored = self.data_fingerprints()
         for name, value in fingerprints.items():
             if stored.get(name) != value:
                 raise ConfigError(
                     f"{self.path} was started on other data ({name} was {stored.get(name)}, is {value}):"
                     f" use the data of the first start, or choose another --workdir."
                 )
+
+    def data_fingerprints(self) -> dict[str, str]:
+        """Reads the fingerprints of the data that the run was started on.
+
+        Raises:
+          ConfigError: there is no record of them.
+        """
+        file = self.path / "run.json"
+        about = storage.read_json(file) if file.exists() else None
+        if not isinstance(about, dict) or not isinstance(stored := about.get("data_fingerprints"), dict):
+            raise ConfigError(
+                f"{file} does not say which data the run was started on: restore it from the folder about/ of a"
+                " checkpoint."
+            )
+        return stored
 
     def assets(self) -> dict[str, bytes]:
         """Returns the small files that belong in each checkpoint, by their path in the workdir."""

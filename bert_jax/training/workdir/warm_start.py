@@ -1,4 +1,4 @@
-"""Starts from the parameters of another checkpoint: which are taken, which are new, which are left behind."""
+"""Starts from another checkpoint: which parameters come from it, which start at random, and which stay behind."""
 
 import collections
 import dataclasses
