@@ -7,7 +7,7 @@ import shlex
 import tokenize
 import types
 import typing
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from bert_jax.errors import ConfigError, did_you_mean
@@ -264,24 +264,27 @@ def leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def setting(default: Any, *, may_change: str = "", chosen: bool = False) -> Any:
+def setting(
+    default: Any, *, may_change: str = "", fixed: Callable[[Any], Any] | None = None, chosen: bool = False
+) -> Any:
     """Declares a config field together with what a second start of a run may do with it.
 
     Args:
       default: the default value.
       may_change: the reason why a second start may give another value. If empty, it may not.
+      fixed: returns the part of a value that may not change all the same. None: all of it may.
       chosen: whether the first start fills in the field if it is not set.
     """
-    return dataclasses.field(default=default, metadata={"may_change": may_change, "chosen": chosen})
+    return dataclasses.field(default=default, metadata={"may_change": may_change, "fixed": fixed, "chosen": chosen})
 
 
 def metadata(cls: type, prefix: str = "") -> dict[str, dict[str, Any]]:
-    """Returns the `setting` of each leaf field, as {"section.name": {"may_change": …, "chosen": …}}."""
+    """Returns the `setting` of each leaf field, as {"section.name": {"may_change": …, "fixed": …, "chosen": …}}."""
     found: dict[str, dict[str, Any]] = {}
     types_of = typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):
         if dataclasses.is_dataclass(types_of[field.name]):
             found |= metadata(types_of[field.name], f"{prefix}{field.name}.")
         else:
-            found[prefix + field.name] = {"may_change": "", "chosen": False} | dict(field.metadata)
+            found[prefix + field.name] = dict(setting(None).metadata) | dict(field.metadata)
     return found

@@ -33,6 +33,10 @@ class LockError(BertJaxError):
     """Another process works in the same folder, or the folder cannot be written."""
 
 
+class WriteError(BertJaxError):
+    """A folder cannot be written, for example because the disk is full."""
+
+
 class DamagedFileError(BertJaxError):
     """A file that the package wrote cannot be read back."""
 

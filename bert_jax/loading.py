@@ -39,7 +39,7 @@ def load(
       ConfigError: the model is not of a supported kind, or the config is of another version.
       TokenizerError: its tokenizer is missing or damaged.
     """
-    path = epath.Path(path)
+    path = epath.Path(path).expanduser()
     if not path.exists():
         raise CheckpointError(f"There is no folder {path}.")
     changes: dict[str, Any] = {

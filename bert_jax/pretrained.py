@@ -51,7 +51,7 @@ class Guess:
     probability: float
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Label:
     """What a classifier says about a text.
 
@@ -67,6 +67,9 @@ class Label:
     def probability(self) -> float:
         """The probability of the most likely label."""
         return max(self.probabilities.values())
+
+    def __repr__(self) -> str:
+        return f"Label({self.name!r}, {self.probability:.3f}, one of {len(self.probabilities)})"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The names of held-out scores and of the baselines they are compared with."""
 
 import dataclasses
+from collections.abc import Iterable, Mapping
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,3 +22,25 @@ class Score:
     lower_is_better: bool = False
     baseline: str = ""
     baseline_title: str = ""
+
+
+def gain(score: Score, values: Mapping[str, float]) -> float | None:
+    """Returns how much better than its baseline a score is; None if one of them is missing.
+
+    Args:
+      score: which score.
+      values: held-out values, under their names in the log.
+    """
+    found, baseline = values.get(f"eval/{score.name}"), values.get(f"eval/{score.baseline}")
+    if found is None or baseline is None:
+        return None
+    return baseline - found if score.lower_is_better else found - baseline
+
+
+def behind_baseline(scores: Iterable[Score], values: Mapping[str, float]) -> list[str]:
+    """Describes the scores that are not better than their baselines."""
+    behind = [score for score in scores if (better := gain(score, values)) is not None and not better > 0]
+    return [
+        f"{one.title} {values[f'eval/{one.name}']:.3f} ({one.baseline_title} {values[f'eval/{one.baseline}']:.3f})"
+        for one in behind
+    ]

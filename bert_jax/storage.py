@@ -1,16 +1,43 @@
 """Atomic writing of files, and reading them back."""
 
+import contextlib
+import errno
 import io
 import json
+import os
 from collections.abc import Iterator
 from typing import IO, Any
 
 import numpy as np
 from etils import epath
 
-from bert_jax.errors import CheckpointError, DamagedFileError
+from bert_jax.errors import CheckpointError, DamagedFileError, WriteError
 
 READ_BYTES = 1 << 22  # at a time, for arrays that are read in place
+
+
+@contextlib.contextmanager
+def writing(folder: epath.PathLike) -> Iterator[None]:
+    """Returns a context that writes files of a run into `folder`.
+
+    Raises:
+      WriteError: a file cannot be written, for example because the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(cannot_be_written(folder, error)) from error
+
+
+def cannot_be_written(folder: epath.PathLike, error: Exception) -> str:
+    """Returns a message for a run that cannot write its files."""
+    text = str(error).split("\n")[0]
+    full = os.strerror(errno.ENOSPC)  # libraries wrap it in long texts
+    reason = full if full in text else getattr(error, "strerror", None) or text
+    return (
+        f"{folder} cannot be written ({reason}): make room or mend it, and run the same command again, which resumes"
+        " from the newest checkpoint."
+    )
 
 
 def write_bytes(path: epath.PathLike, content: bytes) -> None:

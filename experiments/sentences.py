@@ -4,6 +4,7 @@ Ctrl-C ends it with exit code 130. Any other exception is a bug, and keeps its t
 """
 
 import functools
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -38,6 +39,10 @@ def exit_on_error(function: Callable[[list[str]], Result]) -> Callable[[list[str
     def wrapped(argv: list[str]) -> Result:
         try:
             return function(argv)
+        except BrokenPipeError:
+            # Whoever read the output, such as `head`, has gone.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(EXIT_CODE)
         except BertJaxError as error:
             print("\n".join(f"error: {line}" for line in str(error).split("\n")), file=sys.stderr)
             sys.exit(EXIT_CODE)

@@ -14,7 +14,9 @@ from experiments import sentences
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
 _STEP = flags.DEFINE_integer("step", None, "The step, counted as in the logs.", required=True, lower_bound=1)
 _ROWS = flags.DEFINE_string("rows", "4", "How many rows to print, or which ones: FIRST:END, counted from 0.")
-_CORPUS = flags.DEFINE_string("corpus", None, "The folder of the corpus, if it has moved.")
+_CORPUS = flags.DEFINE_multi_string(
+    "corpus", [], "The folder of a corpus of the run that has moved. Repeat the flag for several, in any order."
+)
 
 
 def main(_: list[str]) -> None:

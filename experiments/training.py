@@ -14,6 +14,8 @@ from typing import Any
 from absl import flags
 
 from bert_jax.reporting import write_report
+from bert_jax.reporting.run_record import read_run
+from bert_jax.scores import behind_baseline
 from bert_jax.training import processes
 from bert_jax.training.profile import parse_steps
 from bert_jax.training.run import Options, run
@@ -23,6 +25,9 @@ from experiments import devices
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the checkpoints, metrics and report.", required=True)
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Check and compile the run, print what it would do, and exit.")
 _PROFILE = flags.DEFINE_string("profile", None, "START:STOP: write a trace of these steps to WORKDIR/profiles.")
+
+# Flags that decide where a run is and how long.
+LENGTHS = ("workdir=", "config.train.num_steps=", "config.train.num_epochs=", "config.train.time_budget=")
 
 
 def train(kind: TaskKind[Any], config: Any, script: str) -> None:
@@ -53,7 +58,21 @@ def train(kind: TaskKind[Any], config: Any, script: str) -> None:
     scores = run(kind, config, _WORKDIR.value, options)
     if scores and processes.is_first():
         write_report(_WORKDIR.value)
-        print(f"The report is in {_WORKDIR.value}/report.md")
+        print("\n".join([*_verdict(scores, script), f"The report is in {_WORKDIR.value}/report.md"]))
     everywhere = [number for numbers in processes.gather(received) for number in numbers]
     if everywhere and not scores:
         sys.exit(128 + everywhere[0])  # the exit code that a shell reports for this signal
+
+
+def _verdict(scores: dict[str, float], script: str) -> list[str]:
+    """Says which final scores are not better than their baselines, and how to train for longer."""
+    run = read_run(_WORKDIR.value)
+    behind = behind_baseline(run.scores, scores)
+    if not behind:
+        return []
+    rest = [argument for argument in sys.argv[1:] if not argument.lstrip("-").startswith(LENGTHS)]
+    longer = [f"--workdir={_WORKDIR.value.rstrip('/')}-longer", f"--config.train.num_steps={10 * run.step}"]
+    return [
+        f"Not better than the baseline after {run.step:,} steps: {'; '.join(behind)}.",
+        f"To train for longer: {shlex.join(['python', '-m', script, *rest, *longer])}",
+    ]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from etils import epath
 
 from bert_jax import hashing
+from bert_jax.errors import CorpusError
 
 
 def is_remote(path: epath.PathLike) -> bool:
@@ -21,6 +22,11 @@ def cache_folder() -> epath.Path:
     """The folder for local copies."""
     root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return epath.Path(root) / "bert_jax"
+
+
+def cached(fingerprint: str) -> epath.Path:
+    """The local folder for the index of the corpus with this fingerprint."""
+    return cache_folder() / "corpora" / fingerprint
 
 
 def build_folder(output: epath.PathLike) -> epath.Path:
@@ -45,16 +51,25 @@ def local_index(directory: epath.Path, manifest: dict, arrays: tuple[str, ...]) 
 
     The copy is stored under the corpus' fingerprint; the caller verifies it. Incomplete or damaged files are copied
     again.
+
+    Raises:
+      CorpusError: the copy cannot be written.
     """
-    copy = cache_folder() / "corpora" / manifest["fingerprint"]
+    copy = cached(manifest["fingerprint"])
     for split, facts in manifest["splits"].items():
         for name in arrays:
             file = copy / "index" / split / f"{name}.npy"
             if file.exists() and hashing.sha256_once(str(file)) == facts["index"][name]:
                 continue
-            file.parent.mkdir(parents=True, exist_ok=True)
             # The temporary name is unique to this process: several processes on a host may open the corpus at once.
             partial = file.parent / f"{file.name}.{os.getpid()}"
-            (directory / "index" / split / f"{name}.npy").copy(partial, overwrite=True)
-            partial.replace(file)
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                (directory / "index" / split / f"{name}.npy").copy(partial, overwrite=True)
+                partial.replace(file)
+            except OSError as error:
+                raise CorpusError(
+                    f"{partial} cannot be written ({error.strerror or error}): make room, or choose another cache by"
+                    " XDG_CACHE_HOME."
+                ) from error
     return copy

@@ -5,6 +5,7 @@ are hashed as they are written.
 """
 
 import hashlib
+import secrets
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -93,18 +94,37 @@ class IndexWriter:
         return {name: file.close() for name, file in self._files.items()}
 
 
-def rebuild(directory: epath.PathLike, splits: dict[str, dict], vocab_size: int) -> None:
+def rebuild(directory: epath.PathLike, splits: dict[str, dict], vocab_size: int, target: epath.PathLike) -> None:
     """Derives `index/` from the shards of a corpus, byte for byte as its build wrote it.
+
+    Several processes may do so at once: each writes its own, and the first that is complete stays.
 
     Args:
       directory: the folder of the corpus.
       splits: the `splits` of its manifest.
       vocab_size: of its tokenizer.
+      target: the folder in which `index/` is made; made if it does not exist.
+
+    Raises:
+      OSError: it cannot be written.
     """
-    directory = epath.Path(directory)
-    partial = fresh_folder(directory)
+    directory, target = epath.Path(directory), epath.Path(target)
+    partial = target / f"index.{secrets.token_hex(4)}.partial"
+    try:
+        _write_all(directory, splits, vocab_size, partial)
+        try:
+            partial.rename(target / "index")
+        except OSError:
+            if not (target / "index").exists():
+                raise
+    finally:
+        if partial.exists():
+            partial.rmtree()
+
+
+def _write_all(directory: epath.Path, splits: dict[str, dict], vocab_size: int, folder: epath.Path) -> None:
     for name, split in splits.items():
-        writer = IndexWriter(partial / name, split, vocab_size)
+        writer = IndexWriter(folder / name, split, vocab_size)
         for records in _batches(
             record for shard in split["shards"] for record in shards.read(directory / shard["file"])
         ):
@@ -115,7 +135,6 @@ def rebuild(directory: epath.PathLike, splits: dict[str, dict], vocab_size: int)
                 np.array([record["source"] for record in records]),
             )
         writer.close()
-    partial.rename(directory / "index")
 
 
 def _batches(records: Iterable[dict]) -> Iterator[list[dict]]:

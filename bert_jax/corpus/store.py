@@ -4,11 +4,12 @@ corpus/
   manifest.json          contents, hashes and options; written last: a folder without it is incomplete
   tokenizer/             the vocabulary that the ids belong to
   corpus-SPLIT.array_record-*, features.json, dataset_info.json      the exchange form (shards.py)
-  index/SPLIT/*.npy      derived from the shards, and rebuilt if missing (not in a bucket)
+  index/SPLIT/*.npy      derived from the shards, and rebuilt if missing (not in a bucket); in the cache if read-only
 """
 
 import dataclasses
 import functools
+import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -78,7 +79,7 @@ class Split:
         return counts
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Corpus:
     """An open corpus: two splits, the tokenizer and the manifest (`build/prepare.py` writes its fields)."""
 
@@ -86,6 +87,12 @@ class Corpus:
     validation: Split
     tokenizer: Tokenizer
     manifest: dict
+
+    def __repr__(self) -> str:
+        return (
+            f"Corpus({', '.join(self.sources[:4])}{', …' if self.sources[4:] else ''}: {self.train.num_documents:,}"
+            f" training documents, {self.validation.num_documents:,} held out, {self.tokenizer.vocab_size:,} words)"
+        )
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -107,7 +114,7 @@ def open_corpus(directory: epath.PathLike) -> Corpus:
     Raises:
       CorpusError: the corpus is missing, incomplete, damaged, or of another format version.
     """
-    directory = epath.Path(directory)
+    directory = epath.Path(directory).expanduser()
     manifest = read_manifest(directory)
     try:
         tokenizer = load_tokenizer(directory / "tokenizer")
@@ -118,8 +125,7 @@ def open_corpus(directory: epath.PathLike) -> Corpus:
     if not remote.is_remote(directory):
         _compare_sizes(directory, manifest)
         if not (directory / "index").exists():
-            _verify_shards(directory, manifest)
-            index.rebuild(directory, manifest["splits"], tokenizer.vocab_size)
+            directory = _rebuild_index(directory, manifest, tokenizer.vocab_size)
     else:
         directory = remote.local_index(directory, manifest, index.ARRAYS)
     splits = {name: _open_split(directory, name, manifest["splits"][name]["index"]) for name in SPLITS}
@@ -134,7 +140,9 @@ def read_manifest(directory: epath.Path) -> dict:
     """
     file = directory / "manifest.json"
     if not directory.exists():
-        raise CorpusError(f"There is no corpus at {directory}: build one with experiments.prepare_corpus.")
+        raise CorpusError(
+            f"There is no corpus at {directory}: give its folder, or build one with experiments.prepare_corpus."
+        )
     if not file.exists():
         if directory.is_dir() and any(_is_part(path.name) for path in directory.iterdir()):
             raise CorpusError(f"The corpus {directory} is incomplete: run the command that builds it again.")
@@ -163,6 +171,25 @@ def _open_split(directory, split, hashes) -> Split:
         arrays[name] = np.load(file, mmap_mode="r", allow_pickle=False)
     counts = arrays.pop("token_counts")
     return Split(**arrays, vocab_size=len(counts), stored_counts=counts)
+
+
+def _rebuild_index(directory: epath.Path, manifest: dict, vocab_size: int) -> epath.Path:
+    """Derives the index from the shards, and returns the folder it is in: the corpus or, if read-only, the cache."""
+    copy = remote.cached(manifest["fingerprint"])
+    if not os.access(directory, os.W_OK) and (copy / "index").exists():
+        return copy
+    _verify_shards(directory, manifest)
+    failures = []
+    for target in (directory, copy):
+        try:
+            index.rebuild(directory, manifest["splits"], vocab_size, target)
+            return target
+        except OSError as error:
+            failures.append(f"{target}: {error.strerror or error}")
+    raise CorpusError(
+        f"{directory} has no index, and there is no place to write one ({'; '.join(failures)}): make room or give write"
+        " access to one of the two, or choose another cache by XDG_CACHE_HOME."
+    )
 
 
 def _shards(directory: epath.Path, manifest: dict) -> Iterator[tuple[epath.Path, dict]]:

@@ -5,12 +5,21 @@ import math
 
 import numpy as np
 
-from bert_jax.configuration import setting
+from bert_jax.configuration import setting, split_phases
 from bert_jax.data.kinds import KINDS, Kind
 from bert_jax.errors import ConfigError, choice_problem, did_you_mean
 from bert_jax.training.config import EvalConfig
 
 MASKING = ("token", "whole_word", "span")
+_MOVES = "the folder may move; its content is compared by fingerprint"
+
+
+def _without_corpora(phases: str) -> list[tuple[int, list[str]]]:
+    """The phases in the text of `data.phases`, without their corpora."""
+    return [
+        (start, [change for change in changes.split() if not change.startswith("corpus=")])
+        for start, changes in split_phases(phases, "data.phases")
+    ]
 
 
 @dataclasses.dataclass
@@ -18,7 +27,7 @@ class DataConfig:
     """How to make examples from a corpus."""
 
     # the folder that experiments.prepare_corpus built
-    corpus: str = setting("", may_change="the folder may move; its content is compared by fingerprint")
+    corpus: str = setting("", may_change=_MOVES)
     sequence_length: int = 128  # S, tokens per row
     # bert: pairs as in the released code; balanced: the same, but pairs with a forced label do not count in the NSP
     # loss; sentence_order: neighbouring segments, swapped or not (ALBERT); full_sentences: one segment, no pairs
@@ -37,7 +46,8 @@ class DataConfig:
     max_examples: int | None = None  # N, examples packed into a row; 1: no packing; none: S / 32
     source_weights: str = ""  # share of rows per source, as in en=0.7,de=0.3; empty: by size and source_exponent
     source_exponent: float = 1.0  # share ~ size ** exponent; 1: by size, 0.7: as in multilingual BERT, 0: all equal
-    phases: str = ""  # changes at given steps, as in 90000: sequence_length=512 batch_size=64; 95000: mask_rate=0.1
+    # changes at given steps, as in 90000: sequence_length=512 batch_size=64; 95000: mask_rate=0.1
+    phases: str = setting("", may_change="the folder of a corpus in it, as for data.corpus", fixed=_without_corpora)
     prefetch: int = setting(2, may_change="waiting only")  # batches prepared ahead, in a thread
 
     @property

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterator, Sequence
 
 from etils import epath
@@ -93,6 +94,8 @@ def _tsv(file: epath.Path) -> Iterator[tuple[int, dict[str, str]]]:
     lines = _lines(file)
     _, header = next(lines, (0, ""))
     names = header.split("\t")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise CorpusError(f"{file} has the column {twice[0]!r} twice: rename one of them.")
     for number, text in lines:
         values = text.split("\t")
         if len(values) != len(names):
@@ -115,19 +118,24 @@ def _row(record: dict, where: str, config: LabelledConfig) -> LabelledText:
     text = _value(record, where, "text_column", [config.text_column] if config.text_column else TEXT_COLUMNS)
     pairs = [config.pair_column] if config.pair_column else [name for name in PAIR_COLUMNS if name in record]
     pair = _value(record, where, "pair_column", pairs) if pairs else None
-    label = _value(record, where, "label_column", [config.label_column])
+    # Blanks around a label are a slip, not another class.
+    label = _value(record, where, "label_column", [config.label_column]).strip()
     if not label:
         raise CorpusError(f"{where} has an empty label.")
     return LabelledText(text, pair, label, where)
 
 
 def _value(record: dict, where: str, field: str, names: Sequence[str]) -> str:
-    """The value of the first of the named columns that a record has; numbers and booleans as in JSON."""
+    """The value of the first of the named columns that a record has; numbers and booleans as in JSON, 1.0 as 1."""
     for name in names:
         if name in record:
             value = record[name]
             if isinstance(value, str):
                 return value
+            if isinstance(value, float) and not math.isfinite(value):
+                raise CorpusError(f"{where}: {name!r} is {value}, no number: remove the row, or mend it.")
+            if isinstance(value, float) and value.is_integer():
+                value = int(value)  # 1 and 1.0 are one class
             if isinstance(value, bool | int | float):
                 return json.dumps(value)
             raise CorpusError(f"{where}: {name!r} is neither text nor a number.")

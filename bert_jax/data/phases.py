@@ -96,10 +96,11 @@ class PhasedBatches:
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """Hashes that identify the data."""
-        corpora = list(self._corpora.values())
-        contents = " ".join(corpus.fingerprint for corpus in corpora)
-        return {"corpus": contents, "tokenizer": corpora[0].tokenizer.sha256}
+        """Hashes that identify the data. `corpus` has one for each phase, or a single one if all are equal."""
+        corpora = [self._corpora[phase.config.corpus] for phase in self.phases]
+        contents = [corpus.fingerprint for corpus in corpora]
+        one = len(set(contents)) == 1
+        return {"corpus": " ".join(contents[:1] if one else contents), "tokenizer": corpora[0].tokenizer.sha256}
 
     def phase_index(self, step: int) -> int:
         """The index of the phase of `step` (counted from 0)."""

@@ -76,10 +76,21 @@ def _problems(config: ScheduleConfig) -> list[str]:
     return found
 
 
+def warmup_length(config: ScheduleConfig, num_steps: int) -> int:
+    """Returns the steps of the warm-up in a phase of `num_steps`."""
+    return round(config.warmup_ratio * num_steps) if config.warmup_steps is None else config.warmup_steps
+
+
 def warmup_problem(config: ScheduleConfig, num_steps: int) -> str | None:
     """Returns a message if a run of `num_steps` would never reach the peak rate, else None."""
-    if config.warmup_steps is None or config.warmup_steps < num_steps:
+    steps = warmup_length(config, num_steps)
+    if steps < num_steps:
         return None
+    if config.warmup_steps is None:
+        return (
+            f"optimizer.warmup_ratio={config.warmup_ratio} makes all of the run's {num_steps:,} steps a warm-up, so the"
+            " rate would never reach its peak: lower it, or train for more steps."
+        )
     return (
         f"optimizer.warmup_steps={config.warmup_steps} is not below the run's {num_steps:,} steps, so the rate would"
         " never reach its peak: lower it, or use optimizer.warmup_ratio with optimizer.warmup_steps=none."
@@ -119,7 +130,7 @@ def make_schedule(config: ScheduleConfig, num_steps: int) -> optax.Schedule:
 
 def _one_phase(config: ScheduleConfig, steps: int) -> optax.Schedule:
     """Makes the schedule of a phase of `steps` steps; `config.phases` is ignored."""
-    warmup = round(config.warmup_ratio * steps) if config.warmup_steps is None else config.warmup_steps
+    warmup = warmup_length(config, steps)
     rise = optax.linear_schedule(0.0, config.learning_rate, warmup)
     begin = 0 if config.decay_from == "start" else warmup
     if config.schedule == "wsd":

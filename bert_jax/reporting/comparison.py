@@ -126,13 +126,14 @@ def comparison_table(runs: Sequence[RunRecord], names: Sequence[str]) -> list[st
         return row(title, ["" if (v := number(run)) is None else form(v) for run in runs])
 
     rows: list[list[str]] = []
-    same = _same_held_out_sets(runs)
+    alike = _same_vocabulary(runs)
+    same = alike and _same_held_out_sets(runs)
     for title, scores in _by_title(runs).items():
         values = [value(scores[i], run) if i in scores else None for i, run in enumerate(runs)]
         gains = [gain(scores[i], run) if i in scores else None for i, run in enumerate(runs)]
         rows += row(title, _texts(values, mark_best=same, lowest=next(iter(scores.values())).lower_is_better))
         words = {score.baseline_title for score in scores.values() if score.baseline}
-        rows += row(f"… better than {' or '.join(sorted(words))} by", _texts(gains, mark_best=True))
+        rows += row(f"… better than {' or '.join(sorted(words))} by", _texts(gains, mark_best=alike))
     rows += row("steps", [_steps(run) for run in runs])
     rows += numbers("real tokens", lambda run: run.tokens, "{:,.0f}".format)
     rows += numbers("real tokens per second (median)", lambda run: run.median(TOKENS), "{:,.0f}".format)
@@ -151,7 +152,12 @@ def comparison_table(runs: Sequence[RunRecord], names: Sequence[str]) -> list[st
 def _remarks(runs: Sequence[RunRecord]) -> list[str]:
     """Notes on whether the columns are comparable."""
     remarks = []
-    if not _same_held_out_sets(runs):
+    if not _same_vocabulary(runs):
+        remarks.append(
+            "The runs have different vocabularies, so their tokens differ: losses and accuracies per token do not"
+            " compare, and neither do gains.\n"
+        )
+    elif not _same_held_out_sets(runs):
         remarks.append(
             "The runs were scored on different held-out sets, because their baselines differ: compare their gains over"
             " the baselines, not their losses.\n"
@@ -159,6 +165,10 @@ def _remarks(runs: Sequence[RunRecord]) -> list[str]:
     if len({run.last_evaluation.get("step") for run in runs if run.last_evaluation}) > 1:
         remarks.append("The scores are from the last evaluation of each run, after different numbers of steps.\n")
     return remarks
+
+
+def _same_vocabulary(runs: Sequence[RunRecord]) -> bool:
+    return len({run.data_fingerprints.get("tokenizer") for run in runs}) == 1
 
 
 def _same_held_out_sets(runs: Sequence[RunRecord]) -> bool:

@@ -1,5 +1,6 @@
 """Held-out scores of a run, and their baselines."""
 
+from bert_jax import scores
 from bert_jax.reporting.run_record import RunRecord
 from bert_jax.scores import Score
 
@@ -37,10 +38,7 @@ def baseline_value(score: Score, run: RunRecord) -> float | None:
 
 def gain(score: Score, run: RunRecord) -> float | None:
     """Returns how much better than its baseline a score is; None if one of them is missing."""
-    found, baseline = value(score, run), baseline_value(score, run)
-    if found is None or baseline is None:
-        return None
-    return baseline - found if score.lower_is_better else found - baseline
+    return scores.gain(score, run.last_evaluation)
 
 
 def as_text(number: float) -> str:

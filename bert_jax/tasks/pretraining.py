@@ -5,7 +5,8 @@ This is the complete task: config, checks, objectives, and `pretrain`.
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,9 @@ from bert_jax.training.placed import Probe
 from bert_jax.training.run import Options, run
 from bert_jax.training.task import Report, Task, TaskKind
 from bert_jax.training.workdir.folder import Workdir
+
+# The recipe `quickstart.py` passes word frequencies after 700 steps on Wikipedia; larger models need more.
+STEPS_TO_LEARN = 700
 
 
 @dataclasses.dataclass
@@ -76,6 +80,15 @@ class Pretraining(TaskKind[PretrainingConfig]):
         if not config.data.corpus:
             found.append("data.corpus is empty: give a folder written by experiments.prepare_corpus.")
         return found
+
+    def remarks(self, config: PretrainingConfig) -> list[str]:
+        steps = config.train.length
+        if config.train.init_from or steps >= STEPS_TO_LEARN:
+            return []
+        return [
+            f"too short    {steps:,} steps: after fewer than about {STEPS_TO_LEARN:,}, a model from scratch does worse"
+            " than word frequencies"
+        ]
 
     def objectives(self, config: PretrainingConfig, files: Mapping[str, bytes]) -> tuple[Objective, ...]:
         return make_objectives(config.data)
@@ -133,8 +146,14 @@ def summarize(data: DataConfig) -> str:
     )
 
 
-def training_batches(config: PretrainingConfig) -> tuple[dict[str, Corpus], PhasedBatches]:
-    """Opens the corpora of all phases; returns them by path, with the batches made from them.
+def training_batches(
+    config: PretrainingConfig, places: Mapping[str, epath.PathLike] | None = None
+) -> tuple[dict[str, Corpus], PhasedBatches]:
+    """Opens the corpora of all phases; returns them by their path in the config, with the batches made from them.
+
+    Args:
+      config: names the corpora.
+      places: where to find those that are not at their path in the config.
 
     Raises:
       ConfigError, CorpusError: corpora are missing or do not match; all problems are reported at once.
@@ -142,7 +161,8 @@ def training_batches(config: PretrainingConfig) -> tuple[dict[str, Corpus], Phas
     phases = plan_phases(config.data, config.train.batch_size)
     corpora: dict[str, Corpus] = {}
     paths = dict.fromkeys(phase.config.corpus for phase in phases)
-    check_all(*(functools.partial(_open_into, corpora, path) for path in paths))
+    places = {path: path for path in paths} | dict(places or {})
+    check_all(*(functools.partial(_open_into, corpora, path, places[path]) for path in paths))
     check_all(
         *(functools.partial(_check_alike, corpora, config.data.corpus, path) for path in paths),
         *(functools.partial(_check_weights, phase.config, corpora[phase.config.corpus]) for phase in phases),
@@ -151,8 +171,8 @@ def training_batches(config: PretrainingConfig) -> tuple[dict[str, Corpus], Phas
     return corpora, PhasedBatches(phases, corpora, config.train.seed)
 
 
-def _open_into(corpora: dict[str, Corpus], path: str) -> None:
-    corpora[path] = open_corpus(path)
+def _open_into(corpora: dict[str, Corpus], path: str, place: epath.PathLike) -> None:
+    corpora[path] = open_corpus(place)
 
 
 def _check_alike(corpora: dict[str, Corpus], first_path: str, path: str) -> None:
@@ -192,22 +212,41 @@ def _check_start(config: PretrainingConfig, corpus: Corpus) -> None:
     check_same_model(config.model, start.model, path)
 
 
-def open_batches(workdir: epath.PathLike, corpus: str | None = None) -> PhasedBatches:
+def open_batches(workdir: epath.PathLike, corpora: Sequence[epath.PathLike] = ()) -> PhasedBatches:
     """Opens the training batches of a run for inspection, from the data with which it was started.
 
     Args:
       workdir: the run's folder.
-      corpus: the current path of the corpus, if it has moved.
+      corpora: where corpora of the run are that have moved. Which is which is known by their fingerprints.
 
     Raises:
       ConfigError, CorpusError: there is no run, or its corpus is missing or a different one.
     """
     folder = Workdir(workdir)
     config = folder.run_config(Pretraining())
-    config.data.corpus = corpus or config.data.corpus
-    _, batches = training_batches(config)
+    _, batches = training_batches(config, _places(config, folder, corpora))
     folder.compare_data(batches.fingerprints)
     return batches
+
+
+def _places(config: PretrainingConfig, folder: Workdir, corpora: Sequence[epath.PathLike]) -> dict[str, epath.PathLike]:
+    """Finds the corpora of a run by their fingerprints, and returns the place of each by its path in the config."""
+    paths = [phase.config.corpus for phase in plan_phases(config.data, config.train.batch_size)]
+    contents = folder.data_fingerprints().get("corpus", "").split()
+    found: dict[str, epath.PathLike] = {}
+    for place in corpora:
+        mine = open_corpus(place).fingerprint
+        if mine not in contents:
+            raise ConfigError(
+                f"{folder.path} was started on other data than {place} (corpus {' '.join(contents)}, not {mine}): give"
+                " the corpora of the run."
+            )
+        # A single fingerprint is that of all phases.
+        found |= {path: place for path, content in zip(paths, itertools.cycle(contents)) if content == mine}
+    for path in paths:
+        if not epath.Path(found.get(path, path)).exists():
+            raise ConfigError(f"There is no corpus at {path}: if it has moved, give its folder by --corpus.")
+    return found
 
 
 def pretrain(

@@ -30,7 +30,7 @@ def pretraining_report(
 def _corpus_of(data: DataConfig, fingerprints: Mapping[str, str]) -> Corpus:
     """Opens the corpus at its last known path, and checks that it is the same one."""
     corpus = open_corpus(data.corpus)
-    if corpus.fingerprint not in fingerprints.get("corpus", corpus.fingerprint).split():
+    if corpus.fingerprint != fingerprints.get("corpus", corpus.fingerprint).split()[0]:  # of the first phase
         raise ConfigError(f"The corpus in {data.corpus} is not the one that this run was trained on.")
     return corpus
 

@@ -28,7 +28,7 @@ def load_tokenizer(path: epath.PathLike) -> Tokenizer:
     Raises:
       TokenizerError: there is no such file, or it is not a tokenizer.
     """
-    path = epath.Path(path)
+    path = epath.Path(path).expanduser()
     if path.is_dir():
         names = [name for name in PRECEDENCE if (path / name).exists()]
         if not names:

@@ -28,7 +28,8 @@ class TrainConfig:
     # microbatches per batch, computed one after the other: less memory, same result up to rounding
     grad_accumulation_steps: int = setting(1, may_change="memory only; sums in another order")
     seed: int = 0  # of parameters, dropout, pairs, masks and data order
-    init_from: str = ""  # initial parameters: a run's folder or its checkpoints/; empty: random
+    # initial parameters: a run's folder or its checkpoints/; empty: random
+    init_from: str = setting("", may_change="the folder may move; its parameters are compared", fixed=bool)
     init_skip: str = ""  # parameters to initialize at random anyway: a regular expression, searched in their paths
     freeze: str = ""  # parameters that are not trained: a regular expression, such as ^bert/embeddings
     log_every: int = setting(100, may_change="cadence")  # steps between log lines

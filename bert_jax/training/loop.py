@@ -29,10 +29,12 @@ class Meter:
 
     Attributes:
       waited: returns the total seconds spent waiting for batches.
+      compiled: returns the total seconds spent on compilation.
       peak: floating-point operations per second that all devices together reach in matrix products.
     """
 
     waited: Callable[[], float]
+    compiled: Callable[[], float]
     peak: float
     began: float = dataclasses.field(default_factory=time.perf_counter)
     tokens: int = 0
@@ -133,6 +135,7 @@ def run(
       TrainingError: the loss or the gradient is not finite. Nothing of that step is saved.
     """
     pending: tuple[int, dict[str, jax.Array]] | None = None
+    step, stopping = int(state.step), False
 
     def log() -> None:
         # Read one step late, so that the devices already have the next step to work on.
@@ -149,8 +152,10 @@ def run(
 
     for step, one in enumerate(work, int(state.step) + 1):
         outputs.profile.before(step)
+        compiled = outputs.meter.compiled()
         with jax.profiler.StepTraceAnnotation("train", step_num=step):
             state, metrics = train_step(state, one.batch)
+        outputs.meter.pause(outputs.meter.compiled() - compiled)  # at the first step of a phase
         outputs.profile.after(step, metrics)
         log()
         outputs.meter.add(one)
@@ -173,6 +178,8 @@ def run(
         if stopping:
             break
     outputs.checkpoints.wait()
+    if stopping and step < schedule.num_steps:
+        outputs.progress.note(f"saved after step {step:,}; the same command resumes")
     return state
 
 

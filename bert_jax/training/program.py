@@ -1,6 +1,7 @@
 """The compiled functions of a run."""
 
 import dataclasses
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -34,6 +35,12 @@ class Program:
     _train_step: Any
     _eval_step: Any
     _compiled: dict[Any, jax.stages.Compiled] = dataclasses.field(default_factory=dict)
+    _seconds: list[float] = dataclasses.field(default_factory=list)
+
+    @property
+    def compile_seconds(self) -> float:
+        """The seconds spent on compilation so far."""
+        return sum(self._seconds)
 
     def compiled(self, batch: dict[str, Any]) -> jax.stages.Compiled:
         """Returns the training step compiled for a batch of these shapes (arrays or `jax.ShapeDtypeStruct`), cached."""
@@ -46,7 +53,9 @@ class Program:
     def _compile(self, step: Any, first: Any, batch: dict[str, Any]) -> jax.stages.Compiled:
         key = step, tuple((name, value.shape) for name, value in batch.items())
         if key not in self._compiled:
+            began = time.perf_counter()
             self._compiled[key] = step.lower(first, self.frozen, batch).compile()
+            self._seconds.append(time.perf_counter() - began)
         return self._compiled[key]
 
     def train_step(self, state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:

@@ -50,5 +50,8 @@ class Progress:
 
     def _print(self, line: str, end: str) -> None:
         lead = "\r" if self._terminal else ""
-        print(lead + line.ljust(self._width), end=end, file=sys.stderr, flush=True)
+        try:
+            print(lead + line.ljust(self._width), end=end, file=sys.stderr, flush=True)
+        except BrokenPipeError:  # whoever read it, such as `head`, has gone: train on in silence
+            self._quiet = True
         self._width = len(line) if self._terminal and not end else 0

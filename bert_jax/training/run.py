@@ -1,5 +1,6 @@
 """Runs a task: checks the config, compiles, resumes and writes the results. `loop.py` has the training loop."""
 
+import contextlib
 import copy
 import dataclasses
 import functools
@@ -25,7 +26,7 @@ from bert_jax.training.workdir.checkpoints import Checkpoints
 from bert_jax.training.workdir.folder import Workdir, version
 from bert_jax.training.workdir.metrics import MetricWriter, read_metrics
 from bert_jax.training.workdir.resume import check_resumed
-from bert_jax.training.workdir.warm_start import WarmStart
+from bert_jax.training.workdir.warm_start import WarmStart, open_start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,12 +72,18 @@ def run(
 
     Raises:
       BertJaxError: the config cannot work. Raised before anything is compiled, with one sentence per problem.
+      LockError: another process trains in the workdir.
       TrainingError: the loss is not finite.
     """
-    config, folder = copy.deepcopy(config), Workdir(workdir)
-    with processes.together():
-        placed = prepare(kind, config, folder, probe)
-    return _train(placed, kind, folder, options or Options())
+    config, folder, options = copy.deepcopy(config), Workdir(workdir), options or Options()
+    with contextlib.ExitStack() as held:
+        with processes.together():
+            check_start(kind, config, folder)  # what cannot work leaves no folder behind
+            if processes.is_first() and not options.dry_run:
+                held.enter_context(folder.hold())
+        with processes.together():  # what another process wrote until the folder was held is checked now
+            placed = prepare(kind, config, folder, probe)
+        return _train(placed, kind, folder, options)
 
 
 def prepare(
@@ -93,14 +100,11 @@ def prepare(
     Raises:
       BertJaxError: the config cannot work.
     """
-    stored = folder.load_config(kind) if folder else None
-    kind.complete(config, stored)
-    checks = [functools.partial(check_config, kind, config)]
-    if folder and processes.is_first():
-        checks.append(folder.check_writable)  # creates and removes files, so only one process does it
-    check_all(*checks)
+    stored = check_start(kind, config, folder)
     if folder and stored is not None:
         check_resumed(config, stored, folder.latest_step() or 0, str(folder.path))
+        if config.train.init_from != stored.train.init_from:
+            folder.compare_data({"init_from": open_start(config.train.init_from).fingerprint})
     mesh = sharding.make_mesh(config.mesh)
     task = kind.open(config, folder.files() if folder and stored is not None else {})
     for batch in (task.held_out, task.stream.batch(0, 0, 1)):
@@ -113,6 +117,24 @@ def prepare(
     placed = PlacedTask(task, config, mesh, kind.group_rows(config), probe)
     placed.check_scores()
     return placed
+
+
+def check_start(kind: TaskKind[Config], config: Config, folder: Workdir | None) -> Config | None:
+    """Completes a config and checks it and its workdir, without opening any data.
+
+    Returns:
+      The config of the first start in the workdir; None for a new run.
+
+    Raises:
+      BertJaxError: the config cannot work, or the workdir cannot be used.
+    """
+    stored = folder.load_config(kind) if folder else None
+    kind.complete(config, stored)
+    checks = [functools.partial(check_config, kind, config)]
+    if folder and processes.is_first():
+        checks.append(folder.check_writable)  # creates and removes files, so only one process does it
+    check_all(*checks)
+    return stored
 
 
 def check_config(kind: TaskKind[Config], config: Config, devices: list[jax.Device] | None = None) -> None:
@@ -171,7 +193,7 @@ def _train(placed: PlacedTask, kind: TaskKind, workdir: Workdir, options: Option
         if warm:
             workdir.compare_data(warm.fingerprints)
         if options.dry_run:
-            text = opening(placed, program, workdir, start or 0, warm, complete=True)
+            text = opening(kind, placed, program, workdir, start or 0, warm, complete=True)
             if processes.is_first():
                 print(text)
             return {}
@@ -187,7 +209,7 @@ def _train(placed: PlacedTask, kind: TaskKind, workdir: Workdir, options: Option
         if processes.is_first():
             workdir.add_start(int(state.step), options.command, peak)
         progress = Progress(int(state.step), config.train.num_steps, quiet=not processes.is_first())
-        progress.note(opening(placed, program, workdir, int(state.step), warm, complete=False))
+        progress.note(opening(kind, placed, program, workdir, int(state.step), warm, complete=False))
         _steps(placed, program, state, workdir, options, checkpoints, progress)
         processes.wait()  # until the first process has written the last log line
     last = [row for row in read_metrics(workdir.path) if row["step"] == config.train.num_steps]
@@ -207,8 +229,10 @@ def _steps(
     writer = MetricWriter(workdir.path, after_step=start)
     loader = Loader(placed.work, start, config.train.length, task.prefetch)
     profile = Profile(options.profile if processes.is_first() else None, workdir.path / "profiles")
-    meter = loop.Meter(lambda: loader.waited, devices.matrix_peak(task.learner.dtype))
-    try:
+    meter = loop.Meter(lambda: loader.waited, lambda: program.compile_seconds, devices.matrix_peak(task.learner.dtype))
+    with contextlib.ExitStack() as opened:  # closes all of them, even if one raises
+        for one in (checkpoints, writer, profile, loader):
+            opened.callback(one.close)
         loop.run(
             state,
             loader,
@@ -220,11 +244,6 @@ def _steps(
             ),
             loop.Outputs(checkpoints, writer, progress, profile, meter),
         )
-    finally:
-        loader.close()
-        profile.close()
-        writer.close()
-        checkpoints.close()
 
 
 def _same_everywhere(placed: PlacedTask, workdir: Workdir) -> dict[str, Any]:
@@ -262,11 +281,18 @@ def _check_warmup(config: RunConfig, num_steps: int) -> None:
 
 
 def opening(
-    placed: PlacedTask, program: Program, workdir: Workdir, start: int, warm: WarmStart | None, complete: bool
+    kind: TaskKind,
+    placed: PlacedTask,
+    program: Program,
+    workdir: Workdir,
+    start: int,
+    warm: WarmStart | None,
+    complete: bool,
 ) -> str:
     """Describes what the run will do, as a block of text; see `planning/forecast.py`.
 
     Args:
+      kind: the kind of task.
       placed: the task.
       program: its compiled functions.
       workdir: where the results go.
@@ -290,6 +316,7 @@ def opening(
         *(warm.describe() if warm else []),
         forecast.describe_devices(placed.mesh),
         *placed.task.stream.describe(steps),
+        *kind.remarks(config),
         forecast.describe_evaluation(len(placed.task.held_out["example_ids"]), placed.held_out_batch_size),
         *forecast.describe_work(flops, devices.matrix_peak(learner.dtype)),
         f"results      {workdir.path}",

@@ -210,6 +210,10 @@ class TaskKind(abc.ABC, Generic[Config]):
           files: the `Task.files` of the run.
         """
 
+    def remarks(self, config: Config) -> list[str]:
+        """Returns lines about a config that works but may disappoint, to show when a run starts. None by default."""
+        return []
+
     def complete(self, config: Config, stored: Config | None) -> None:
         """Fills in the fields that depend on where the parameters come from. Does nothing by default.
 

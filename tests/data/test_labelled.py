@@ -122,3 +122,24 @@ def test_problems_of_the_config():
     fine = LabelledConfig(train="a.tsv", validation="b.jsonl")
     assert fine.problems() == []
     assert len(dataclasses.replace(fine, train="a.csv", sequence_length=4, max_examples=0).problems()) == 3
+
+
+@pytest.mark.parametrize(
+    ("lines", "labels"),
+    [
+        (['{"text": "a", "label": 1}', '{"text": "b", "label": 1.0}', '{"text": "c", "label": -0.0}'], ["1", "1", "0"]),
+        (['{"text": "a", "label": "pos "}', '{"text": "b", "label": " pos"}'], ["pos", "pos"]),
+    ],
+)
+def test_slips_in_labels_make_no_new_classes(lines, labels, tmp_path):
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    assert [row.label for row in read_labelled(tmp_path / "a.jsonl", LabelledConfig())] == labels
+
+
+def test_labels_that_are_none_and_doubled_columns_are_refused(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "a", "label": NaN}\n')
+    with pytest.raises(CorpusError, match="line 1: 'label' is nan, no number"):
+        read_labelled(tmp_path / "a.jsonl", LabelledConfig())
+    (tmp_path / "a.tsv").write_text("text\ttext\tlabel\na\tb\tc\n")
+    with pytest.raises(CorpusError, match="has the column 'text' twice"):
+        read_labelled(tmp_path / "a.tsv", LabelledConfig())

@@ -20,7 +20,7 @@ def test_recipes_are_found_by_name_from_any_folder(spec, tmp_path, monkeypatch):
 
 def test_the_users_own_file_comes_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    own = "from bert_jax.tasks.pretraining import PretrainingConfig as Config\n\n\ndef get_config():\n    return Config()\n"
+    own = "from bert_jax.tasks.pretraining import PretrainingConfig as C\n\n\ndef get_config():\n    return C()\n"
     (tmp_path / "mini").mkdir()
     (tmp_path / "own.py").write_text(own)
     assert config_flags.load("own.py", PretrainingConfig).model.num_layers == 12

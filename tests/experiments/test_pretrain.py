@@ -73,11 +73,29 @@ def test_sigterm_saves_and_the_same_command_goes_on(straight, corpus_path, tmp_p
     assert process.wait(timeout=60) == 143
     saved = max(int(p.name) for p in (tmp_path / "run" / "checkpoints").iterdir() if p.name.isdigit())
     assert 10 <= saved < 60
+    assert process.stderr.read().decode().endswith(f"saved after step {saved}; the same command resumes\n")
     done = subprocess.run(command(corpus_path, tmp_path / "run"), check=True, capture_output=True, text=True)
     assert f"resuming after step {saved}" in done.stderr
+    assert "the same command resumes" not in done.stderr
     assert results(tmp_path / "run") == results(straight)
     again = subprocess.run(command(corpus_path, tmp_path / "run"), check=True, capture_output=True, text=True)
     assert "This run is finished: 60 of 60 steps." in again.stderr
+
+
+def test_a_second_start_in_the_workdir_is_refused_and_changes_nothing(straight, corpus_path, tmp_path):
+    process = start_and_wait_for_step(corpus_path, tmp_path / "run", 10)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        before = {file: file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()}
+        second = subprocess.run(command(corpus_path, tmp_path / "run"), capture_output=True, text=True)
+        assert second.returncode == 2
+        assert f"{tmp_path}/run is in use by a run, process {process.pid} on " in second.stderr
+        assert {file: file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()} == before
+    finally:
+        process.send_signal(signal.SIGCONT)
+    assert process.wait(timeout=120) == 0
+    assert results(tmp_path / "run") == results(straight)
+    assert not list((tmp_path / "run").glob("lock-*"))
 
 
 def test_the_report_is_written(straight):

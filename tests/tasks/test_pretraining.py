@@ -5,9 +5,9 @@ import jax
 import numpy as np
 import pytest
 
-from bert_jax import load
+from bert_jax import load, lock
 from bert_jax.corpus.builder.prepare import prepare_corpus
-from bert_jax.errors import ConfigError
+from bert_jax.errors import ConfigError, CorpusError, LockError
 from bert_jax.objectives.masked_words import sources_of_predictions
 from bert_jax.reporting import write_report
 from bert_jax.tasks.pretraining import Pretraining, PretrainingConfig, open_batches, pretrain
@@ -201,6 +201,35 @@ def test_a_stop_is_asked_for_after_each_step(config, tmp_path):
     assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir() if p.name.isdigit()] == ["3"]
 
 
+def test_a_run_that_stops_tells_where_it_goes_on(config, tmp_path, capsys):
+    config.train.stop_after = 2
+    pretrain(config, tmp_path / "run")
+    assert capsys.readouterr().err.endswith("\nsaved after step 2; the same command resumes\n")
+    config.train.stop_after = 12
+    pretrain(config, tmp_path / "run")
+    assert "saved" not in capsys.readouterr().err
+
+
+def test_a_start_that_is_refused_leaves_no_folder(config, tmp_path):
+    config.model.num_heads = 5
+    with pytest.raises(ConfigError):
+        pretrain(config, tmp_path / "new" / "run")
+    config.model.num_heads, config.data.corpus = 2, str(tmp_path / "nowhere")
+    with pytest.raises(CorpusError):
+        pretrain(config, tmp_path / "new" / "run")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_workdir_is_for_one_run_at_a_time(config, tmp_path):
+    config.train.num_steps = config.eval.every = 2
+    with lock.hold(tmp_path / "run", "a run"):
+        with pytest.raises(LockError, match="run is in use by a run, process"):
+            pretrain(config, tmp_path / "run")
+        pretrain(config, tmp_path / "run", Options(dry_run=True))  # reads only
+    assert pretrain(config, tmp_path / "run")
+    assert not list((tmp_path / "run").glob("lock-*"))
+
+
 def test_all_problems_are_told_at_once(config):
     config.model.num_heads = 5
     config.data.sequence_length = 128
@@ -309,9 +338,9 @@ def test_the_batches_of_a_run_are_opened_on_its_data_only(straight, config, mixe
     shrink(config := PretrainingConfig(), corpus_path)
     expected = prepare(Pretraining(), config).task.stream.batch(7)
     jax.tree.map(np.testing.assert_array_equal, open_batches(straight).batch(7), expected)
-    jax.tree.map(np.testing.assert_array_equal, open_batches(straight, corpus_path).batch(7), expected)
+    jax.tree.map(np.testing.assert_array_equal, open_batches(straight, [corpus_path]).batch(7), expected)
     with pytest.raises(ConfigError, match="other data"):
-        open_batches(straight, mixed_path)
+        open_batches(straight, [mixed_path])
     with pytest.raises(ConfigError, match=r"no config\.json"):
         open_batches(tmp_path)
     with pytest.raises(ConfigError, match="no folder"):

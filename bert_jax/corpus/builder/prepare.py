@@ -61,7 +61,7 @@ def prepare_corpus(
       TokenizerError: the vocabulary cannot be read or trained.
     """
     chosen = Options(source=(source,) if isinstance(source, str) else tuple(source), **options)
-    output = epath.Path(output)
+    output = epath.Path(output).expanduser()
     parsed = sources.parse(chosen.source, chosen.language)
     if (output / "manifest.json").exists():
         _compare(output, chosen, parsed, progress)

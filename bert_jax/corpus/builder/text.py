@@ -1,7 +1,8 @@
 """The text policy: how bytes are cleaned before they become sentences. Every change is counted.
 
-Invalid UTF-8 and lone surrogates become U+FFFD. Byte-order marks and control characters (also NUL) are removed. CRLF
-and CR become LF. Each line is a paragraph, and no sentence crosses a line end.
+Invalid UTF-8 and lone surrogates become U+FFFD. CRLF, CR and the characters that separate lines and pages become LF.
+Byte-order marks and other control characters (also NUL) are removed. Each line is a paragraph, and no sentence crosses
+a line end.
 """
 
 import collections
@@ -9,7 +10,9 @@ import re
 
 import sentencex
 
-CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff]")
+# Vertical tab, form feed, file, group, record and unit separator, next line: without them, words would be glued.
+SEPARATOR = re.compile("[\x0b\x0c\x1c-\x1f\x85]")
+CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f\ufeff]")
 SURROGATE = re.compile("[\ud800-\udfff]")
 # After an initial, the splitter counts these in bytes instead of characters, and panics.
 OTHER_SPACES = re.compile(r"[^\S ]")
@@ -44,7 +47,7 @@ def clean(text: str, counts: collections.Counter[str]) -> str:
     if "\r" in text:
         counts["carriage_returns"] += text.count("\r")
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    text, controls = CONTROL.subn("", text)
+    text, controls = CONTROL.subn("", SEPARATOR.sub("\n", text))
     if controls:
         counts["control_characters"] += controls
     return text

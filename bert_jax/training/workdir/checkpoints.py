@@ -6,6 +6,7 @@ checkpoints/STEP/about/      JSON: format version, a checksum of each array, and
 
 import base64
 import contextlib
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,13 +18,20 @@ import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
 
-from bert_jax import hashing
-from bert_jax.errors import CheckpointError
+from bert_jax import hashing, storage
+from bert_jax.errors import CheckpointError, WriteError
 from bert_jax.training import processes
 from bert_jax.training.workdir import event_loops
 from bert_jax.training.workdir.checksums import checksums, compare_checksums
 
+# TensorStore, which writes the arrays, raises ValueError: "RESOURCE_EXHAUSTED: Error writing local file …".
+TENSORSTORE = re.compile(r"[A-Z_]+: .*[Ww]rit")
 FORMAT_VERSION = 2  # 1 had no task in config.json
+
+
+def _is_news(record: Any) -> bool:
+    """Whether to print a log record. Orbax prints the traceback of an error in each thread, and raises it too."""
+    return not (record.exc_info and "/orbax/" in record.pathname)
 
 
 def _as_json(assets: dict[str, bytes]) -> dict[str, str | dict[str, str]]:
@@ -156,11 +164,19 @@ class Checkpoints:
       directory: their folder; made if it does not exist.
       keep: the number of latest checkpoints to keep.
       assets: small files to store in each checkpoint, by name.
+
+    Raises:
+      WriteError: a checkpoint cannot be written; also raised by a method that is called later.
     """
 
     def __init__(self, directory: epath.PathLike, keep: int, assets: dict[str, bytes]):
         self._directory = epath.Path(directory)
         self._assets = _as_json(assets)
+        # What fails in the threads that write is told once, by the method that is called next.
+        self._quiet = contextlib.ExitStack()
+        self._quiet.enter_context(event_loops.patient())
+        logging.get_absl_logger().addFilter(_is_news)
+        self._quiet.callback(logging.get_absl_logger().removeFilter, _is_news)
         self._manager = ocp.CheckpointManager(
             self._directory, options=ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
         )
@@ -168,13 +184,14 @@ class Checkpoints:
     def save(self, step: int, state: Any) -> None:
         """Starts to save `state`. The arrays may be donated as soon as this returns."""
         about = {"format_version": FORMAT_VERSION, "checksums": checksums(state), "assets": self._assets}
-        self._manager.save(
-            step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about))
-        )
+        arguments = ocp.args.Composite(state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about))
+        with self._writing():
+            self._manager.save(step, args=arguments)
 
     def wait(self) -> None:
         """Blocks until everything is on disk."""
-        self._manager.wait_until_finished()
+        with self._writing():
+            self._manager.wait_until_finished()
 
     def restore_latest(self, like: Any) -> Any | None:
         """Restores the newest checkpoint that is not damaged; None if there are no checkpoints.
@@ -237,4 +254,15 @@ class Checkpoints:
 
     def close(self) -> None:
         """Waits for saves in progress, and closes."""
-        self._manager.close()
+        with self._quiet, self._writing():
+            self._manager.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            with storage.writing(self._directory):
+                yield
+        except ValueError as error:
+            if not TENSORSTORE.match(str(error)):
+                raise
+            raise WriteError(storage.cannot_be_written(self._directory, error)) from error

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 
 class _PatientLoop(asyncio.SelectorEventLoop):
@@ -12,6 +13,9 @@ class _PatientLoop(asyncio.SelectorEventLoop):
         if not self.is_closed() and (left := asyncio.all_tasks(self)):
             self.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         super().close()
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Ignores the errors of tasks that nobody awaits: the first error of a loop is raised anyway."""
 
 
 class _PatientPolicy(asyncio.DefaultEventLoopPolicy):

@@ -6,20 +6,23 @@ workdir/
   metrics.jsonl, tensorboard/, checkpoints/
   report.md, report/      written at the end
   and the small files of the model, such as tokenizer/
+  lock-*.json      while a run is under way: the process that holds the folder
 """
 
+import contextlib
 import dataclasses
 import datetime
 import importlib.metadata
 import pathlib
 import platform
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 from etils import epath
 
-from bert_jax import configuration, storage
+from bert_jax import configuration, lock, storage
 from bert_jax.errors import BertJaxError, ConfigError
 from bert_jax.training.planning import devices
 from bert_jax.training.task import Config, Task, TaskKind
@@ -35,7 +38,7 @@ class Workdir:
     """
 
     def __init__(self, path: epath.PathLike):
-        self.path = epath.Path(path).absolute()
+        self.path = epath.Path(path).expanduser().absolute()
 
     def check_writable(self) -> None:
         """Checks that files can be written to the folder, and leaves none behind.
@@ -43,6 +46,12 @@ class Workdir:
         Raises:
           ConfigError: the folder cannot be made or written.
         """
+        if brackets := sorted(set("[]*?") & set(str(self.path))):
+            # Orbax takes the path of a checkpoint for a pattern, finds nothing, and saves an empty one.
+            raise ConfigError(
+                f"--workdir={self.path} has {brackets[0]!r} in it, with which checkpoints cannot be saved: rename the"
+                " folder."
+            )
         missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -57,6 +66,23 @@ class Workdir:
             for folder in missing:
                 if folder.exists():
                     folder.rmdir()
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keeps other runs out of the folder while the body runs, and leaves no empty folders behind.
+
+        Raises:
+          LockError: another process trains in it, or it cannot be written.
+        """
+        missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        try:
+            with lock.hold(self.path, "a run"):
+                yield
+        finally:
+            with contextlib.suppress(OSError, ValueError):  # something was written: the rest is no longer empty
+                for folder in missing:
+                    if folder.exists():
+                        folder.rmdir()
 
     @property
     def checkpoints(self) -> epath.Path:
@@ -112,10 +138,11 @@ class Workdir:
           config: the complete config.
           task: the task.
           fingerprints: identify the data; those of earlier starts are kept.
+
+        Raises:
+          WriteError: a file cannot be written.
         """
         file = self.path / "run.json"
-        self.path.mkdir(parents=True, exist_ok=True)
-        storage.write_json(self.path / "config.json", {"task": kind, "config": dataclasses.asdict(config)})
         before = storage.read_json(file) if file.exists() else {}
         about = {
             "summary": task.summary,
@@ -125,10 +152,13 @@ class Workdir:
             "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},
             "starts": before.get("starts", []),
         }
-        storage.write_json(file, about)
-        for name, content in task.files.items():
-            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
-            storage.write_bytes(self.path / name, content)
+        with storage.writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            storage.write_json(self.path / "config.json", {"task": kind, "config": dataclasses.asdict(config)})
+            storage.write_json(file, about)
+            for name, content in task.files.items():
+                (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+                storage.write_bytes(self.path / name, content)
 
     def files(self) -> dict[str, bytes]:
         """Returns the model's small files as the first start wrote them; empty before that."""
@@ -152,7 +182,8 @@ class Workdir:
                 "jax": version("jax"),
             }
         )
-        storage.write_json(self.path / "run.json", about)
+        with storage.writing(self.path):
+            storage.write_json(self.path / "run.json", about)
 
     def compare_data(self, fingerprints: dict[str, str]) -> None:
         """Compares fingerprints with those of the first start, if there was one. Writes nothing.
@@ -160,21 +191,30 @@ class Workdir:
         Raises:
           ConfigError: a fingerprint differs, or there is no record of the first start.
         """
-        file = self.path / "run.json"
-        if not file.exists() and self.latest_step() is None:
+        if not (self.path / "run.json").exists() and self.latest_step() is None:
             return
-        about = storage.read_json(file) if file.exists() else None
-        if not isinstance(about, dict) or not isinstance(stored := about.get("data_fingerprints"), dict):
-            raise ConfigError(
-                f"{file} does not say which data the run was started on: restore it from the folder about/ of a"
-                " checkpoint."
-            )
+        stored = self.data_fingerprints()
         for name, value in fingerprints.items():
             if stored.get(name) != value:
                 raise ConfigError(
                     f"{self.path} was started on other data ({name} was {stored.get(name)}, is {value}):"
                     f" use the data of the first start, or choose another --workdir."
                 )
+
+    def data_fingerprints(self) -> dict[str, str]:
+        """Reads the fingerprints of the data that the run was started on.
+
+        Raises:
+          ConfigError: there is no record of them.
+        """
+        file = self.path / "run.json"
+        about = storage.read_json(file) if file.exists() else None
+        if not isinstance(about, dict) or not isinstance(stored := about.get("data_fingerprints"), dict):
+            raise ConfigError(
+                f"{file} does not say which data the run was started on: restore it from the folder about/ of a"
+                " checkpoint."
+            )
+        return stored
 
     def assets(self) -> dict[str, bytes]:
         """Returns the small files that belong in each checkpoint, by their path in the workdir."""
@@ -215,11 +255,13 @@ def version(package: str) -> str:
 
 
 def _git_commit() -> str | None:
-    """Returns the commit of this code, and whether there are changes to it; None outside of a checkout."""
+    """Returns the commit of this code, and whether its files have changed since; None outside of a checkout."""
     git = ["git", "-C", str(pathlib.Path(__file__).parent)]
     try:
         commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
-        changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
+        changes = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
     return commit.stdout.strip() + (" with changes" if changes.stdout.strip() else "")

@@ -2,55 +2,101 @@
 
 import json
 
+from absl import logging
 from etils import epath
 
 from bert_jax import storage
 from bert_jax.training import processes
+from bert_jax.training.workdir.event_file import EventFile
+
+FILE, DAMAGED = "metrics.jsonl", "damaged_metrics.jsonl"
 
 
 class MetricWriter:
     """Appends metrics to `metrics.jsonl` and to TensorBoard event files, on the first process only.
 
+    Damaged lines are moved to `damaged_metrics.jsonl`.
+
     Args:
       directory: the workdir.
       after_step: lines of later steps are removed first, so that a resumed run repeats none.
+
+    Raises:
+      WriteError: a file cannot be written, for example because the disk is full. The other methods raise it too.
     """
 
     def __init__(self, directory: epath.PathLike, after_step: int):
         self._writes = processes.is_first()
         if not self._writes:
             return
-        import tensorboardX  # imports PyTorch if it is installed, which is slow: only runs should wait for it
-
-        directory = epath.Path(directory)
-        file = directory / "metrics.jsonl"
-        kept = [row for row in read_metrics(directory) if row["step"] <= after_step]
-        storage.write_bytes(file, "".join(json.dumps(row) + "\n" for row in kept).encode())
-        self._file = file.open("a")
-        self._events = tensorboardX.SummaryWriter(str(directory / "tensorboard"), purge_step=after_step + 1)
+        self._directory = epath.Path(directory)
+        rows, damaged = _read(self._directory)
+        kept = [row for row in rows if row["step"] <= after_step]
+        with storage.writing(self._directory):
+            if damaged:
+                aside = self._directory / DAMAGED
+                before = aside.read_bytes() if aside.exists() else b""
+                storage.write_bytes(aside, before + b"".join(line + b"\n" for line in damaged.values()))
+            file = self._directory / FILE
+            storage.write_bytes(file, "".join(json.dumps(row) + "\n" for row in kept).encode())
+            self._file = file.open("a")
+            self._events = EventFile(self._directory / "tensorboard", after_step)
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Writes one line, and flushes it."""
         if not self._writes:
             return
-        self._file.write(json.dumps({"step": step} | values) + "\n")
-        self._file.flush()
-        for name, value in values.items():
-            self._events.add_scalar(name, value, step)
-        self._events.flush()
+        with storage.writing(self._directory):
+            self._file.write(json.dumps({"step": step} | values) + "\n")
+            self._file.flush()
+            self._events.write(step, values)
 
     def close(self) -> None:
         """Closes the files."""
         if not self._writes:
             return
-        self._file.close()
-        self._events.close()
+        with storage.writing(self._directory):
+            self._file.close()
+            self._events.close()
 
 
 def read_metrics(directory: epath.PathLike) -> list[dict[str, float]]:
-    """Reads the lines of a workdir's `metrics.jsonl`, except for an incomplete last line."""
-    file = epath.Path(directory) / "metrics.jsonl"
+    """Reads the lines of a workdir's `metrics.jsonl`, except for an incomplete last line.
+
+    Lines that are damaged are left out, with a warning.
+    """
+    return _read(epath.Path(directory))[0]
+
+
+def _read(directory: epath.Path) -> tuple[list[dict[str, float]], dict[int, bytes]]:
+    """Returns the rows, and the damaged lines by their number, counted from 1."""
+    file = directory / FILE
     if not file.exists():
-        return []
-    *lines, _unfinished = file.read_text().split("\n")
-    return [json.loads(line) for line in lines]
+        return [], {}
+    *lines, _unfinished = file.read_bytes().split(b"\n")
+    rows, damaged = [], {}
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if _is_row(row):
+            rows.append(row)
+        else:
+            damaged[number] = line
+    if damaged:
+        numbers = ", ".join(map(str, list(damaged)[:5])) + (", …" if len(damaged) > 5 else "")
+        logging.warning(
+            "%s: left out %s that cannot be read (line %s). The next start of the run moves it to %s.",
+            file,
+            "a line" if len(damaged) == 1 else f"{len(damaged)} lines",
+            numbers,
+            DAMAGED,
+        )
+    return rows, damaged
+
+
+def _is_row(value: object) -> bool:
+    if not isinstance(value, dict) or type(value.get("step")) is not int:
+        return False
+    return all(type(number) in (int, float) for number in value.values())

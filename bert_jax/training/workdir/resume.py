@@ -1,9 +1,10 @@
 """Checks that a resumed run has the config it was started with.
 
-A field may change only if its definition says so (`configuration.setting`, `may_change`). Others, such as
+A field may change only if its definition says so (`configuration.setting`, `may_change` and `fixed`). Others, such as
 `train.batch_size`, decide what is learned.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -34,11 +35,20 @@ def check_resumed(given: Any, stored: Any, steps_taken: int, where: str) -> None
             configuration.replace(given, name, old[name])
             new[name] = old[name]
     changed = [name for name in new if new[name] != old[name]]
-    refused = [f"{name} was {old[name]!r} and is {new[name]!r}" for name in changed if not settings[name]["may_change"]]
+    refused = [
+        f"{name} was {old[name]!r} and is {new[name]!r}"
+        for name in changed
+        if not _may_change(settings[name], old[name], new[name])
+    ]
     if refused:
         raise ConfigError(f"{where} holds a run of another config: {'; '.join(refused)}. Choose another --workdir.")
     if "train.num_steps" in changed:
         _check_num_steps(stored, old["train.num_steps"], new["train.num_steps"], steps_taken)
+
+
+def _may_change(setting: Mapping[str, Any], old: Any, new: Any) -> bool:
+    fixed = setting["fixed"]
+    return bool(setting["may_change"]) and (fixed is None or fixed(old) == fixed(new))
 
 
 def _check_num_steps(config: Any, old: int, new: int, taken: int) -> None:

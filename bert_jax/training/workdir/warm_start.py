@@ -1,4 +1,4 @@
-"""Starts from the parameters of another checkpoint: which are taken, which are new, which are left behind."""
+"""Starts from another checkpoint: which parameters come from it, which start at random, and which stay behind."""
 
 import collections
 import dataclasses
@@ -22,7 +22,7 @@ def open_start(path: epath.PathLike) -> SavedParams:
     Raises:
       CheckpointError: there is no checkpoint.
     """
-    path = epath.Path(path)
+    path = epath.Path(path).expanduser()
     return SavedParams(path if path.name == "checkpoints" else path / "checkpoints")
 
 

@@ -1,9 +1,11 @@
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bert_jax.errors import CheckpointError
+from bert_jax.errors import CheckpointError, WriteError
 from bert_jax.training.state import TrainState
 from bert_jax.training.workdir.checkpoints import Checkpoints, checksums, read_params
 
@@ -127,3 +129,29 @@ def test_checksums_see_every_bit_and_every_exchange():
         bits[rng.integers(20), rng.integers(30)] ^= np.uint32(1 << rng.integers(32))
         assert checksums({"x": jnp.asarray(damaged)}) != original
     assert checksums({"x": jnp.asarray(x[::-1])}) != original
+
+
+def test_a_checkpoint_that_cannot_be_written_is_a_sentence(checkpoints, monkeypatch):
+    """TensorStore's errors and those of the file system; a bug stays one."""
+    for error, told in (
+        (
+            ValueError('RESOURCE_EXHAUSTED: Error writing "seed/0": No space left on device [OS]'),
+            "No space left on device",
+        ),
+        (
+            ValueError('PERMISSION_DENIED: Error writing "seed/0" in gs://a/b'),
+            'PERMISSION_DENIED: Error writing "seed/0" in',
+        ),
+        (OSError(122, "Disk quota exceeded"), "Disk quota exceeded"),
+    ):
+        monkeypatch.setattr(checkpoints._manager, "wait_until_finished", lambda error=error: raise_(error))
+        with pytest.raises(WriteError, match=rf"checkpoints cannot be written \({re.escape(told)}.*\): make room"):
+            checkpoints.wait()
+    monkeypatch.setattr(checkpoints._manager, "wait_until_finished", lambda: raise_(ValueError("a bug")))
+    with pytest.raises(ValueError, match="a bug"):
+        checkpoints.wait()
+    monkeypatch.undo()
+
+
+def raise_(error):
+    raise error

@@ -1,3 +1,11 @@
+import json
+import struct
+import time
+
+import pytest
+from tensorboardX.proto import event_pb2
+
+from bert_jax.errors import WriteError
 from bert_jax.training.workdir.metrics import MetricWriter, read_metrics
 
 
@@ -18,6 +26,68 @@ def test_lines_after_the_restored_step_and_half_lines_are_removed(tmp_path):
         {"step": 3, "train/loss": 7.0},
     ]
     assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_damaged_lines_are_left_out_told_and_kept_aside(tmp_path, caplog):
+    good = [{"step": step, "train/loss": 0.5} for step in (1, 4)]
+    broken = [
+        b"\0\0\0",
+        b'{"step": 2, "train/lo',
+        b'{"train/loss": 1.0}',
+        b'{"step": 3, "train/loss": "\xff"}',
+        b"[1]",
+        b"",
+    ]
+    lines = [json.dumps(good[0]).encode(), *broken, json.dumps(good[1]).encode()]
+    (tmp_path / "metrics.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    assert read_metrics(tmp_path) == good
+    assert "metrics.jsonl: left out 6 lines that cannot be read (line 2, 3, 4, 5, 6, …)" in caplog.text
+    assert (tmp_path / "metrics.jsonl").read_bytes().count(b"\n") == 8  # readers change nothing
+    for _ in range(2):
+        MetricWriter(tmp_path, after_step=4).close()
+    assert (tmp_path / "damaged_metrics.jsonl").read_bytes() == b"\n".join(broken) + b"\n"
+    caplog.clear()
+    assert read_metrics(tmp_path) == good
+    assert not caplog.text
+
+
+def test_a_full_disk_is_a_sentence(tmp_path, monkeypatch):
+    writer = MetricWriter(tmp_path, after_step=0)
+    writer.write(1, {"train/loss": 0.5})
+    full = open("/dev/full", "w")  # noqa: SIM115
+    monkeypatch.setattr(writer, "_file", full)
+    with pytest.raises(
+        WriteError, match=r"cannot be written \(No space left on device\): make room or mend it, and run"
+    ):
+        writer.write(2, {"train/loss": 0.5})
+    with pytest.raises(WriteError):
+        writer.close()
+    assert [row["step"] for row in read_metrics(tmp_path)] == [1]
+
+
+def test_tensorboard_hides_what_is_trained_again(tmp_path):
+    for after_step, steps in ((0, (1, 2)), (1, (2,))):
+        writer = MetricWriter(tmp_path, after_step)
+        for step in steps:
+            writer.write(step, {"train/loss": float(step)})
+        writer.close()
+        time.sleep(1.1)  # the names of event files hold seconds
+    first, second = sorted((tmp_path / "tensorboard").iterdir())
+    assert [(e.step, e.session_log.status) for e in events(second)[1:3]] == [(2, 0), (2, 1)]
+    assert [(e.step, v.tag, v.simple_value) for e in events(first) for v in e.summary.value] == [
+        (1, "train/loss", 1.0),
+        (2, "train/loss", 2.0),
+    ]
+
+
+def events(file):
+    """The events in a file of records: a length, its checksum, the content, its checksum."""
+    content, found = file.read_bytes(), []
+    while content:
+        (size,) = struct.unpack("Q", content[:8])
+        found.append(event_pb2.Event.FromString(content[12 : 12 + size]))
+        content = content[16 + size :]
+    return found
 
 
 def test_a_new_run_has_no_lines(tmp_path):

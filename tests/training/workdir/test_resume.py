@@ -2,6 +2,7 @@ import copy
 import json
 import pathlib
 import re
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ import pytest
 from bert_jax import configuration
 from bert_jax.errors import ConfigError
 from bert_jax.optim.optimizer import make_schedule
-from bert_jax.tasks.pretraining import PretrainingConfig, pretrain
+from bert_jax.tasks.pretraining import PretrainingConfig, open_batches, pretrain
 from bert_jax.training.workdir.resume import check_resumed
 from tests.tasks.test_pretraining import results
 
@@ -34,9 +35,9 @@ def test_every_field_may_change_or_is_refused_with_both_values(name):
     stored.model.vocab_size, stored.train.num_steps = 100, 9
     given, old = copy.deepcopy(stored), configuration.fields(stored)[name]
     plain, _ = configuration.field_type(stored, name)
-    configuration.replace(given, name, plain(another(old)))
-    new = configuration.fields(given)[name]
-    if name in MAY_CHANGE:
+    new = "5: mask_rate=0.2" if name == "data.phases" else plain(another(old))
+    configuration.replace(given, name, new)
+    if name in MAY_CHANGE and not SETTINGS[name]["fixed"]:
         check_resumed(given, stored, 0, "runs/a")
     else:
         with pytest.raises(ConfigError) as refused:
@@ -48,7 +49,27 @@ def test_every_field_says_what_a_second_start_may_do_with_it():
     assert list(SETTINGS) == list(configuration.fields(PretrainingConfig()))
     chosen = {name for name, setting in SETTINGS.items() if setting["chosen"]}
     assert chosen == {"model.vocab_size", "train.num_steps"}
-    assert len(MAY_CHANGE) == 15
+    assert len(MAY_CHANGE) == 17
+    assert [name for name, setting in SETTINGS.items() if setting["fixed"]] == ["data.phases", "train.init_from"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "may"),
+    [
+        ("5: corpus=a mask_rate=0.1; 9: corpus=b", "5:  corpus=/x/a mask_rate=0.1;9: corpus=../b/", True),
+        ("5: corpus=a; 9: mask_rate=0.1", "5: corpus=a; 9: mask_rate=0.2", False),
+        ("5: corpus=a", "6: corpus=a", False),
+        ("5: corpus=a", "", False),
+    ],
+)
+def test_of_phases_only_the_folders_of_corpora_may_change(old, new, may):
+    stored, given = PretrainingConfig(), PretrainingConfig()
+    stored.data.phases, given.data.phases = old, new
+    if may:
+        check_resumed(given, stored, 0, "runs/a")
+    else:
+        with pytest.raises(ConfigError, match=r"data\.phases was '5: corpus=a"):
+            check_resumed(given, stored, 0, "runs/a")
 
 
 def test_what_the_first_start_chose_is_filled_in():
@@ -115,6 +136,37 @@ def test_a_longer_run_ends_like_one_that_was_that_long_from_the_start(config, tm
     short, long = (np.asarray(jax.vmap(make_schedule(config.optimizer, n))(steps)) for n in (8, 12))
     assert (short[:6] == long[:6]).all()
     assert not (short[6:] == long[6:]).all()
+
+
+def test_a_run_goes_on_where_its_corpora_have_moved(config, corpus_path, tmp_path):
+    """In phases too, by another spelling or a link. The config then holds the new places."""
+    for name in ("first", "second"):
+        shutil.copytree(corpus_path, tmp_path / name)
+    manifest = json.loads((tmp_path / "second/manifest.json").read_text())
+    (tmp_path / "second/manifest.json").write_text(json.dumps(manifest | {"fingerprint": "another"}))
+    config.data.corpus = f"{tmp_path}/first"
+    config.data.phases = f"3: corpus={tmp_path}/second; 9: corpus={tmp_path}/./first/"
+    config.train.num_steps = config.eval.every = 10
+    pretrain(config, tmp_path / "straight")
+    config.train.stop_after = 2
+    pretrain(config, tmp_path / "run")
+    for name in ("first", "second"):
+        (tmp_path / name).rename(tmp_path / f"moved-{name}")
+    (tmp_path / "link").symlink_to(tmp_path / "moved-first")
+    config.data.corpus, config.train.stop_after = f"{tmp_path}/link", None
+    config.data.phases = f"3: corpus={tmp_path}/moved-second/; 9: corpus={tmp_path}/moved-first"
+    exchanged = copy.deepcopy(config)
+    exchanged.data.phases = f"3: corpus={tmp_path}/moved-second; 9: corpus={tmp_path}/moved-second"
+    with pytest.raises(ConfigError, match=r"other data \(corpus was (\w+) another \1, is \1 another another\)"):
+        pretrain(exchanged, tmp_path / "run")
+    pretrain(config, tmp_path / "run")
+    assert results(tmp_path / "run") == results(tmp_path / "straight")
+    stored = json.loads((tmp_path / "run/config.json").read_text())["config"]["data"]
+    assert (stored["corpus"], stored["phases"]) == (config.data.corpus, config.data.phases)
+    with pytest.raises(ConfigError, match=r"no corpus at .*/first: if it has moved, give its folder by --corpus"):
+        open_batches(tmp_path / "straight")
+    moved = open_batches(tmp_path / "straight", [f"{tmp_path}/moved-second", f"{tmp_path}/moved-first"])
+    jax.tree.map(np.testing.assert_array_equal, moved.batch(4), open_batches(tmp_path / "run").batch(4))
 
 
 def test_the_documentation_has_the_table():
