@@ -1,6 +1,6 @@
 import pytest
 
-from bert_jax.errors import ConfigError, CorpusError, check_all, choice_problem, did_you_mean
+from bert_jax.errors import ConfigError, CorpusError, check_all, choice_problem, did_you_mean, quoted
 
 NAMES = ["config.model.num_layers", "config.train.batch_size", "config.train.seed", "config.eval.seed", "workdir"]
 
@@ -38,3 +38,10 @@ def test_all_checks_are_made():
         check_all(wrong(CorpusError, "a"), lambda: None, wrong(ConfigError, "b"))
     with pytest.raises(ZeroDivisionError):
         check_all(lambda: 1 / 0)
+
+
+def test_names_of_files_are_quoted_and_cut():
+    assert quoted("bert.pooler") == "'bert.pooler'"
+    for name in ("x" * 100_000, "\x1b[2J\n" * 100_000, "it's \"" * 30):
+        assert len(quoted(name)) <= 82
+        assert quoted(name).isprintable()

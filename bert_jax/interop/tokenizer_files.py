@@ -59,6 +59,7 @@ def hugging_face_tokenizer_files(tokenizer: Tokenizer, max_length: int | None = 
         "sep_token": names[tokenizer.sep_id],
         "mask_token": names[tokenizer.mask_id],
         "additional_special_tokens": [names[i] for i in tokenizer.special_ids if i not in five],
+        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
         "clean_up_tokenization_spaces": False,
     }
     if isinstance(tokenizer, WordPieceTokenizer):
@@ -202,7 +203,7 @@ def _sentence_piece_steps(spec: Any) -> list[dict[str, Any]]:
         # The library replaces a letter with its marks at once, by the first rule that fits. So each character is
         # replaced by itself, and NFC joins them again.
         steps += [
-            _replace(f"(?=[^{ALONE}])|(?<=[^{ALONE}])", BREAK),
+            _replace(f"(?=[^{ALONE}])|(?<=[^{ALONE}])(?!\\z)", BREAK),
             {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(spec.precompiled_charsmap).decode()},
             _replace(BREAK, ""),
         ]

@@ -6,7 +6,7 @@ from typing import Any
 from absl import logging
 from etils import epath
 
-from bert_jax.errors import TokenizerError
+from bert_jax.errors import TokenizerError, quoted
 from bert_jax.tokenization.hugging_face import JSON_FILE, read_tokenizer_json
 from bert_jax.tokenization.sentence_piece import MODEL_FILE, SentencePieceTokenizer
 from bert_jax.tokenization.tokenizer import Tokenizer
@@ -16,6 +16,8 @@ from bert_jax.tokenization.wordpiece import CONFIG_FILE, VOCABULARY_FILE, WordPi
 # tokenizer.json next to it, which are shifted by one from the model's own.
 PRECEDENCE = (MODEL_FILE, "spiece.model", "spm.model", VOCABULARY_FILE, JSON_FILE, "sentencepiece.bpe.model")
 MAX_FILE_BYTES = 1 << 28
+ADDED_FILE = "added_tokens.json"
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def load_tokenizer(path: epath.PathLike) -> Tokenizer:
@@ -40,9 +42,8 @@ def load_tokenizer(path: epath.PathLike) -> Tokenizer:
     if path.suffix not in kinds:
         raise TokenizerError(f"{path} does not end in .txt, .json or .model: give such a file, or a folder.")
     files = {kinds[path.suffix]: _read(path)}
-    config = path.parent / CONFIG_FILE
-    if path.suffix == ".txt" and config.exists():
-        files[CONFIG_FILE] = _read(config)
+    if path.suffix == ".txt":
+        files |= {name: _read(path.parent / name) for name in (CONFIG_FILE, ADDED_FILE) if (path.parent / name).exists()}
     try:
         return from_files(files)
     except TokenizerError as error:
@@ -61,6 +62,7 @@ def from_files(files: dict[str, bytes]) -> Tokenizer:
     if MODEL_FILE in files:
         return SentencePieceTokenizer(files[MODEL_FILE])
     if VOCABULARY_FILE in files:
+        _check_added(files.get(ADDED_FILE, b"{}"), files[VOCABULARY_FILE])
         return _wordpiece(files[VOCABULARY_FILE], _config(files.get(CONFIG_FILE, b"{}")))
     if JSON_FILE in files:
         return read_tokenizer_json(files[JSON_FILE])
@@ -111,7 +113,7 @@ def _config(content: bytes) -> dict[str, Any]:
     chosen = {name: config.get(name, default) for name, default in fields.items()}
     for name, value in chosen.items():
         if not isinstance(value, bool) and value is not fields[name]:
-            raise TokenizerError(f"{CONFIG_FILE} has {name}={value!r}: set it to true or false.")
+            raise TokenizerError(f"{CONFIG_FILE} has {name}={quoted(str(value))}: set it to true or false.")
     extra = config.get("additional_special_tokens") or []
     names = [t.get("content") if isinstance(t, dict) else t for t in extra] if isinstance(extra, list) else [None]
     if not all(isinstance(name, str) for name in names):
@@ -119,7 +121,27 @@ def _config(content: bytes) -> dict[str, Any]:
     return chosen | {"additional_special_tokens": names}
 
 
+def _check_added(content: bytes, vocabulary: bytes) -> None:
+    """Refuses added tokens that would be lost: `transformers` finds them in text before words are split."""
+    try:
+        added = json.loads(content)
+    except (ValueError, RecursionError):
+        raise TokenizerError(f"{ADDED_FILE} is not JSON: restore or delete it.") from None
+    if not isinstance(added, dict):
+        raise TokenizerError(f"{ADDED_FILE} is not a JSON object: restore or delete it.")
+    pieces = vocabulary.decode("utf-8-sig", errors="replace").removesuffix("\n").split("\n")
+    for name, i in added.items():
+        if type(i) is not int or not 0 <= i < len(pieces) or pieces[i].strip() != name:
+            raise TokenizerError(
+                f"{ADDED_FILE} adds {quoted(name)}, which is not in {VOCABULARY_FILE}: save the tokenizer as"
+                " tokenizer.json, which has both, and give that file."
+            )
+
+
 def _read(path: epath.Path) -> bytes:
     if path.stat().length > MAX_FILE_BYTES:
         raise TokenizerError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB: give the file of a tokenizer.")
-    return path.read_bytes()
+    content = path.read_bytes()
+    if content.startswith(LFS_POINTER):
+        raise TokenizerError(f"{path} is a Git LFS pointer, not the file itself: fetch it with `git lfs pull`.")
+    return content

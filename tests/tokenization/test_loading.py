@@ -132,3 +132,26 @@ def test_nothing_there_is_said(tmp_path):
         load_tokenizer(tmp_path / "vocab.txt")
     with pytest.raises(TokenizerError, match="restore the tokenizer"):
         from_files({"other": b""})
+
+
+def test_added_tokens_are_refused_not_lost(tmp_path):
+    write_vocabulary(tmp_path)
+    (tmp_path / "added_tokens.json").write_text(json.dumps({"<S>": 5}))
+    assert load_tokenizer(tmp_path).vocabulary == PIECES
+    for added in ({"new\x1bword" * 10_000: 11}, {"paris": 5}, {"new": 10**30}, {"new": "11"}, {"new": -1}):
+        (tmp_path / "added_tokens.json").write_text(json.dumps(added))
+        with pytest.raises(TokenizerError, match=r"added_tokens\.json adds .*give that file") as error:
+            load_tokenizer(tmp_path)
+        assert str(error.value).isprintable()
+        assert len(str(error.value).removeprefix(str(tmp_path))) < 300
+    for content in ("[]", "{", "[" * 100_000):
+        (tmp_path / "added_tokens.json").write_text(content)
+        with pytest.raises(TokenizerError, match=r"added_tokens\.json is not"):
+            load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["vocab.txt", "tokenizer.json", "tokenizer.model", "sentencepiece.bpe.model"])
+def test_pointers_of_git_lfs_are_named(tmp_path, name):
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 90868376\n")
+    with pytest.raises(TokenizerError, match="Git LFS pointer"):
+        load_tokenizer(tmp_path)
