@@ -203,7 +203,7 @@ def _sentence_piece_steps(spec: Any) -> list[dict[str, Any]]:
         # The library replaces a letter with its marks at once, by the first rule that fits. So each character is
         # replaced by itself, and NFC joins them again.
         steps += [
-            _replace(f"(?=[^{ALONE}])|(?<=[^{ALONE}])(?!\\z)", BREAK),
+            _replace(rf"(?!\A)(?!\z)(?:(?=[^{ALONE}])|(?<=[^{ALONE}]))", BREAK),
             {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(spec.precompiled_charsmap).decode()},
             _replace(BREAK, ""),
         ]
