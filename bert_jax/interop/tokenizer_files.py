@@ -19,10 +19,17 @@ from bert_jax.tokenization.json_tokenizer import JSON_FILE, SEAL, JsonTokenizer
 from bert_jax.tokenization.normalisation import is_cjk, is_punctuation
 from bert_jax.tokenization.sentence_piece import MODEL_FILE, SPACE, SentencePieceTokenizer
 from bert_jax.tokenization.tokenizer import RESERVED, UNK, Tokenizer
-from bert_jax.tokenization.wordpiece import CONFIG_FILE, MAX_WORD_CHARACTERS, PREFIX, VOCABULARY_FILE, WordPieceTokenizer
+from bert_jax.tokenization.wordpiece import (
+    CONFIG_FILE,
+    MAX_WORD_CHARACTERS,
+    PREFIX,
+    VOCABULARY_FILE,
+    WordPieceTokenizer,
+)
 
 # A break between characters that the library would otherwise normalise together, as one letter with its marks.
 BREAK = "\ufff0"
+UNJOINED = "\ufff1"
 # Scripts whose letters stand alone.
 ALONE = r" -~\u00a0-\u02ff\u0370-\u0482\u048a-\u052f\u1e00-\u1fff\u3041-\u3096\u30a1-\u30fa\u3400-\u9fff\uac00-\ud7a3"
 Type = ModelProto.SentencePiece.Type
@@ -207,7 +214,9 @@ def _sentence_piece_steps(spec: Any) -> list[dict[str, Any]]:
             {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(spec.precompiled_charsmap).decode()},
             _replace(BREAK, ""),
         ]
-        steps += [{"type": "NFC"}] * ("nfkc" in spec.name)
+        if "nfkc" in spec.name:
+            # SentencePiece decomposes U+0344 and does not join its parts with the letter before.
+            steps = [_replace(r"\x{344}", UNJOINED), *steps, {"type": "NFC"}, _replace(UNJOINED, "\u0308\u0301")]
     # SentencePiece strips a literal ▁ from the end too, and puts its own before one at the start.
     return [*steps, _replace(" {2,}", " "), _replace(f"[ {SPACE}]+\\z", ""), _replace(f"\\A{SPACE}", SPACE * 2)]
 

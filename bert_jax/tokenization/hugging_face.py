@@ -30,7 +30,9 @@ def read_tokenizer_json(content: bytes) -> Tokenizer:
             return _wordpiece(document, vocabulary)
         return JsonTokenizer(document, vocabulary)
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
-        raise TokenizerError(f"tokenizer.json is damaged ({type(error).__name__}: {quoted(str(error))}): fetch it again.") from None
+        raise TokenizerError(
+            f"tokenizer.json is damaged ({type(error).__name__}: {quoted(str(error))}): fetch it again."
+        ) from None
 
 
 def _kind(model: dict[str, Any]) -> str:

@@ -43,7 +43,9 @@ def load_tokenizer(path: epath.PathLike) -> Tokenizer:
         raise TokenizerError(f"{path} does not end in .txt, .json or .model: give such a file, or a folder.")
     files = {kinds[path.suffix]: _read(path)}
     if path.suffix == ".txt":
-        files |= {name: _read(path.parent / name) for name in (CONFIG_FILE, ADDED_FILE) if (path.parent / name).exists()}
+        files |= {
+            name: _read(path.parent / name) for name in (CONFIG_FILE, ADDED_FILE) if (path.parent / name).exists()
+        }
     try:
         return from_files(files)
     except TokenizerError as error:

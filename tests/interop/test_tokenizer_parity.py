@@ -13,7 +13,13 @@ from bert_jax.tokenization import WordPieceTokenizer, training  # noqa: E402
 from tests.tokenization import samples  # noqa: E402
 
 LETTERS = [chr(c) for c in range(0x110000) if unicodedata.category(chr(c)) not in ("Cs", "Cn", "Co")]
-PROSE = ["Élan, naïve Ærø! ΟΔΟΣ ΟΔΥΣΣΕΥΣ, straße", "月が出た。 東京 한국어", "Привет, мир (йод)", "हिन्दी में नमस्ते", "café ÀÉ"]
+PROSE = [
+    "Élan, naïve Ærø! ΟΔΟΣ ΟΔΥΣΣΕΥΣ, straße",
+    "月が出た。 東京 한국어",
+    "Привет, мир (йод)",
+    "हिन्दी में नमस्ते",
+    "café ÀÉ",
+]
 
 
 @pytest.fixture(params=["uncased", "cased", "accents", "whole_cjk", "unigram", "unigram_cased", "bpe"])
@@ -44,7 +50,19 @@ def texts():
     yield from (line.partition(", [MASK]")[0] for line in samples.sentences(50))
     yield from PROSE
     yield from (unicodedata.normalize("NFD", line) for line in PROSE)
-    yield from ("", " ", "  the  cat ", "\t the\r\ncat\x01", "▁a", "a▁", "▁", "\u200b the", "［MASK", "[unused0]", "aaaaaa")
+    yield from (
+        "",
+        " ",
+        "  the  cat ",
+        "\t the\r\ncat\x01",
+        "▁a",
+        "a▁",
+        "▁",
+        "\u200b the",
+        "［MASK",
+        "[unused0]",
+        "aaaaaa",
+    )
     words = [word for line in PROSE for word in line.split()]
     for i in range(0, len(LETTERS), 50):
         yield " ".join(f"{c} a{c}b" for c in LETTERS[i : i + 50])
