@@ -41,6 +41,15 @@ class DamagedFileError(BertJaxError):
     """A file that the package wrote cannot be read back."""
 
 
+LONGEST_QUOTE = 80
+
+
+def quoted(name: str) -> str:
+    """Returns a name that a file gave, for a message: in quotes, without control characters, cut to 80 characters."""
+    text = repr(name[: LONGEST_QUOTE + 1])
+    return text if len(text) <= LONGEST_QUOTE + 2 else f"{text[:LONGEST_QUOTE]}…{text[0]}"
+
+
 def check_all(*checks: Callable[[], Any]) -> None:
     """Runs all checks, then reports all their errors at once.
 

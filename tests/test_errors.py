@@ -58,3 +58,10 @@ def test_near_names_are_found_by_their_last_part_and_by_initials(wrong, near):
 def test_foreign_names_are_quoted_and_cut():
     assert quoted("a\x1b[2J\n") == r"'a\x1b[2J\n'"
     assert len(quoted("x" * 100_000)) < 90
+
+
+def test_names_of_files_are_quoted_and_cut():
+    assert quoted("bert.pooler") == "'bert.pooler'"
+    for name in ("x" * 100_000, "\x1b[2J\n" * 100_000, "it's \"" * 30):
+        assert len(quoted(name)) <= 82
+        assert quoted(name).isprintable()

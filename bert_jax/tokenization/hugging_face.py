@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from bert_jax.errors import TokenizerError
+from bert_jax.errors import TokenizerError, quoted
 from bert_jax.tokenization.json_tokenizer import JSON_FILE as JSON_FILE
 from bert_jax.tokenization.json_tokenizer import JsonTokenizer
 from bert_jax.tokenization.tokenizer import SPECIAL_TOKENS, Tokenizer
@@ -30,7 +30,9 @@ def read_tokenizer_json(content: bytes) -> Tokenizer:
             return _wordpiece(document, vocabulary)
         return JsonTokenizer(document, vocabulary)
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
-        raise TokenizerError(f"tokenizer.json is damaged ({type(error).__name__}: {error}): fetch it again.") from None
+        raise TokenizerError(
+            f"tokenizer.json is damaged ({type(error).__name__}: {quoted(str(error))}): fetch it again."
+        ) from None
 
 
 def _kind(model: dict[str, Any]) -> str:
@@ -49,7 +51,7 @@ def _vocabulary(document: dict[str, Any]) -> list[str]:
     by_id = {i: piece for piece, i in rows} | {token["id"]: token["content"] for token in document["added_tokens"]}
     for i, piece in by_id.items():
         if not (type(i) is int and 0 <= i < MAX_PIECES and isinstance(piece, str)):
-            raise ValueError(f"piece {piece!r} has id {i!r}")
+            raise ValueError(f"piece {quoted(str(piece))} has id {quoted(str(i))}")
     return [by_id.get(i, "") for i in range(max(by_id) + 1)]
 
 

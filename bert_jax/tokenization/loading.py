@@ -6,16 +6,24 @@ from typing import Any
 from absl import logging
 from etils import epath
 
-from bert_jax.errors import TokenizerError
+from bert_jax.errors import TokenizerError, quoted
 from bert_jax.tokenization.hugging_face import JSON_FILE, read_tokenizer_json
 from bert_jax.tokenization.sentence_piece import MODEL_FILE, SentencePieceTokenizer
-from bert_jax.tokenization.tokenizer import Tokenizer
-from bert_jax.tokenization.wordpiece import CONFIG_FILE, VOCABULARY_FILE, WordPieceTokenizer
+from bert_jax.tokenization.tokenizer import UNK, Tokenizer
+from bert_jax.tokenization.wordpiece import (
+    CONFIG_FILE,
+    MAX_WORD_CHARACTERS,
+    PREFIX,
+    VOCABULARY_FILE,
+    WordPieceTokenizer,
+)
 
 # The first of these files in a folder is opened. `sentencepiece.bpe.model` comes last: XLM-R uses the ids of the
 # tokenizer.json next to it, which are shifted by one from the model's own.
 PRECEDENCE = (MODEL_FILE, "spiece.model", "spm.model", VOCABULARY_FILE, JSON_FILE, "sentencepiece.bpe.model")
 MAX_FILE_BYTES = 1 << 28
+ADDED_FILE = "added_tokens.json"
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def load_tokenizer(path: epath.PathLike) -> Tokenizer:
@@ -40,9 +48,10 @@ def load_tokenizer(path: epath.PathLike) -> Tokenizer:
     if path.suffix not in kinds:
         raise TokenizerError(f"{path} does not end in .txt, .json or .model: give such a file, or a folder.")
     files = {kinds[path.suffix]: _read(path)}
-    config = path.parent / CONFIG_FILE
-    if path.suffix == ".txt" and config.exists():
-        files[CONFIG_FILE] = _read(config)
+    if path.suffix == ".txt":
+        files |= {
+            name: _read(path.parent / name) for name in (CONFIG_FILE, ADDED_FILE) if (path.parent / name).exists()
+        }
     try:
         return from_files(files)
     except TokenizerError as error:
@@ -61,7 +70,8 @@ def from_files(files: dict[str, bytes]) -> Tokenizer:
     if MODEL_FILE in files:
         return SentencePieceTokenizer(files[MODEL_FILE])
     if VOCABULARY_FILE in files:
-        return _wordpiece(files[VOCABULARY_FILE], _config(files.get(CONFIG_FILE, b"{}")))
+        tokenizer = _wordpiece(files[VOCABULARY_FILE], _config(files.get(CONFIG_FILE, b"{}")))
+        return _with_added(tokenizer, files[ADDED_FILE]) if ADDED_FILE in files else tokenizer
     if JSON_FILE in files:
         return read_tokenizer_json(files[JSON_FILE])
     raise TokenizerError(f"There is no {MODEL_FILE}, {VOCABULARY_FILE} or {JSON_FILE}: restore the tokenizer.")
@@ -111,7 +121,7 @@ def _config(content: bytes) -> dict[str, Any]:
     chosen = {name: config.get(name, default) for name, default in fields.items()}
     for name, value in chosen.items():
         if not isinstance(value, bool) and value is not fields[name]:
-            raise TokenizerError(f"{CONFIG_FILE} has {name}={value!r}: set it to true or false.")
+            raise TokenizerError(f"{CONFIG_FILE} has {name}={quoted(str(value))}: set it to true or false.")
     extra = config.get("additional_special_tokens") or []
     names = [t.get("content") if isinstance(t, dict) else t for t in extra] if isinstance(extra, list) else [None]
     if not all(isinstance(name, str) for name in names):
@@ -119,7 +129,60 @@ def _config(content: bytes) -> dict[str, Any]:
     return chosen | {"additional_special_tokens": names}
 
 
+def _with_added(tokenizer: WordPieceTokenizer, content: bytes) -> Tokenizer:
+    """Adds the tokens of an `added_tokens.json`, which are found in text before words are split, as `transformers`
+    does. Returns `tokenizer` itself if its vocabulary already has them all."""
+    try:
+        added = json.loads(content)
+    except (ValueError, RecursionError):
+        raise TokenizerError(f"{ADDED_FILE} is not JSON: restore or delete it.") from None
+    if not isinstance(added, dict):
+        raise TokenizerError(f"{ADDED_FILE} is not a JSON object: restore or delete it.")
+    pieces = tokenizer.vocabulary
+    new = {name: i for name, i in added.items() if type(i) is not int or pieces[i : i + 1] != (name,)}
+    for expected, (name, i) in enumerate(sorted(new.items(), key=lambda item: str(item[1]).zfill(20)), len(pieces)):
+        if type(i) is not int or i != expected or not name or name in pieces:
+            raise TokenizerError(
+                f"{ADDED_FILE} gives {quoted(name)} the id {quoted(str(i))}, but the next free one is {expected}:"
+                " restore the file that belongs to this vocabulary."
+            )
+    if not new:
+        return tokenizer
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip"), False)
+    special = [{"id": i, "content": pieces[i], "normalized": False, "special": True} for i in tokenizer.special_ids]
+    others = [{"id": i, "content": name, "normalized": True, "special": False} for name, i in new.items()]
+    normalizer = {
+        "type": "BertNormalizer",
+        "clean_text": True,
+        "handle_chinese_chars": tokenizer.split_cjk,
+        "strip_accents": tokenizer.strip_accents,
+        "lowercase": tokenizer.lowercase,
+    }
+    model = {
+        "type": "WordPiece",
+        "unk_token": UNK,
+        "continuing_subword_prefix": PREFIX,
+        "max_input_chars_per_word": MAX_WORD_CHARACTERS,
+        "vocab": {piece: i for i, piece in enumerate(pieces)},
+    }
+    document = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [flags | token for token in (*special, *sorted(others, key=lambda token: token["id"]))],
+        "normalizer": normalizer,
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": None,
+        "decoder": {"type": "WordPiece", "prefix": PREFIX, "cleanup": False},
+        "model": model,
+    }
+    return read_tokenizer_json(json.dumps(document).encode())
+
+
 def _read(path: epath.Path) -> bytes:
     if path.stat().length > MAX_FILE_BYTES:
         raise TokenizerError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB: give the file of a tokenizer.")
-    return path.read_bytes()
+    content = path.read_bytes()
+    if content.startswith(LFS_POINTER):
+        raise TokenizerError(f"{path} is a Git LFS pointer, not the file itself: fetch it with `git lfs pull`.")
+    return content

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import tokenizers
 
-from bert_jax.errors import TokenizerError
+from bert_jax.errors import TokenizerError, quoted
 from bert_jax.tokenization.normalisation import Normaliser
 from bert_jax.tokenization.tokenizer import SPECIAL_TOKENS, UNK, Tokenizer
 
@@ -57,7 +57,7 @@ class WordPieceTokenizer(Tokenizer):
                 f"The vocabulary lacks {', '.join(missing)}: add each missing token on a line of its own."
             )
         if broken := [piece for piece in pieces if "\n" in piece]:
-            raise TokenizerError(f"The piece {broken[0]!r} contains a line break: remove it from the vocabulary.")
+            raise TokenizerError(f"The piece {quoted(broken[0])} contains a line break: remove it from the vocabulary.")
         super().__init__(
             pieces, [ids[token] for token in SPECIAL_TOKENS], [ids[token] for token in extra_special_tokens]
         )

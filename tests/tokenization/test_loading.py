@@ -132,3 +132,36 @@ def test_nothing_there_is_said(tmp_path):
         load_tokenizer(tmp_path / "vocab.txt")
     with pytest.raises(TokenizerError, match="restore the tokenizer"):
         from_files({"other": b""})
+
+
+def test_added_tokens_have_their_ids(tmp_path):
+    write_vocabulary(tmp_path)
+    (tmp_path / "added_tokens.json").write_text(json.dumps({"zz new": 12, "newword": 11, "<S>": 5}))
+    tokenizer = load_tokenizer(tmp_path)
+    assert tokenizer.encode("Paris newword pariss newparis") == [7, 11, 7, 8, 1]
+    assert tokenizer.vocabulary == (*PIECES, "newword", "zz new")
+    assert from_files(tokenizer.files()).encode("newword") == [11]
+    assert tokenizer.mask_id not in tokenizer.encode("[MASK]")
+
+
+def test_wrong_ids_of_added_tokens_are_refused(tmp_path):
+    write_vocabulary(tmp_path)
+    (tmp_path / "added_tokens.json").write_text(json.dumps({"<S>": 5}))
+    assert load_tokenizer(tmp_path).vocabulary == PIECES
+    for added in ({"new\x1bword" * 10_000: 12}, {"paris": 5}, {"new": 10**30}, {"new": "11"}, {"new": -1}):
+        (tmp_path / "added_tokens.json").write_text(json.dumps(added))
+        with pytest.raises(TokenizerError, match=r"added_tokens\.json gives .*restore the file") as error:
+            load_tokenizer(tmp_path)
+        assert str(error.value).isprintable()
+        assert len(str(error.value).removeprefix(str(tmp_path))) < 300
+    for content in ("[]", "{", "[" * 100_000):
+        (tmp_path / "added_tokens.json").write_text(content)
+        with pytest.raises(TokenizerError, match=r"added_tokens\.json is not"):
+            load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["vocab.txt", "tokenizer.json", "tokenizer.model", "sentencepiece.bpe.model"])
+def test_pointers_of_git_lfs_are_named(tmp_path, name):
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 90868376\n")
+    with pytest.raises(TokenizerError, match="Git LFS pointer"):
+        load_tokenizer(tmp_path)

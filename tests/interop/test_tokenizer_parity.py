@@ -1,0 +1,87 @@
+"""`AutoTokenizer` on the files that we write, against our ids."""
+
+import random
+import unicodedata
+
+import pytest
+
+pytest.importorskip("torch", reason="the parity tests compare with transformers: pip install torch transformers")
+transformers = pytest.importorskip("transformers", reason="the parity tests compare: pip install torch transformers")
+
+from bert_jax.interop.tokenizer_files import hugging_face_tokenizer_files  # noqa: E402
+from bert_jax.tokenization import WordPieceTokenizer, training  # noqa: E402
+from tests.tokenization import samples  # noqa: E402
+
+LETTERS = [chr(c) for c in range(0x110000) if unicodedata.category(chr(c)) not in ("Cs", "Cn", "Co")]
+PROSE = [
+    "Élan, naïve Ærø! ΟΔΟΣ ΟΔΥΣΣΕΥΣ, straße",
+    "月が出た。 東京 한국어",
+    "Привет, мир (йод)",
+    "हिन्दी में नमस्ते",
+    "café ÀÉ",
+]
+
+
+@pytest.fixture(params=["uncased", "cased", "accents", "whole_cjk", "unigram", "unigram_cased", "bpe"])
+def tokenizer(request):
+    text = [*samples.sentences(), *PROSE * 20]
+    if request.param.startswith(("unigram", "bpe")):
+        kind = request.param.partition("_")[0]
+        return training.train_sentencepiece(
+            text, 300, model_type=kind, lowercase="cased" not in request.param, character_coverage=1.0, reserved_slots=2
+        )
+    characters = sorted({c for line in PROSE for form in ("NFC", "NFD") for c in unicodedata.normalize(form, line)})
+    characters = sorted({*characters, *"".join(characters).lower(), *LETTERS[::97]} - {" "})
+    pieces = (*samples.FIVE, *dict.fromkeys(c for c in characters if c.strip()), *("##" + c for c in characters))
+    options = {"uncased": (True,), "cased": (False,), "accents": (True, False), "whole_cjk": (True, None, False)}
+    return WordPieceTokenizer(tuple(dict.fromkeys(pieces)), *options[request.param])
+
+
+@pytest.fixture
+def theirs(tokenizer, tmp_path):
+    for name, content in hugging_face_tokenizer_files(tokenizer, 128).items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    return transformers.AutoTokenizer.from_pretrained(tmp_path)
+
+
+def texts():
+    rng = random.Random(0)
+    yield from (line.partition(", [MASK]")[0] for line in samples.sentences(50))
+    yield from PROSE
+    yield from (unicodedata.normalize("NFD", line) for line in PROSE)
+    yield from (
+        "",
+        " ",
+        "  the  cat ",
+        "\t the\r\ncat\x01",
+        "▁a",
+        "a▁",
+        "▁",
+        "\u200b the",
+        "［MASK",
+        "[unused0]",
+        "aaaaaa",
+    )
+    words = [word for line in PROSE for word in line.split()]
+    for i in range(0, len(LETTERS), 50):
+        yield " ".join(f"{c} a{c}b" for c in LETTERS[i : i + 50])
+    for _ in range(2000):
+        yield "".join(rng.choice([" ", rng.choice(words), rng.choice("abcdeéÉΣ,.")]) for _ in range(12))
+
+
+def test_ids_are_ours(tokenizer, theirs):
+    plain = [text for text in texts() if not any(0xD800 <= ord(c) < 0xE000 for c in text)]
+    ours = tokenizer.encode_batch(plain)
+    found = theirs(plain, add_special_tokens=False)["input_ids"]
+    wrong = [ascii(text) for text, a, b in zip(plain, ours, found, strict=True) if a != b]
+    assert not wrong, f"{len(wrong)} of {len(plain)}: {wrong[:3]}"
+
+
+def test_the_frame_the_names_and_the_mask(tokenizer, theirs):
+    expected = [tokenizer.cls_id, *tokenizer.encode_masked("the [MASK] cat"), tokenizer.sep_id]
+    assert theirs("the [MASK] cat")["input_ids"] == expected
+    assert theirs("the", "cat")["token_type_ids"][-1] == 1
+    assert theirs.model_max_length == 128
+    assert (theirs.pad_token_id, theirs.unk_token_id) == (tokenizer.pad_id, tokenizer.unk_id)
+    assert (theirs.mask_token_id, len(theirs)) == (tokenizer.mask_id, tokenizer.vocab_size)
