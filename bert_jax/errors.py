@@ -44,9 +44,9 @@ class DamagedFileError(BertJaxError):
 LONGEST_QUOTE = 80
 
 
-def quoted(name: str) -> str:
+def quoted(name: object) -> str:
     """Returns a name that a file gave, for a message: in quotes, without control characters, cut to 80 characters."""
-    text = repr(name[: LONGEST_QUOTE + 1])
+    text = repr(str(name)[: LONGEST_QUOTE + 1])
     return text if len(text) <= LONGEST_QUOTE + 2 else f"{text[:LONGEST_QUOTE]}…{text[0]}"
 
 
@@ -97,9 +97,3 @@ def near_names(wrong: str, known: Iterable[str]) -> list[str]:
 
 def _last_part(name: str) -> str:
     return name.rpartition(".")[2].lstrip("-")
-
-
-def quoted(text: Any, most: int = 80) -> str:
-    """Returns a name from a foreign file as it can be printed: quoted, escaped, cut to `most` characters."""
-    text = str(text)
-    return repr(text) if len(text) <= most else repr(text[:most]) + "…"

@@ -92,7 +92,7 @@ def test_it_is_learnt_above_chance(config, tmp_path):
     candidates(config)
     config.model.hidden_size, config.model.initializer_range = 64, 0.1
     config.model.dropout = config.model.attention_dropout = 0.0
-    config.train.num_steps = config.eval.every = 300
+    config.train.num_steps = config.eval.every = 450
     config.train.log_every = config.train.checkpoint_every = 100
     config.optimizer.learning_rate, config.optimizer.warmup_ratio = 2e-3, 0.1
     scores = pretrain(config, tmp_path / "run")

@@ -24,11 +24,12 @@ class EventFile:
         from tensorboardX import event_file_writer, record_writer, summary
         from tensorboardX.proto import event_pb2
 
+        messages: Any = event_pb2  # its classes are made at run time
         record_writer.directory_check(str(folder))
         self._writer = event_file_writer.EventsWriter(f"{folder}/events")
-        self._new_event, self._scalar = event_pb2.Event, summary.scalar
+        self._new_event, self._scalar = messages.Event, summary.scalar
         self._add(after_step + 1, file_version="brain.Event:2")
-        self._add(after_step + 1, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START))
+        self._add(after_step + 1, session_log=messages.SessionLog(status=messages.SessionLog.START))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Writes the values of a step, and flushes them."""
