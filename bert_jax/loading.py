@@ -10,8 +10,7 @@ from etils import epath
 
 from bert_jax import configuration
 from bert_jax.errors import CheckpointError, ConfigError, choice_problem
-from bert_jax.interop.google import is_google_folder, read_google_folder
-from bert_jax.interop.hugging_face import is_hugging_face, read_folder
+from bert_jax.interop.folders import is_released, read_released
 from bert_jax.interop.released import ReleasedModel
 from bert_jax.model.config import ACTIVATIONS, DTYPES
 from bert_jax.pretrained import Pretrained
@@ -58,20 +57,6 @@ def load(
         model = _run(path, *read_params(path if path.name == "checkpoints" else path / "checkpoints", step))
     _place(model.params)
     return dataclasses.replace(model, config=dataclasses.replace(model.config, **changes))
-
-
-def is_released(path: epath.Path) -> bool:
-    """Whether a folder looks like a model of another project."""
-    return is_hugging_face(path) or is_google_folder(path)
-
-
-def read_released(path: epath.Path) -> ReleasedModel:
-    """Opens a model of another project.
-
-    Raises:
-      CheckpointError, ConfigError, TokenizerError: see `load`.
-    """
-    return read_folder(path) if is_hugging_face(path) else read_google_folder(path)
 
 
 def _run(path: epath.Path, step: int, params: Any, files: Mapping[str, bytes]) -> Pretrained:

@@ -18,15 +18,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
+from etils import epath
 
 from bert_jax.batch import Batch
 from bert_jax.data.texts import EncodedTexts, PackedBatch, encode, packed_batches
 from bert_jax.errors import CheckpointError, ConfigError, TokenizerError
+from bert_jax.interop.hugging_face import write_folder
+from bert_jax.interop.tokenizer_files import hugging_face_tokenizer_files
 from bert_jax.model.bert import Bert
 from bert_jax.model.composite import Composite
 from bert_jax.model.config import ModelConfig
 from bert_jax.model.intermediates import with_intermediates
 from bert_jax.model.pooling import max_pool, mean_pool
+from bert_jax.model_card import model_card
 from bert_jax.objectives.labels import NUMBER, SEVERAL, Labels
 from bert_jax.objectives.learner import Learner
 from bert_jax.objectives.masked_words import MaskedWords
@@ -315,6 +319,28 @@ class Pretrained:
                     found[i] = Encoding(pieces, states[:, row, inside], maps[:, row, :, inside, inside])
             result += found
         return result
+
+    def save_huggingface(self, folder: epath.PathLike, sentence_pooling: str = "") -> None:
+        """Writes the model for Hugging Face: weights, config, tokenizer, and a model card.
+
+        `transformers` then opens it by `AutoModelForMaskedLM.from_pretrained(folder)` and the like, and
+        `AutoTokenizer`; `bert_jax.load` does, too.
+
+        Args:
+          folder: is made; files in it are replaced.
+          sentence_pooling: `mean`, `max` or `cls`, to write a folder for sentence-transformers without heads.
+
+        Raises:
+          ConfigError: Hugging Face's BERT cannot express the model.
+          TokenizerError: it cannot express the tokenizer.
+        """
+        if sentence_pooling not in ("", *POOLINGS[:3]):
+            raise ConfigError(f"sentence_pooling={sentence_pooling!r} is not one of {', '.join(POOLINGS[:3])}.")
+        written = [one for one in self.objectives if one.name in self.params and not sentence_pooling]
+        params = {name: self.params[name] for name in ("bert", *(one.name for one in written))}
+        files = hugging_face_tokenizer_files(self.tokenizer, self.max_tokens)
+        files["README.md"] = model_card(self, written, sentence_pooling).encode()
+        write_folder(folder, self.config, params, written, files, sentence_pooling, self.max_tokens)
 
     def _labelled(self, texts: Iterable[Text], name: str, activation: Any) -> np.ndarray:
         """The activation of the logits of a head that labels examples: float32 [texts, C]."""

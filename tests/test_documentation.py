@@ -52,6 +52,11 @@ SCRIPTS = {
     "experiments.show_batch": [],
     "-c": [],
     "experiments.compare_runs": [],
+    "experiments.embed": [],
+    "experiments.score": [],
+    "experiments.fill_mask": [],
+    "experiments.minimal_pairs": [],
+    "experiments.convert_checkpoint": [],
 }
 PRETRAIN = "python -m experiments.pretrain --config.data.corpus=corpora/articles --config.train.num_steps=300"
 HERE_DOCUMENT = re.compile(r"<<'(\w+)'\n.*?\n\1\n", re.DOTALL)
@@ -107,6 +112,9 @@ def folder(corpus, tmp_path_factory):
     for name, count in (("train", 40), ("dev", 10)):
         rows = "".join(f"{text[:80]}\t{i % 2}\n" for i, text in enumerate(_texts(count, seed=count)))
         (folder / f"{name}.tsv").write_text("text\tlabel\n" + rows)
+    (folder / "sentences.txt").write_text("the end\n\nthe and the end.\n")
+    (folder / "masked.txt").write_text("the [MASK] end.\n")
+    (folder / "pairs.jsonl").write_text('{"good": "the end.", "bad": "end the.", "phenomenon": "order"}\n')
     (folder / "corpora").mkdir()
     shutil.copytree(corpus_folder(tmp_path_factory), folder / "corpora" / "articles")
     for run in ("articles", "a", "b"):

@@ -4,17 +4,22 @@ import dataclasses
 import json
 import pathlib
 
+import jax
 import numpy as np
 import pytest
+from etils import epath
 
 import bert_jax
+from bert_jax.corpus.builder.prepare import prepare_corpus
 from bert_jax.errors import BertJaxError, CheckpointError, ConfigError
 from bert_jax.interop.hugging_face import write_folder
+from bert_jax.interop.safetensors import WEIGHTS, SafetensorsFile
 from bert_jax.model.config import ModelConfig
 from bert_jax.objectives.labels import Labels
 from bert_jax.objectives.masked_words import MaskedWords
 from bert_jax.objectives.sentence_pairs import SentencePairs
 from bert_jax.objectives.spans import Spans
+from bert_jax.tasks.pretraining import pretrain
 from tests.interop.rows import padded_batch, random_params
 from tests.model import composites
 
@@ -27,7 +32,7 @@ TEXTS = ["the cat sat down.", "", "unhappy cat", "the the the " * 5, "cat. [SEP]
 def write(folder, kind=composites.pretraining, settings=(), objectives=PRETRAINING):
     """A folder as of `transformers`, with random weights and four rows more than words."""
     params = random_params(kind(CONFIG, *settings), padded_batch(CONFIG, [12, 7], 12, 3))
-    write_folder(folder, CONFIG, params, objectives, {"vocab.txt": "\n".join(WORDS).encode()}, "# a model\n")
+    write_folder(folder, CONFIG, params, objectives, {"vocab.txt": "\n".join(WORDS).encode()})
     return folder
 
 
@@ -154,7 +159,7 @@ def test_a_missing_pooler_is_never_made_up(tmp_path):
     kept = {name: value for name, value in random_params(*_with_batch()).items() if name in ("bert", "mlm")}
     kept["bert"] = {name: value for name, value in kept["bert"].items() if name != "pooler"}
     files = {"vocab.txt": "\n".join(WORDS).encode()}
-    write_folder(tmp_path / "mlm", CONFIG, kept, (MaskedWords(),), files, "")
+    write_folder(tmp_path / "mlm", CONFIG, kept, (MaskedWords(),), files)
     first, second = bert_jax.load(tmp_path / "mlm"), bert_jax.load(tmp_path / "mlm")
     np.testing.assert_array_equal(first.embed(TEXTS), second.embed(TEXTS))
     assert first.fill_mask("the [MASK]")
@@ -244,3 +249,58 @@ def test_what_is_no_model_is_told(tmp_path):
         bert_jax.load(tmp_path)
     with pytest.raises(ConfigError, match="dtype='half' is not one of float32, bfloat16"):
         bert_jax.load(tmp_path, dtype="half")
+
+
+def test_what_is_exported_is_the_same_model(folder, bert, tmp_path):
+    bert.save_huggingface(tmp_path / "exported")
+    again = bert_jax.load(tmp_path / "exported")
+    assert (again.config, again.max_tokens) == (bert.config, bert.max_tokens)
+    assert [type(one) for one in again.objectives] == [type(one) for one in bert.objectives]
+    jax.tree.map(np.testing.assert_array_equal, again.params, bert.params)
+    for text in TEXTS:
+        assert again.tokenizer.encode(text) == bert.tokenizer.encode(text)
+    original, written = (SafetensorsFile(epath.Path(place) / WEIGHTS) for place in (folder, tmp_path / "exported"))
+    assert original.infos == written.infos
+    for name in original.infos:
+        np.testing.assert_array_equal(original.read(name), written.read(name))
+    card = (tmp_path / "exported" / "README.md").read_text()
+    assert "AutoModelForMaskedLM" in card
+    assert "12 pieces" in card
+
+
+def test_a_sentence_encoder_is_written_and_read(bert, tmp_path):
+    bert.save_huggingface(tmp_path / "encoder", sentence_pooling="max")
+    model = bert_jax.load(tmp_path / "encoder")
+    assert (model.pooling, model.max_tokens, model.objectives) == ("max", 40, ())
+    np.testing.assert_array_equal(model.embed(TEXTS), bert.embed(TEXTS, "max"))
+    with pytest.raises(ConfigError, match="sentence_pooling='pooler' is not one of mean, max, cls"):
+        bert.save_huggingface(tmp_path / "other", sentence_pooling="pooler")
+
+
+def test_what_the_format_cannot_express_is_refused(bert, tmp_path):
+    pre = dataclasses.replace(bert, config=dataclasses.replace(CONFIG, norm_position="pre"))
+    with pytest.raises(ConfigError, match="norm_position=pre does not exist"):
+        pre.save_huggingface(tmp_path / "pre")
+    pooled = dataclasses.replace(bert, config=dataclasses.replace(CONFIG, pooling="mean"))
+    with pytest.raises(ConfigError, match=r"no model\.pooling=mean, which 'nsp' reads"):
+        pooled.save_huggingface(tmp_path / "pooled")
+    assert not (tmp_path / "pre").exists()
+
+
+def test_pretraining_goes_on_from_a_released_model(folder, bert, config, tmp_path):
+    """Its parameters, shape and vocabulary; the corpus has that vocabulary."""
+    text = "\n\n".join("\n".join(["the cat sat down.", "unhappy cat.", "the cat."] * 4) for _ in range(40))
+    (tmp_path / "text.txt").write_text(text)
+    prepare_corpus(
+        f"text:{tmp_path}/text.txt", tmp_path / "corpus", tokenizer=str(folder), num_workers=1,
+        validation_fraction=0.1, progress=lambda _: None, allow_lossy_text=True,
+    )  # fmt: skip
+    config.model = ModelConfig(dropout=0.0)
+    config.data.corpus, config.data.sequence_length = str(tmp_path / "corpus"), 32
+    config.train.init_from, config.train.num_steps, config.optimizer.learning_rate = str(folder), 1, 1e-12
+    pretrain(config, tmp_path / "run")
+    there = bert_jax.load(tmp_path / "run")
+    assert there.config.hidden_size == CONFIG.hidden_size
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-9), there.params, bert.params)
+    assert there.max_tokens == 32
+    np.testing.assert_allclose(there.embed("the cat"), bert.embed("the cat"), atol=1e-5)

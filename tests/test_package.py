@@ -29,6 +29,7 @@ ROOMS = (
     {"data"},
     {"interop"},
     {"tasks"},
+    {"model_card"},
     {"pretrained", "loading", "minimal_pairs"},
     {"reporting"},
 )

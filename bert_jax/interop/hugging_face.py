@@ -16,13 +16,16 @@ from bert_jax.interop.hugging_face_config import read_config, write_config
 from bert_jax.interop.parameters import named_tensors
 from bert_jax.interop.released import PROBLEMS, ReleasedModel, assemble
 from bert_jax.interop.safetensors import LFS_POINTER, WEIGHTS, open_safetensors, write_safetensors
+from bert_jax.interop.token_limit import FIELDS as LIMITS
+from bert_jax.interop.token_limit import token_limit
 from bert_jax.model.config import ModelConfig
 from bert_jax.objectives.labels import Labels
 from bert_jax.objectives.objective import Objective
 from bert_jax.tokenization import load_tokenizer
 
-CONFIG, MODULES, LIMIT = "config.json", "modules.json", "sentence_bert_config.json"
+CONFIG, MODULES = "config.json", "modules.json"
 MAX_JSON_BYTES = 10_000_000
+POOLING_MODES = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean", "pooling_mode_max_tokens": "max"}
 
 
 def is_hugging_face(folder: epath.Path) -> bool:
@@ -45,12 +48,12 @@ def read_folder(folder: epath.PathLike) -> ReleasedModel:
         raise ConfigError(f"There is no {CONFIG} in {folder}.")
     given = read_config(_read_json(folder / CONFIG))
     model = assemble(given, open_safetensors(folder), load_tokenizer(folder))
-    limits = [model.max_tokens]
-    if (folder / LIMIT).exists():
-        limits.append(_positive(_read_json(folder / LIMIT), "max_seq_length"))
+    files = {name: _read_small(folder / name) for name, _ in LIMITS if (folder / name).exists()}
+    limit = token_limit(files, model.max_tokens)
+    assert limit is not None  # positions are one
     return dataclasses.replace(
         model,
-        max_tokens=min(n for n in limits if n),
+        max_tokens=limit,
         pooling=_pooling(root / modules["Pooling"] / CONFIG) if "Pooling" in modules else "",
         normalize="Normalize" in modules,
     )
@@ -74,7 +77,7 @@ def _sentence_modules(root: epath.Path) -> dict[str, str]:
 
 def _pooling(path: epath.Path) -> str:
     values = _read_json(path)
-    modes = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean", "pooling_mode_max_tokens": "max"}
+    modes = POOLING_MODES
     chosen = [name for name, value in values.items() if name.startswith("pooling_mode_") and value is True]
     if len(chosen) != 1 or chosen[0] not in modes:
         raise ConfigError(
@@ -83,17 +86,17 @@ def _pooling(path: epath.Path) -> str:
     return modes[chosen[0]]
 
 
-def _positive(values: dict[str, Any], name: str) -> int:
-    value = values.get(name)
-    return value if type(value) is int and value > 0 else 0
-
-
-def _read_json(path: epath.Path, kind: type = dict) -> Any:
+def _read_small(path: epath.Path) -> bytes:
     if path.stat().length > MAX_JSON_BYTES:
         raise ConfigError(f"{path} has {path.stat().length:,} bytes, too many for a config: restore it.")
     content = path.read_bytes()
     if content.startswith(LFS_POINTER):
         raise ConfigError(f"{path} is a Git LFS pointer: fetch the file with git lfs pull.")
+    return content
+
+
+def _read_json(path: epath.Path, kind: type = dict) -> Any:
+    content = _read_small(path)
     try:
         values = json.loads(content)
     except (ValueError, RecursionError):
@@ -129,8 +132,9 @@ def write_folder(
     config: ModelConfig,
     params: Any,
     objectives: Sequence[Objective],
-    tokenizer_files: dict[str, bytes],
-    card: str,
+    files: dict[str, bytes],
+    sentence_pooling: str = "",
+    max_tokens: int = 0,
 ) -> None:
     """Writes a folder that `AutoModel` and `AutoTokenizer` of `transformers` open.
 
@@ -139,8 +143,9 @@ def write_folder(
       config: the config of the body.
       params: the parameters of the body and of the objectives' heads.
       objectives: those whose heads are written.
-      tokenizer_files: the tokenizer in Hugging Face's form, by file name.
-      card: the model card, in Markdown.
+      files: other files by name: the tokenizer in Hugging Face's form, the model card.
+      sentence_pooling: `mean`, `max` or `cls`, to write a folder for sentence-transformers; empty: for `transformers`.
+      max_tokens: with `sentence_pooling`, the longest input.
 
     Raises:
       ConfigError: Hugging Face's BERT does not support the model.
@@ -158,7 +163,22 @@ def write_folder(
     temporary = folder / f"{WEIGHTS}.partial"
     write_safetensors(temporary, infos, makers)
     temporary.replace(folder / WEIGHTS)
-    for name, content in tokenizer_files.items():
+    for name, content in files.items():
         storage.write_bytes(folder / name, content)
+    if sentence_pooling:
+        _write_modules(folder, sentence_pooling, config.hidden_size, max_tokens)
     storage.write_json(folder / CONFIG, values)
-    storage.write_bytes(folder / "README.md", card.encode())
+
+
+def _write_modules(folder: epath.Path, pooling: str, width: int, max_tokens: int) -> None:
+    """Writes what sentence-transformers needs beside the model."""
+    package = "sentence_transformers.models"
+    modules = [
+        {"idx": 0, "name": "0", "path": "", "type": f"{package}.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Pooling", "type": f"{package}.Pooling"},
+    ]
+    modes = {mode: ours == pooling for mode, ours in POOLING_MODES.items()}
+    storage.write_json(folder / MODULES, modules)
+    storage.write_json(folder / "sentence_bert_config.json", {"max_seq_length": max_tokens, "do_lower_case": False})
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    storage.write_json(folder / "1_Pooling" / CONFIG, {"word_embedding_dimension": width, **modes})

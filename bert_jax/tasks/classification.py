@@ -16,10 +16,17 @@ from bert_jax.objectives.labels import Labels
 from bert_jax.objectives.learner import Learner
 from bert_jax.optim.optimizer import OptimizerConfig
 from bert_jax.sharding import MeshConfig
-from bert_jax.tasks.starting_point import inherit_model, read_starting_point, tokenizer_files, tokenizer_from
+from bert_jax.tasks.starting_point import (
+    inherit_model,
+    open_start,
+    read_starting_point,
+    tokenizer_files,
+    tokenizer_from,
+)
 from bert_jax.tokenization import Tokenizer, load_tokenizer
 from bert_jax.training.config import EvalConfig, TrainConfig
 from bert_jax.training.task import Task, TaskKind
+from bert_jax.training.workdir.warm_start import Start
 
 LABEL_FILE = "labels.json"
 
@@ -44,6 +51,9 @@ class Classification(TaskKind[ClassificationConfig]):
 
     def phases(self, config: ClassificationConfig) -> tuple[OnePhase]:
         return (OnePhase(config.train.batch_size),)
+
+    def open_start(self, path: str) -> Start:
+        return open_start(path)
 
     def longest_example(self, config: ClassificationConfig) -> int:
         return config.data.sequence_length

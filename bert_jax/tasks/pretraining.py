@@ -27,12 +27,19 @@ from bert_jax.objectives.sentence_pairs import SentencePairs
 from bert_jax.optim.optimizer import OptimizerConfig
 from bert_jax.sharding import MeshConfig
 from bert_jax.tasks.pretraining_report import pretraining_report
-from bert_jax.tasks.starting_point import check_same_model, read_starting_point, tokenizer_files
+from bert_jax.tasks.starting_point import (
+    SHAPELESS,
+    inherit_model,
+    open_start,
+    read_starting_point,
+    tokenizer_files,
+)
 from bert_jax.training.config import TrainConfig
 from bert_jax.training.placed import Probe
 from bert_jax.training.run import Options, run
 from bert_jax.training.task import Report, Task, TaskKind
 from bert_jax.training.workdir.folder import Workdir
+from bert_jax.training.workdir.warm_start import Start
 
 # The recipe `quickstart.py` passes word frequencies after 700 steps on Wikipedia; larger models need more.
 STEPS_TO_LEARN = 700
@@ -63,11 +70,20 @@ class Pretraining(TaskKind[PretrainingConfig]):
     def group_rows(self, config: PretrainingConfig) -> int:
         return config.data.group_rows
 
+    def open_start(self, path: str) -> Start:
+        return open_start(path)
+
     def longest_example(self, config: PretrainingConfig) -> int:
         return max(phase.config.sequence_length for phase in self.phases(config))
 
     def cut_sizes(self, config: PretrainingConfig) -> dict[str, tuple[str, int]]:
         return config.model.cut_sizes
+
+    def complete(self, config: PretrainingConfig, stored: PretrainingConfig | None) -> None:
+        if path := config.train.init_from:
+            # Parameters of another shape may be left out by `train.init_skip`.
+            there = stored.model if stored else read_starting_point(path).model
+            inherit_model(config.model, there, path, must_agree=SHAPELESS)
 
     def problems(self, config: PretrainingConfig) -> list[str]:
         found = phase_problems(config.data, config.train.batch_size)
@@ -209,7 +225,6 @@ def _check_start(config: PretrainingConfig, corpus: Corpus) -> None:
             f"{config.data.corpus} has another vocabulary than train.init_from={path}: prepare the corpus with"
             " --tokenizer set to the folder tokenizer/ of that run."
         )
-    check_same_model(config.model, start.model, path)
 
 
 def open_batches(workdir: epath.PathLike, corpora: Sequence[epath.PathLike] = ()) -> PhasedBatches:

@@ -1,16 +1,23 @@
 """The config and the tokenizer of the model that a new run starts from."""
 
 import dataclasses
+import functools
 import json
-from collections.abc import Mapping
+import zlib
+from collections.abc import Collection, Mapping
+from typing import Any
 
+import flax.traverse_util
+import jax
+import numpy as np
 from etils import epath
 
-from bert_jax import configuration
+from bert_jax import configuration, hashing
 from bert_jax.errors import CheckpointError, ConfigError
+from bert_jax.interop.folders import is_released, read_released
 from bert_jax.model.config import ModelConfig
 from bert_jax.tokenization import Tokenizer, from_files
-from bert_jax.training.workdir.warm_start import open_start
+from bert_jax.training.workdir import warm_start
 
 # Model fields that decide what the parameters mean. A new run must have the same values as the checkpoint.
 DECIDED = (
@@ -28,7 +35,7 @@ DECIDED = (
 )
 # Model fields that a new run takes from the checkpoint unless it sets them.
 INHERITED = ("pooling", "initializer_range")
-# Those of them that do not show in the shapes of parameters.
+# Those that decide it but do not show in the shapes of parameters.
 SHAPELESS = ("positions", "norm_position", "activation", "layer_norm_epsilon")
 TOKENIZER = "tokenizer/"  # folder in the workdir
 
@@ -42,17 +49,54 @@ class StartingPoint:
 
 
 def read_starting_point(path: epath.PathLike) -> StartingPoint:
-    """Reads the model's config and tokenizer from the checkpoint at `train.init_from`.
+    """Reads the model's config and tokenizer from what `train.init_from` names: a run, or a released folder.
 
     Raises:
-      CheckpointError: there is no checkpoint, or it has no valid model config.
+      BertJaxError: there is no checkpoint, or it has no valid model config or tokenizer.
     """
-    assets = open_start(path).assets
+    if is_released(epath.Path(path).expanduser()):
+        model = read_released(epath.Path(path).expanduser())
+        return StartingPoint(model.config, model.tokenizer)
+    assets = warm_start.open_start(path).assets
     try:
         model = json.loads(assets["config.json"])["config"]["model"]
         return StartingPoint(configuration.from_dict(ModelConfig, model), tokenizer_from(assets))
     except (KeyError, TypeError, ValueError, ConfigError) as error:
         raise CheckpointError(f"The checkpoint in {path} has no valid model config or tokenizer ({error!r}).") from None
+
+
+class ReleasedStart:
+    """The parameters of a released folder. A `training.workdir.warm_start.Start`."""
+
+    step = None
+
+    def __init__(self, path: epath.Path):
+        params = flax.traverse_util.flatten_dict(read_released(path).params, sep="/")
+        self._params: dict[str, np.ndarray] = dict(params)
+        self.shapes = {name: value.shape for name, value in self._params.items()}
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """A hash of the parameters."""
+        return hashing.fingerprint({name: zlib.crc32(value.data) for name, value in sorted(self._params.items())})
+
+    def read(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """Places some parameters, by name, as the given `ocp.ArrayRestoreArgs` say."""
+        return {name: _placed(self._params[name], one.dtype, one.sharding) for name, one in wanted.items()}
+
+
+def _placed(value: np.ndarray, dtype: Any, sharding: Any) -> jax.Array:
+    return jax.make_array_from_callback(value.shape, sharding, lambda index: value[index].astype(dtype, copy=False))
+
+
+def open_start(path: str) -> warm_start.Start:
+    """Opens what `train.init_from` names: a run, one of its checkpoints, or a released folder.
+
+    Raises:
+      BertJaxError: it cannot be read.
+    """
+    folder = epath.Path(path).expanduser()
+    return ReleasedStart(folder) if is_released(folder) else warm_start.open_start(folder)
 
 
 def tokenizer_files(tokenizer: Tokenizer) -> dict[str, bytes]:
@@ -67,33 +111,25 @@ def tokenizer_from(files: Mapping[str, bytes]) -> Tokenizer:
     )
 
 
-def inherit_model(given: ModelConfig, there: ModelConfig, path: str) -> None:
+def inherit_model(given: ModelConfig, there: ModelConfig, path: str, must_agree: Collection[str] = DECIDED) -> None:
     """Fills in the fields of `given` that have default values with those of the checkpoint's model.
 
+    Args:
+      given: changed in place.
+      there: the checkpoint's model.
+      path: `train.init_from`, for messages.
+      must_agree: the fields that may not have another value.
+
     Raises:
-      ConfigError: a field that decides what the parameters mean has another value.
+      ConfigError: such a field has another value.
     """
     default = ModelConfig()
     for name in (*DECIDED, *INHERITED):
         value = getattr(given, name)
         if value == getattr(default, name):
             setattr(given, name, getattr(there, name))
-        elif name in DECIDED and value != getattr(there, name):
+        elif name in must_agree and value != getattr(there, name):
             raise ConfigError(
                 f"model.{name}={value} differs from train.init_from={path}, which has {getattr(there, name)}:"
                 " leave it out."
             )
-
-
-def check_same_model(given: ModelConfig, there: ModelConfig, path: str) -> None:
-    """Compares the fields that decide what parameters mean and that do not show in their shapes.
-
-    Raises:
-      ConfigError: some fields differ; the message lists them all.
-    """
-    differ = [name for name in SHAPELESS if getattr(given, name) != getattr(there, name)]
-    if differ:
-        values = "; ".join(
-            f"model.{name} is {getattr(given, name)}, but {getattr(there, name)} there" for name in differ
-        )
-        raise ConfigError(f"train.init_from={path} holds another model: {values}. Give the same values.")

@@ -26,7 +26,7 @@ from bert_jax.training.workdir.checkpoints import Checkpoints
 from bert_jax.training.workdir.folder import Workdir, version
 from bert_jax.training.workdir.metrics import MetricWriter, read_metrics
 from bert_jax.training.workdir.resume import check_resumed
-from bert_jax.training.workdir.warm_start import WarmStart, open_start
+from bert_jax.training.workdir.warm_start import WarmStart
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +104,7 @@ def prepare(
     if folder and stored is not None:
         check_resumed(config, stored, folder.latest_step() or 0, str(folder.path))
         if config.train.init_from != stored.train.init_from:
-            folder.compare_data({"init_from": open_start(config.train.init_from).fingerprint})
+            folder.compare_data({"init_from": kind.open_start(config.train.init_from).fingerprint})
     mesh = sharding.make_mesh(config.mesh)
     task = kind.open(config, folder.files() if folder and stored is not None else {})
     for batch in (task.held_out, task.stream.batch(0, 0, 1)):
@@ -185,7 +185,7 @@ def _train(placed: PlacedTask, kind: TaskKind, workdir: Workdir, options: Option
         program = placed.program(config.train.num_steps or max(1000, placed.phase_starts[-1] + 1))
         start = workdir.latest_step()
         with processes.together():
-            warm = WarmStart.plan(config.train, program.state_shapes.params) if start is None else None
+            warm = WarmStart.plan(config.train, program.state_shapes.params, kind.open_start) if start is None else None
         processes.check_same(warm.fingerprints if warm else {})
         if config.train.num_steps is None:
             config.train.num_steps = _measure(placed, program)

@@ -17,6 +17,7 @@ from bert_jax.scores import Score
 from bert_jax.sharding import MeshConfig
 from bert_jax.training.config import EvalConfig, TrainConfig
 from bert_jax.training.step import Randomness
+from bert_jax.training.workdir.warm_start import Start, open_start
 
 
 class RunConfig(Protocol):
@@ -209,6 +210,14 @@ class TaskKind(abc.ABC, Generic[Config]):
           config: the config of the run.
           files: the `Task.files` of the run.
         """
+
+    def open_start(self, path: str) -> Start:
+        """Opens what `train.init_from` names; runs by default.
+
+        Raises:
+          BertJaxError: it cannot be read.
+        """
+        return open_start(path)
 
     def remarks(self, config: Config) -> list[str]:
         """Returns lines about a config that works but may disappoint, to show when a run starts. None by default."""

@@ -14,6 +14,7 @@ from tests.tasks.test_pretraining import results, shrink
 SIZES = {"tiny": (2, 128, 2), "mini": (4, 256, 4), "small": (4, 512, 8), "medium": (8, 512, 8)}
 SIZES |= {"base": (12, 768, 12), "large": (24, 1024, 16)}
 RECIPES = ("bert_base", "bert_large", "bert_large_lamb", "roberta_base", "sinusoidal_max_pool", "quickstart")
+RECIPES += ("continue_pretraining",)
 FILES = sorted(pathlib.Path("experiments/configs").glob("*.py"))
 PRETRAINING = [f"sizes.py:{size}" for size in SIZES] + [f"{recipe}.py" for recipe in RECIPES]
 FINE_TUNING = [file.name for file in FILES if file.name.startswith("finetune_")]

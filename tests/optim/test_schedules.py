@@ -6,6 +6,7 @@ import pytest
 
 from bert_jax.errors import ConfigError
 from bert_jax.optim.optimizer import OptimizerConfig, make_schedule
+from bert_jax.optim.schedules import warmup_problem
 
 
 def rates(config: OptimizerConfig, num_steps: int) -> np.ndarray:
@@ -160,3 +161,10 @@ def test_only_the_schedule_changes_with_a_phase():
 def test_what_does_not_go_together_is_said(values, said):
     (problem,) = OptimizerConfig(**values).problems()
     assert re.search(said, problem)
+
+
+def test_a_ratio_that_rounds_to_the_whole_run_is_told():
+    config = OptimizerConfig(warmup_ratio=0.9)
+    assert "warmup_ratio=0.9 makes all of the run's 4 steps a warm-up" in (warmup_problem(config, 4) or "")
+    assert warmup_problem(config, 100) is None
+    assert warmup_problem(OptimizerConfig(warmup_ratio=0.01), 1) is None

@@ -449,3 +449,14 @@ def test_pretraining_continues_from_another_run(straight, corpus_path, mixed_pat
     config.data.corpus = mixed_path
     with pytest.raises(ConfigError, match=r"has another vocabulary than train\.init_from"):
         pretrain(config, tmp_path / "other")
+
+
+def test_a_run_too_short_to_learn_is_told():
+    config = PretrainingConfig()
+    config.train.num_steps = 136
+    (line,) = Pretraining().remarks(config)
+    assert "136 steps" in line
+    config.train.init_from = "runs/other"
+    assert not Pretraining().remarks(config)
+    config.train.init_from, config.train.num_steps = "", 10_000
+    assert not Pretraining().remarks(config)

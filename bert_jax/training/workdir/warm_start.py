@@ -3,8 +3,8 @@
 import collections
 import dataclasses
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
 
 import jax
 import orbax.checkpoint as ocp
@@ -16,14 +16,38 @@ from bert_jax.training.config import TrainConfig
 from bert_jax.training.workdir.checkpoints import SavedParams
 
 
+class Start(Protocol):
+    """Saved parameters to start from, such as `SavedParams`.
+
+    Attributes:
+      step: the step after which they were saved; None if that is not known.
+      shapes: the shapes of the parameters, by name.
+      fingerprint: a hash of the parameters.
+    """
+
+    @property
+    def step(self) -> int | None: ...
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def read(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """Reads some parameters, by name, as the given `ocp.ArrayRestoreArgs` say."""
+        ...
+
+
 def open_start(path: epath.PathLike) -> SavedParams:
-    """Opens the checkpoint that `train.init_from` names: a run's folder, or its `checkpoints/`.
+    """Opens a run's folder, its `checkpoints/`, or one of these checkpoints.
 
     Raises:
       CheckpointError: there is no checkpoint.
     """
-    path = epath.Path(path).expanduser()
-    return SavedParams(path if path.name == "checkpoints" else path / "checkpoints")
+    path, step = epath.Path(path).expanduser(), None
+    if path.parent.name == "checkpoints" and path.name.isdecimal():
+        path, step = path.parent, int(path.name)
+    return SavedParams(path if path.name == "checkpoints" else path / "checkpoints", step)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,18 +63,21 @@ class WarmStart:
     """
 
     path: str
-    saved: SavedParams
+    saved: Start
     taken: tuple[str, ...]
     new: tuple[str, ...]
     left: tuple[str, ...]
 
     @classmethod
-    def plan(cls, config: TrainConfig, params: Any) -> "WarmStart | None":
+    def plan(
+        cls, config: TrainConfig, params: Any, open_saved: Callable[[str], Start] = open_start
+    ) -> "WarmStart | None":
         """Decides which parameters come from `config.init_from`; returns None if that is empty.
 
         Args:
           config: `init_from` and `init_skip` decide.
           params: the model's parameters, a tree of `jax.ShapeDtypeStruct`.
+          open_saved: opens what `init_from` names.
 
         Raises:
           CheckpointError: there is no checkpoint.
@@ -58,7 +85,7 @@ class WarmStart:
         """
         if not config.init_from:
             return None
-        saved, wanted = open_start(config.init_from), _by_name(params)
+        saved, wanted = open_saved(config.init_from), _by_name(params)
         there = {n for n in saved.shapes if not (config.init_skip and re.search(config.init_skip, n))}
         taken = tuple(name for name in wanted if name in there)
         if not taken:
@@ -96,7 +123,8 @@ class WarmStart:
 
     def describe(self) -> list[str]:
         """Returns lines about this for the start of the run."""
-        lines = [f"start        {_grouped(self.taken)} from {self.path}, step {self.saved.step:,}"]
+        step = "" if self.saved.step is None else f", step {self.saved.step:,}"
+        lines = [f"start        {_grouped(self.taken)} from {self.path}{step}"]
         if self.new:
             lines.append(f"             new, at random: {_grouped(self.new)}")
         if self.left:

@@ -79,3 +79,8 @@ def test_a_line_of_a_million_characters_takes_linear_time_and_keeps_its_text():
         assert time.perf_counter() - start < 20
         assert sum(len(s.replace(" ", "")) for s in sentences) == len(line.replace(" ", ""))
         assert max(map(len, sentences)) <= text.WINDOW
+
+
+@pytest.mark.parametrize("separator", ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x1f", "\x85", "\r", "\r\n"])
+def test_separators_never_glue_words(separator):
+    assert text.paragraphs(text.clean(f"one{separator}two", collections.Counter())) == ["one", "two"]

@@ -1,0 +1,31 @@
+"""Converts a model: a run, a checkpoint, or a folder of Hugging Face or Google, to a folder for Hugging Face.
+
+python -m experiments.convert_checkpoint --from=runs/articles --to=huggingface:exported
+"""
+
+from absl import flags
+
+import bert_jax
+from bert_jax.errors import ConfigError
+from experiments import sentences
+
+FORMATS = ("huggingface", "sentence_transformers")
+_FROM = flags.DEFINE_string("from", None, "A run, a checkpoint, or a folder of Hugging Face or Google.", required=True)
+_TO = flags.DEFINE_string("to", None, "huggingface:DIR or sentence_transformers:DIR.", required=True)
+_STEP = flags.DEFINE_integer("step", None, "Which checkpoint of a run; by default the newest.")
+_POOLING = flags.DEFINE_enum(
+    "pooling", "mean", ["mean", "max", "cls"], "With sentence_transformers: how texts are embedded."
+)
+
+
+def main(_: list[str]) -> None:
+    form, colon, folder = _TO.value.partition(":")
+    if not colon or not folder or form not in FORMATS:
+        raise ConfigError(f"--to={_TO.value} is not of the form {' or '.join(f'{name}:DIR' for name in FORMATS)}.")
+    model = bert_jax.load(_FROM.value, _STEP.value)
+    model.save_huggingface(folder, _POOLING.value if form == "sentence_transformers" else "")
+    print(f"{model!r} is in {folder}")
+
+
+if __name__ == "__main__":
+    sentences.run(main)
