@@ -11,6 +11,7 @@ from bert_jax.errors import ConfigError, choice_problem, did_you_mean
 from bert_jax.training.config import EvalConfig
 
 MASKING = ("token", "whole_word", "span")
+MAX_PREFETCH, MAX_TARGETS = 10_000, 100_000_000  # batches, and held-out targets, in memory
 _MOVES = "the folder may move; its content is compared by fingerprint"
 
 
@@ -104,9 +105,11 @@ class DataConfig:
             found.append(
                 f"data.mask_share={self.mask_share} and data.random_share={self.random_share} must sum to at most 1."
             )
-        for name in ("max_predictions", "max_examples", "prefetch"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                found.append(f"data.{name}={value} must be at least 1.")
+        for name, most in (("max_predictions", self.sequence_length), ("max_examples", self.sequence_length)):
+            if (value := getattr(self, name)) is not None and not 1 <= value <= most:
+                found.append(f"data.{name}={value} must lie between 1 and data.sequence_length={most}.")
+        if not 1 <= self.prefetch <= MAX_PREFETCH:
+            found.append(f"data.prefetch={self.prefetch} must lie between 1 and {MAX_PREFETCH}.")
         if not 0 < self.nsp_temperature < math.inf:
             found.append(f"data.nsp_temperature={self.nsp_temperature} must be above 0 and finite.")
         if self.nsp_group_size < 2:
@@ -139,8 +142,8 @@ class HeldOutConfig(EvalConfig):
     def problems(self) -> list[str]:
         """Error messages about values that cannot work."""
         found = super().problems()
-        if self.num_targets <= 0:
-            found.append(f"eval.num_targets={self.num_targets} must be above 0.")
+        if not 0 < self.num_targets <= MAX_TARGETS:
+            found.append(f"eval.num_targets={self.num_targets} must lie between 1 and {MAX_TARGETS}.")
         if not 0 < self.mask_rate < 1:
             found.append(f"eval.mask_rate={self.mask_rate} must lie between 0 and 1.")
         if not 0 <= self.seed < 2**31:

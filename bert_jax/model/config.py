@@ -11,6 +11,7 @@ ACTIVATIONS = ("gelu", "gelu_tanh")
 NORM_POSITIONS = ("post", "pre")
 POOLINGS = ("cls", "max", "mean")
 DTYPES = ("float32", "bfloat16")
+MAX_LAYERS, MAX_SIZE = 10_000, 1 << 30  # beyond what any machine holds: slips of the keyboard
 
 
 @dataclasses.dataclass
@@ -65,8 +66,9 @@ class ModelConfig:
         found = []
         sizes = ("vocab_size", "num_layers", "hidden_size", "num_heads", "intermediate_size", "max_positions")
         for name in (*sizes, "num_token_types"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                found.append(f"model.{name}={value} must be at least 1.")
+            most = MAX_LAYERS if name == "num_layers" else MAX_SIZE
+            if (value := getattr(self, name)) is not None and not 1 <= value <= most:
+                found.append(f"model.{name}={value} must lie between 1 and {most}.")
         if self.num_heads >= 1 and self.hidden_size % self.num_heads:
             found.append(
                 f"model.num_heads={self.num_heads} does not divide model.hidden_size={self.hidden_size}:"

@@ -59,6 +59,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 found.append(f"train.{name}={value} must be above 0 and finite.")
+        if self.batch_size >= 2**31:
+            found.append(f"train.batch_size={self.batch_size} must be below 2**31.")
         if self.num_steps is not None and self.num_steps >= 2**31:
             found.append(f"train.num_steps={self.num_steps} must be below 2**31: steps are counted in 32 bits.")
         if not 0 <= self.seed < 2**31:
