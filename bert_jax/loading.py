@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import jax.numpy as jnp
+import jax
 from etils import epath
 
 from bert_jax import configuration
@@ -92,8 +92,10 @@ def _released(found: ReleasedModel, source: str) -> Pretrained:
 
 def _place(params: Any) -> None:
     """Moves the parameters to the device, one by one, so that there is never a second copy of them all."""
-    for name, value in params.items():
+    for name in list(params):
+        value = params.pop(name)
         if isinstance(value, dict):
             _place(value)
+            params[name] = value
         else:
-            params[name] = jnp.asarray(value)
+            params[name] = jax.block_until_ready(jax.device_put(value))  # only then is the host's copy let go

@@ -17,6 +17,7 @@ from bert_jax.reporting import write_report
 from bert_jax.reporting.run_record import read_run
 from bert_jax.scores import behind_baseline
 from bert_jax.training import processes
+from bert_jax.training.config import TrainConfig
 from bert_jax.training.profile import parse_steps
 from bert_jax.training.run import Options, run
 from bert_jax.training.task import TaskKind
@@ -26,8 +27,8 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the checkpoints, met
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Check and compile the run, print what it would do, and exit.")
 _PROFILE = flags.DEFINE_string("profile", None, "START:STOP: write a trace of these steps to WORKDIR/profiles.")
 
-# Flags that decide where a run is and how long.
-LENGTHS = ("workdir=", "config.train.num_steps=", "config.train.num_epochs=", "config.train.time_budget=")
+# Flags of one run, which a longer one does not share.
+OWN = ("workdir", "profile", *(f"config.train.{name}" for name in (*TrainConfig.ALTERNATIVES, "stop_after")))
 
 
 def train(kind: TaskKind[Any], config: Any, script: str) -> None:
@@ -70,7 +71,13 @@ def _verdict(scores: dict[str, float], script: str) -> list[str]:
     behind = behind_baseline(run.scores, scores)
     if not behind:
         return []
-    rest = [argument for argument in sys.argv[1:] if not argument.lstrip("-").startswith(LENGTHS)]
+    rest, arguments = [], iter(sys.argv[1:])
+    for argument in arguments:
+        name, equals, _ = argument.lstrip("-").partition("=")
+        if name not in OWN:
+            rest.append(argument)
+        elif not equals:
+            next(arguments, None)  # its value is an argument of its own
     longer = [f"--workdir={_WORKDIR.value.rstrip('/')}-longer", f"--config.train.num_steps={10 * run.step}"]
     return [
         f"Not better than the baseline after {run.step:,} steps: {'; '.join(behind)}.",

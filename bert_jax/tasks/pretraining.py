@@ -102,8 +102,8 @@ class Pretraining(TaskKind[PretrainingConfig]):
         if config.train.init_from or steps >= STEPS_TO_LEARN:
             return []
         return [
-            f"too short    {steps:,} steps: after fewer than about {STEPS_TO_LEARN:,}, a model from scratch does worse"
-            " than word frequencies"
+            f"too short    {steps:,} steps: the small model of quickstart.py needs about {STEPS_TO_LEARN:,} to do"
+            " better than word frequencies, and larger ones need more"
         ]
 
     def objectives(self, config: PretrainingConfig, files: Mapping[str, bytes]) -> tuple[Objective, ...]:
