@@ -158,13 +158,22 @@ class Pretrained:
         """The linen module whose parameters are `params`."""
         return Learner(self.config, tuple(self.objectives)).model
 
-    def fill_mask(self, text: str, top: int = 5) -> list[list[Guess]]:
-        """Returns the `top` most likely words for each `[MASK]` in `text`, in order.
+    def fill_mask(self, text: str | Iterable[str], top: int = 5) -> Any:
+        """Returns the `top` most likely words for each `[MASK]` of a text, in order.
+
+        Args:
+          text: one text, or several.
+          top: how many words for each mask.
+
+        Returns:
+          A list of `Guess` for each mask; for several texts, a list of such lists.
 
         Raises:
           CheckpointError: the model was not trained to predict words.
-          TokenizerError: the text has no `[MASK]`, or more tokens than the model takes.
+          TokenizerError: a text has no `[MASK]`, or more tokens than the model takes.
         """
+        if not isinstance(text, str):
+            return [self.fill_mask(one, top) for one in text]
         objective = self._objective(MaskedWords, "predict words")
         ids = self.tokenizer.encode_masked(text)
         if not ids.count(self.tokenizer.mask_id):

@@ -107,6 +107,10 @@ def test_a_score_is_the_sum_over_masked_words(bert):
         assert len(guesses) == len(WORDS)  # rows of the table without a word are never guessed
         assert sum(guess.probability for guess in guesses) == pytest.approx(1, rel=1e-5)
         total += np.log(next(guess.probability for guess in guesses if guess.word == word))
+    assert bert.fill_mask(["the [MASK]", "[MASK] sat"], top=1) == [
+        bert.fill_mask("the [MASK]", top=1),
+        bert.fill_mask("[MASK] sat", top=1),
+    ]
     score = bert.score(" ".join(words))
     assert (score.total, score.num_tokens) == (pytest.approx(total, rel=1e-4), 4)
     assert score.per_token == pytest.approx(total / 4, rel=1e-4)
