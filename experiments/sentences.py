@@ -62,13 +62,20 @@ def parse_flags(argv: list[str]) -> list[str]:
     try:
         program, *rest = flags.FLAGS(argv)
     except flags.UnrecognizedFlagError as error:
-        raise ConfigError(f"There is no flag --{error.flagname}.{_near_flag(error.flagname)}") from None
+        wrong = dict.fromkeys([error.flagname, *_unknown(argv)])  # absl names the first alone
+        raise ConfigError("\n".join(f"There is no flag --{name}.{_near_flag(name)}" for name in wrong)) from None
     except (flags.Error, ValueError) as error:
         raise ConfigError("\n".join(map(_improved, str(error).split("\n")))) from None
     if rest:
         # absl would ignore all flags after this argument.
         raise ConfigError(f"{rest[0]!r} is not a flag: give flags in the form --name=value.")
     return [program]
+
+
+def _unknown(argv: list[str]) -> list[str]:
+    """The names of the flags that do not exist."""
+    given = [argument[2:].partition("=")[0] for argument in argv[1:] if argument.startswith("--")]
+    return [name for name in given if name and not {name, name.removeprefix("no")} & set(flags.FLAGS)]
 
 
 def _near_flag(name: str) -> str:

@@ -23,3 +23,13 @@ def test_a_terminal_without_utf8_ends_no_script():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "4 rows ? 64 tokens ?\n"
+
+
+def test_all_unknown_flags_are_named_at_once():
+    script = "from experiments import sentences; sentences.run(lambda _: None)"
+    wrong = ["--verbositi=1", "--noalsologtostderr", "--lr", "3"]
+    done = subprocess.run([sys.executable, "-c", script, *wrong], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "There is no flag --verbositi. Did you mean --verbosity?" in done.stderr
+    assert "There is no flag --lr." in done.stderr
+    assert "alsologtostderr." not in done.stderr
