@@ -124,8 +124,10 @@ def _model(values: Mapping[str, Any], family: Family) -> ModelConfig:
     if not isinstance(activation, str) or activation not in ACTIVATIONS:
         raise ConfigError(f"hidden_act={quoted(activation)} is not one of {', '.join(ACTIVATIONS)}.")
     config.activation = ACTIVATIONS[activation]
-    if problems := config.problems():
-        raise ConfigError("\n".join(problems))
+    if problems := "\n".join(config.problems()):
+        for theirs, ours in (SHAPES | RATES).items():  # in the file's own names
+            problems = problems.replace(f"model.{ours}", theirs)
+        raise ConfigError(problems)
     return config
 
 

@@ -121,15 +121,14 @@ def inherit_model(given: ModelConfig, there: ModelConfig, path: str, must_agree:
       must_agree: the fields that may not have another value.
 
     Raises:
-      ConfigError: such a field has another value.
+      ConfigError: such fields have other values; the message lists them all.
     """
-    default = ModelConfig()
+    default, differ = ModelConfig(), []
     for name in (*DECIDED, *INHERITED):
-        value = getattr(given, name)
+        value, found = getattr(given, name), getattr(there, name)
         if value == getattr(default, name):
-            setattr(given, name, getattr(there, name))
-        elif name in must_agree and value != getattr(there, name):
-            raise ConfigError(
-                f"model.{name}={value} differs from train.init_from={path}, which has {getattr(there, name)}:"
-                " leave it out."
-            )
+            setattr(given, name, found)
+        elif name in must_agree and value != found:
+            differ.append(f"model.{name}={value} differs from train.init_from={path}, which has {found}: leave it out.")
+    if differ:
+        raise ConfigError("\n".join(differ))
