@@ -446,6 +446,7 @@ def test_pretraining_continues_from_another_run(straight, corpus_path, mixed_pat
         ConfigError, match=r"norm_position=pre .* which has post(.|\n)*activation=gelu_tanh .* which has gelu:"
     ):
         pretrain(config, tmp_path / "other")
+    config.model.activation, config.model.norm_position = "gelu", "post"
     config.data.corpus = mixed_path
     with pytest.raises(ConfigError, match=r"has another vocabulary than train\.init_from"):
         pretrain(config, tmp_path / "other")
