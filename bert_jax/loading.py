@@ -1,11 +1,14 @@
 """Opens a trained model, whoever wrote it: a run, one of its checkpoints, a folder of Hugging Face or of Google."""
 
 import dataclasses
+import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import flax.traverse_util
 import jax
+import numpy as np
 from etils import epath
 
 from bert_jax import configuration
@@ -16,7 +19,7 @@ from bert_jax.model.config import ACTIVATIONS, DTYPES
 from bert_jax.pretrained import Pretrained
 from bert_jax.tasks.registry import task_named
 from bert_jax.tasks.starting_point import tokenizer_from
-from bert_jax.training.workdir.checkpoints import read_params
+from bert_jax.training.workdir.checkpoints import find_checkpoints, read_params
 from bert_jax.training.workdir.folder import task_of
 
 
@@ -52,10 +55,8 @@ def load(
             raise CheckpointError(f"{path} is not a run, so it has no step {step}.")
         model = _released(read_released(path), str(path))
     else:
-        if step is None and path.parent.name == "checkpoints" and path.name.isdecimal():
-            path, step = path.parent, int(path.name)
-        model = _run(path, *read_params(path if path.name == "checkpoints" else path / "checkpoints", step))
-    _place(model.params)
+        folder, named_step = find_checkpoints(path)
+        model = _run(path, *read_params(folder, named_step if step is None else step))
     return dataclasses.replace(model, config=dataclasses.replace(model.config, **changes))
 
 
@@ -63,12 +64,14 @@ def _run(path: epath.Path, step: int, params: Any, files: Mapping[str, bytes]) -
     values = json.loads(files["config.json"])
     kind = task_named(task_of(values))
     config = configuration.from_dict(kind.config_class, values["config"])
+    flat: dict[str, Any] = dict(flax.traverse_util.flatten_dict(params, sep="/"))
+    params.clear()  # `flat` has the only references
     limits = [kind.longest_example(config), config.model.longest_row]
     return Pretrained(
         source=str(path),
         config=config.model,
         objectives=kind.objectives(config, files),
-        params=params,
+        params=_placed({name: functools.partial(flat.pop, name) for name in list(flat)}),
         tokenizer=tokenizer_from(files),
         max_tokens=min(limit for limit in limits if limit),
         task=kind.name,
@@ -82,7 +85,7 @@ def _released(found: ReleasedModel, source: str) -> Pretrained:
         source=source,
         config=found.config,
         objectives=found.objectives,
-        params=found.params,
+        params=_placed({name: functools.partial(found.parameters.read, name) for name in found.parameters.shapes}),
         tokenizer=found.tokenizer,
         max_tokens=found.max_tokens,
         pooling=found.pooling or "mean",
@@ -90,12 +93,11 @@ def _released(found: ReleasedModel, source: str) -> Pretrained:
     )
 
 
-def _place(params: Any) -> None:
-    """Moves the parameters to the device, one by one, so that there is never a second copy of them all."""
-    for name in list(params):
-        value = params.pop(name)
-        if isinstance(value, dict):
-            _place(value)
-            params[name] = value
-        else:
-            params[name] = jax.block_until_ready(jax.device_put(value))  # only then is the host's copy let go
+def _placed(arrays: Mapping[str, Callable[[], np.ndarray]]) -> Any:
+    """Makes arrays and moves each to the device before the next one is made: there is never a second copy of them all.
+
+    Returns:
+      A tree, from the arrays' paths.
+    """
+    placed = {name: jax.block_until_ready(jax.device_put(make())) for name, make in arrays.items()}
+    return flax.traverse_util.unflatten_dict(placed, sep="/")

@@ -1,5 +1,6 @@
 """Parameters from named tensors, and back, one tensor at a time; `names.py` says which is which."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,13 +18,44 @@ from bert_jax.model.positions import fixed_positions
 FLOAT32 = np.dtype(np.float32)
 
 
+@dataclasses.dataclass(frozen=True)
+class FileParameters:
+    """The parameters of a model in a file, of which one at a time is read.
+
+    Attributes:
+      shapes: their shapes, by name: a path in the parameter tree, such as `mlm/bias`.
+    """
+
+    shapes: dict[str, tuple[int, ...]]
+    _read: Callable[[str], np.ndarray]
+
+    def read(self, name: str) -> np.ndarray:
+        """Reads one parameter, float32.
+
+        Raises:
+          CheckpointError: a tensor has the wrong shape or dtype, or is not finite.
+        """
+        return self._read(name)
+
+
 def read_parameters(
     file: TensorFile,
     config: ModelConfig,
     family: Family = FAMILIES["bert"],
     parts: tuple[str, ...] | None = None,
 ) -> dict[str, Any]:
-    """Reads the parameters of a model.
+    """Reads all parameters of a model, as a tree; see `open_parameters`."""
+    opened = open_parameters(file, config, family, parts)
+    return flax.traverse_util.unflatten_dict({name: opened.read(name) for name in opened.shapes}, sep="/")
+
+
+def open_parameters(
+    file: TensorFile,
+    config: ModelConfig,
+    family: Family = FAMILIES["bert"],
+    parts: tuple[str, ...] | None = None,
+) -> FileParameters:
+    """Finds the parameters of a model in a file.
 
     Any floating-point dtype is widened to float32. The decoder may have its own copy of the word table, or not.
 
@@ -35,10 +67,10 @@ def read_parameters(
         examples, tokens or choices), `span`; None: whatever is there.
 
     Returns:
-      float32 arrays, as a parameter tree for a `bert_jax.model.composite.Composite` with heads of these names.
+      The parameters of a `bert_jax.model.composite.Composite` with heads of these names.
 
     Raises:
-      CheckpointError: a tensor is missing, unknown, duplicate, not finite, or has the wrong shape.
+      CheckpointError: a tensor is missing, unknown, or duplicate.
       ConfigError: Hugging Face's BERT does not support the config.
     """
     check_expressible(config)
@@ -68,10 +100,9 @@ def read_parameters(
     wanted = [entry for part in (*BODY, *parts) for entry in table[part]]
     if missing := [name for entry in wanted for name in entry.theirs if name not in names]:
         raise CheckpointError(f"The weights lack {_some(missing)}: check the config, or ask for fewer parts.")
-    params = {}
-    for entry in wanted:
-        params[entry.ours] = _read_entry(file, entry, names, twins)
-    return flax.traverse_util.unflatten_dict(params, sep="/")
+    entries = {entry.ours: entry for entry in wanted}
+    shapes = {name: entry.our_shape for name, entry in entries.items()}
+    return FileParameters(shapes, lambda name: _read_entry(file, entries[name], names, twins))
 
 
 def _num_labels(file: TensorFile, names: Mapping[str, str]) -> int:

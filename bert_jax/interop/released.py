@@ -4,11 +4,10 @@ The heads are those that the weights have; a missing pooler is never made up.
 """
 
 import dataclasses
-from typing import Any
 
 from bert_jax.errors import CheckpointError
 from bert_jax.interop.hugging_face_config import ForeignConfig
-from bert_jax.interop.parameters import read_parameters
+from bert_jax.interop.parameters import FileParameters, open_parameters
 from bert_jax.interop.tensors import TensorFile
 from bert_jax.model.config import ModelConfig
 from bert_jax.objectives.labels import NUMBER, ONE, SEVERAL, Labels
@@ -27,23 +26,21 @@ class ReleasedModel:
 
     Attributes:
       config: the config of the body.
-      params: its parameters, and those of the heads that are there.
+      parameters: its parameters, and those of the heads that are there, to be read.
       objectives: what these heads predict.
       tokenizer: the tokenizer.
       max_tokens: the longest input that the folder states, with special tokens.
       pooling: how it was made to embed texts: `mean`, `cls`, `max`; empty if the folder does not say.
       normalize: whether its embeddings have length 1.
-      missing: the parts of BERT that it lacks, among `pooler`, `mlm` and `nsp`.
     """
 
     config: ModelConfig
-    params: Any
+    parameters: FileParameters
     objectives: tuple[Objective, ...]
     tokenizer: Tokenizer
     max_tokens: int
     pooling: str = ""
     normalize: bool = False
-    missing: tuple[str, ...] = ()
 
 
 def assemble(given: ForeignConfig, file: TensorFile, tokenizer: Tokenizer) -> ReleasedModel:
@@ -59,34 +56,24 @@ def assemble(given: ForeignConfig, file: TensorFile, tokenizer: Tokenizer) -> Re
             f"The vocabulary has {tokenizer.vocab_size:,} pieces, but the weights have {config.vocab_size:,}: one of"
             " them belongs to another model."
         )
-    params = read_parameters(file, config, given.family)
-    has_pooler = "pooler" in params["bert"]
-    there = [
-        name for name, found in (("pooler", has_pooler), ("mlm", "mlm" in params), ("nsp", "nsp" in params)) if found
-    ]
-    return ReleasedModel(
-        config,
-        params,
-        _objectives(given, params),
-        tokenizer,
-        config.max_positions,
-        missing=tuple(name for name in ("pooler", "mlm", "nsp") if name not in there),
-    )
+    parameters = open_parameters(file, config, given.family)
+    return ReleasedModel(config, parameters, _objectives(given, parameters), tokenizer, config.max_positions)
 
 
-def _objectives(given: ForeignConfig, params: Any) -> tuple[Objective, ...]:
+def _objectives(given: ForeignConfig, parameters: FileParameters) -> tuple[Objective, ...]:
     found: list[Objective] = []
-    has_pooler = "pooler" in params["bert"]
-    if "mlm" in params:
+    heads = {name.partition("/")[0] for name in parameters.shapes}
+    has_pooler = "bert/pooler/dense/bias" in parameters.shapes
+    if "mlm" in heads:
         found.append(MaskedWords())
-    if "nsp" in params and has_pooler:
+    if "nsp" in heads and has_pooler:
         found.append(SentencePairs())
-    if "label" in params and "MultipleChoice" not in given.architecture:
+    if "label" in heads and "MultipleChoice" not in given.architecture:
         of_tokens = "TokenClassification" in given.architecture or not has_pooler
-        size = params["label"]["dense"]["bias"].size
+        (size,) = parameters.shapes["label/dense/bias"]
         names = given.labels if len(given.labels) == size else tuple(str(i) for i in range(size))
         choose = PROBLEMS.get(given.problem, NUMBER if size == 1 and not of_tokens else ONE)
         found.append(Labels(names=names, choose=choose, of_tokens=of_tokens))
-    if "span" in params:
+    if "span" in heads:
         found.append(Spans())
     return tuple(found)

@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import flax.traverse_util
 import jax
 import numpy as np
 from etils import epath
@@ -54,8 +53,9 @@ def read_starting_point(path: epath.PathLike) -> StartingPoint:
     Raises:
       BertJaxError: there is no checkpoint, or it has no valid model config or tokenizer.
     """
-    if is_released(epath.Path(path).expanduser()):
-        model = read_released(epath.Path(path).expanduser())
+    folder = epath.Path(path).expanduser()
+    if is_released(folder):
+        model = read_released(folder)
         return StartingPoint(model.config, model.tokenizer)
     assets = warm_start.open_start(path).assets
     try:
@@ -71,18 +71,21 @@ class ReleasedStart:
     step = None
 
     def __init__(self, path: epath.Path):
-        params = flax.traverse_util.flatten_dict(read_released(path).params, sep="/")
-        self._params: dict[str, np.ndarray] = dict(params)
-        self.shapes = {name: value.shape for name, value in self._params.items()}
+        self._parameters = read_released(path).parameters
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return self._parameters.shapes
 
     @functools.cached_property
     def fingerprint(self) -> str:
         """A hash of the parameters."""
-        return hashing.fingerprint({name: zlib.crc32(value.data) for name, value in sorted(self._params.items())})
+        read = self._parameters.read
+        return hashing.fingerprint({name: zlib.crc32(read(name).data) for name in sorted(self.shapes)})
 
     def read(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """Places some parameters, by name, as the given `ocp.ArrayRestoreArgs` say."""
-        return {name: _placed(self._params[name], one.dtype, one.sharding) for name, one in wanted.items()}
+        """Reads and places some parameters, one after the other, as the given `ocp.ArrayRestoreArgs` say."""
+        return {name: _placed(self._parameters.read(name), one.dtype, one.sharding) for name, one in wanted.items()}
 
 
 def _placed(value: np.ndarray, dtype: Any, sharding: Any) -> jax.Array:

@@ -52,6 +52,13 @@ def _from_json(packed: dict[str, str | dict[str, str]]) -> dict[str, bytes]:
     }
 
 
+def find_checkpoints(path: epath.Path) -> tuple[epath.Path, int | None]:
+    """Returns the folder of checkpoints, and the step, that a path means: a run, its `checkpoints/`, or one of them."""
+    if path.parent.name == "checkpoints" and path.name.isdecimal():
+        return path.parent, int(path.name)
+    return (path if path.name == "checkpoints" else path / "checkpoints"), None
+
+
 def read_params(directory: epath.PathLike, step: int | None = None) -> tuple[int, Any, dict[str, bytes]]:
     """Reads the parameters of a checkpoint. Needs no mesh, optimiser, data or other process.
 

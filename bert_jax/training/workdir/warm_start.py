@@ -13,7 +13,7 @@ from etils import epath
 from bert_jax.errors import ConfigError
 from bert_jax.optim.parameters import parameter_name
 from bert_jax.training.config import TrainConfig
-from bert_jax.training.workdir.checkpoints import SavedParams
+from bert_jax.training.workdir.checkpoints import SavedParams, find_checkpoints
 
 
 class Start(Protocol):
@@ -44,10 +44,7 @@ def open_start(path: epath.PathLike) -> SavedParams:
     Raises:
       CheckpointError: there is no checkpoint.
     """
-    path, step = epath.Path(path).expanduser(), None
-    if path.parent.name == "checkpoints" and path.name.isdecimal():
-        path, step = path.parent, int(path.name)
-    return SavedParams(path if path.name == "checkpoints" else path / "checkpoints", step)
+    return SavedParams(*find_checkpoints(epath.Path(path).expanduser()))
 
 
 @dataclasses.dataclass(frozen=True)
