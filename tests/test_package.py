@@ -18,7 +18,18 @@ MODULES = {
 # From the ground up: imports run down this list, or stay within a line of it.
 ROOMS = (
     {"errors"},
-    {"hashing", "storage", "configuration", "batch", "losses", "scores", "markdown", "sharding", "lock"},
+    {
+        "hashing",
+        "storage",
+        "foreign_files",
+        "configuration",
+        "batch",
+        "losses",
+        "scores",
+        "markdown",
+        "sharding",
+        "lock",
+    },
     {"ahead_of_time"},
     {"tokenization"},
     {"optim"},

@@ -4,7 +4,6 @@ Nothing in a folder is run: no pickle is opened, and no module that a config nam
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,10 +11,11 @@ from etils import epath
 
 from bert_jax import storage
 from bert_jax.errors import ConfigError, quoted
+from bert_jax.foreign_files import parse_json, read_small
 from bert_jax.interop.hugging_face_config import read_config, write_config
 from bert_jax.interop.parameters import named_tensors
 from bert_jax.interop.released import PROBLEMS, ReleasedModel, assemble
-from bert_jax.interop.safetensors import LFS_POINTER, WEIGHTS, open_safetensors, write_safetensors
+from bert_jax.interop.safetensors import WEIGHTS, open_safetensors, write_safetensors
 from bert_jax.interop.token_limit import FIELDS as LIMITS
 from bert_jax.interop.token_limit import token_limit
 from bert_jax.model.config import ModelConfig
@@ -48,7 +48,9 @@ def read_folder(folder: epath.PathLike) -> ReleasedModel:
         raise ConfigError(f"There is no {CONFIG} in {folder}.")
     given = read_config(_read_json(folder / CONFIG))
     model = assemble(given, open_safetensors(folder), load_tokenizer(folder))
-    files = {name: _read_small(folder / name) for name, _ in LIMITS if (folder / name).exists()}
+    files = {
+        name: read_small(folder / name, MAX_JSON_BYTES, ConfigError) for name, _ in LIMITS if (folder / name).exists()
+    }
     limit = token_limit(files, model.max_tokens)
     assert limit is not None  # positions are one
     return dataclasses.replace(
@@ -77,33 +79,16 @@ def _sentence_modules(root: epath.Path) -> dict[str, str]:
 
 def _pooling(path: epath.Path) -> str:
     values = _read_json(path)
-    modes = POOLING_MODES
     chosen = [name for name, value in values.items() if name.startswith("pooling_mode_") and value is True]
-    if len(chosen) != 1 or chosen[0] not in modes:
+    if len(chosen) != 1 or chosen[0] not in POOLING_MODES:
         raise ConfigError(
-            f"{path} has the pooling {quoted(', '.join(chosen))}: only one of {', '.join(modes)} is read."
+            f"{path} has the pooling {quoted(', '.join(chosen))}: only one of {', '.join(POOLING_MODES)} is read."
         )
-    return modes[chosen[0]]
-
-
-def _read_small(path: epath.Path) -> bytes:
-    if path.stat().length > MAX_JSON_BYTES:
-        raise ConfigError(f"{path} has {path.stat().length:,} bytes, too many for a config: restore it.")
-    content = path.read_bytes()
-    if content.startswith(LFS_POINTER):
-        raise ConfigError(f"{path} is a Git LFS pointer: fetch the file with git lfs pull.")
-    return content
+    return POOLING_MODES[chosen[0]]
 
 
 def _read_json(path: epath.Path, kind: type = dict) -> Any:
-    content = _read_small(path)
-    try:
-        values = json.loads(content)
-    except (ValueError, RecursionError):
-        raise ConfigError(f"{path} is not JSON: restore it.") from None
-    if not isinstance(values, kind):
-        raise ConfigError(f"{path} is not a JSON {'object' if kind is dict else 'array'}: restore it.")
-    return values
+    return parse_json(path, read_small(path, MAX_JSON_BYTES, ConfigError), ConfigError, kind)
 
 
 def architecture(objectives: Sequence[Objective]) -> str:

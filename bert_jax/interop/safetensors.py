@@ -16,6 +16,7 @@ from etils import epath
 
 from bert_jax import storage
 from bert_jax.errors import CheckpointError, quoted
+from bert_jax.foreign_files import LFS_POINTER, check_no_pointer, read_small
 from bert_jax.interop.tensors import TensorFile, TensorInfo
 
 DTYPES = {
@@ -38,7 +39,6 @@ DTYPES = {
 MAX_HEADER_BYTES = 50_000_000  # the reference allows 100 MB; BERT-large's header takes 40 kB
 MAX_DIMENSIONS = 16
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-LFS_POINTER = b"version https://git-lfs"
 
 
 class SafetensorsFile:
@@ -53,10 +53,7 @@ class SafetensorsFile:
         self._size = path.stat().length
         with path.open("rb") as file:
             start = file.read(len(LFS_POINTER))
-            if start == LFS_POINTER:
-                raise CheckpointError(
-                    f"{path} is a Git LFS pointer, not the weights: fetch them with git lfs pull, or download the file."
-                )
+            check_no_pointer(path, start, CheckpointError)
             length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else 0
             if not 2 <= length <= min(self._size - 8, MAX_HEADER_BYTES):
                 raise CheckpointError(
@@ -120,7 +117,7 @@ class ShardedSafetensors:
     def __init__(self, folder: epath.Path):
         index = folder / INDEX
         try:
-            where = json.loads(_small(index))["weight_map"]
+            where = json.loads(read_small(index, MAX_HEADER_BYTES, CheckpointError))["weight_map"]
             names = sorted(set(where.values()))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise CheckpointError(f"{index} is damaged: download it again.") from None
@@ -186,12 +183,6 @@ def write_safetensors(
             if array.shape != info.shape:
                 raise ValueError(f"shape {array.shape} instead of {info.shape}")
             file.write(array.reshape(-1).view(np.uint8))
-
-
-def _small(path: epath.Path) -> bytes:
-    if path.stat().length > MAX_HEADER_BYTES:
-        raise CheckpointError(f"{path} has {path.stat().length:,} bytes, too many for an index: download it again.")
-    return path.read_bytes()
 
 
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import numpy as np
 from etils import epath
 
 from bert_jax.errors import CheckpointError, quoted
+from bert_jax.foreign_files import LFS_POINTER, check_no_pointer
 from bert_jax.interop.crc32c import crc32c, masked
 from bert_jax.interop.string_table import read_table, read_varint
 from bert_jax.interop.tensors import TensorInfo
@@ -41,7 +42,6 @@ MAX_INDEX_BYTES = 1 << 21  # BERT-large's with its optimiser takes 70 kB
 MAX_TENSORS = 20_000
 MAX_DIMENSIONS = 16
 READ_BYTES = 1 << 23
-LFS_POINTER = b"version https://git-lfs"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,7 +161,7 @@ class TensorBundle:
                 ) from None
             if size < end:
                 with _open(path) as file:
-                    _check_no_pointer(path, file.read(len(LFS_POINTER)))
+                    check_no_pointer(path, file.read(len(LFS_POINTER)), CheckpointError)
                 raise CheckpointError(
                     f"{path} is cut short: it has {size:,} bytes, but the index asks for {end:,}. Download it again."
                 )
@@ -184,19 +184,12 @@ def _open(path: epath.Path) -> IO[bytes]:
 def _index_content(path: epath.Path) -> bytes:
     with _open(path) as file:
         content = file.read(MAX_INDEX_BYTES + 1)
-    _check_no_pointer(path, content)
+    check_no_pointer(path, content, CheckpointError)
     if len(content) > MAX_INDEX_BYTES:
         raise CheckpointError(
             f"{path} has more than {MAX_INDEX_BYTES:,} bytes, which is no index of a BERT: check the file."
         )
     return content
-
-
-def _check_no_pointer(path: epath.Path, start: bytes) -> None:
-    if start.startswith(LFS_POINTER):
-        raise CheckpointError(
-            f"{path} is a Git LFS pointer, not the file: fetch it with git lfs pull, or download the file."
-        )
 
 
 def _fill(file: IO[bytes], array: np.ndarray) -> int:

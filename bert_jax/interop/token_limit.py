@@ -1,10 +1,9 @@
 """The number of tokens that a released folder allows in a text."""
 
-import json
 from collections.abc import Mapping
-from typing import Any
 
 from bert_jax.errors import TokenizerError, quoted
+from bert_jax.foreign_files import parse_json
 
 # `transformers` writes int(1e30) where there is no limit.
 ABSURD = 1_000_000_000
@@ -26,7 +25,7 @@ def token_limit(files: Mapping[str, bytes], positions: int | None) -> int | None
     """
     limits = [] if positions is None else [positions]
     for name, field in FIELDS:
-        value = _object(name, files[name]).get(field) if name in files else None
+        value = parse_json(name, files[name], TokenizerError).get(field) if name in files else None
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 1:
@@ -34,13 +33,3 @@ def token_limit(files: Mapping[str, bytes], positions: int | None) -> int | None
         if value < ABSURD:
             limits.append(int(value))
     return min(limits, default=None)
-
-
-def _object(name: str, content: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError):
-        raise TokenizerError(f"{name} is not JSON: fetch it again.") from None
-    if not isinstance(value, dict):
-        raise TokenizerError(f"{name} is not a JSON object: fetch it again.")
-    return value

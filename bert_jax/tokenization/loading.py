@@ -7,6 +7,7 @@ from absl import logging
 from etils import epath
 
 from bert_jax.errors import TokenizerError, quoted
+from bert_jax.foreign_files import parse_json, read_small
 from bert_jax.tokenization.hugging_face import JSON_FILE, read_tokenizer_json
 from bert_jax.tokenization.sentence_piece import MODEL_FILE, SentencePieceTokenizer
 from bert_jax.tokenization.tokenizer import UNK, Tokenizer
@@ -23,7 +24,6 @@ from bert_jax.tokenization.wordpiece import (
 PRECEDENCE = (MODEL_FILE, "spiece.model", "spm.model", VOCABULARY_FILE, JSON_FILE, "sentencepiece.bpe.model")
 MAX_FILE_BYTES = 1 << 28
 ADDED_FILE = "added_tokens.json"
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def load_tokenizer(path: epath.PathLike) -> Tokenizer:
@@ -132,12 +132,7 @@ def _config(content: bytes) -> dict[str, Any]:
 def _with_added(tokenizer: WordPieceTokenizer, content: bytes) -> Tokenizer:
     """Adds the tokens of an `added_tokens.json`, which are found in text before words are split, as `transformers`
     does. Returns `tokenizer` itself if its vocabulary already has them all."""
-    try:
-        added = json.loads(content)
-    except (ValueError, RecursionError):
-        raise TokenizerError(f"{ADDED_FILE} is not JSON: restore or delete it.") from None
-    if not isinstance(added, dict):
-        raise TokenizerError(f"{ADDED_FILE} is not a JSON object: restore or delete it.")
+    added = parse_json(ADDED_FILE, content, TokenizerError)
     pieces = tokenizer.vocabulary
     new = {name: i for name, i in added.items() if type(i) is not int or pieces[i : i + 1] != (name,)}
     for expected, (name, i) in enumerate(sorted(new.items(), key=lambda item: str(item[1]).zfill(20)), len(pieces)):
@@ -180,9 +175,4 @@ def _with_added(tokenizer: WordPieceTokenizer, content: bytes) -> Tokenizer:
 
 
 def _read(path: epath.Path) -> bytes:
-    if path.stat().length > MAX_FILE_BYTES:
-        raise TokenizerError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB: give the file of a tokenizer.")
-    content = path.read_bytes()
-    if content.startswith(LFS_POINTER):
-        raise TokenizerError(f"{path} is a Git LFS pointer, not the file itself: fetch it with `git lfs pull`.")
-    return content
+    return read_small(path, MAX_FILE_BYTES, TokenizerError)
