@@ -329,7 +329,9 @@ class Pretrained:
             result += found
         return result
 
-    def save_huggingface(self, folder: epath.PathLike, sentence_pooling: str = "") -> None:
+    def save_huggingface(
+        self, folder: epath.PathLike, sentence_pooling: str = "", heads: Sequence[str] | None = None
+    ) -> None:
         """Writes the model for Hugging Face: weights, config, tokenizer, and a model card.
 
         `transformers` then opens it by `AutoModelForMaskedLM.from_pretrained(folder)` and the like, and
@@ -338,6 +340,8 @@ class Pretrained:
         Args:
           folder: is made; files in it are replaced.
           sentence_pooling: `mean`, `max` or `cls`, to write a folder for sentence-transformers without heads.
+          heads: the names of the heads to write, such as `["mlm"]`; None: all. Those of a model that pools by mean or
+            maximum must be left out if they read the pooled vector (`nsp`, `label`).
 
         Raises:
           ConfigError: Hugging Face's BERT cannot express the model.
@@ -345,7 +349,8 @@ class Pretrained:
         """
         if sentence_pooling not in ("", *POOLINGS[:3]):
             raise ConfigError(f"sentence_pooling={sentence_pooling!r} is not one of {', '.join(POOLINGS[:3])}.")
-        written = [one for one in self.objectives if one.name in self.params and not sentence_pooling]
+        wanted = self.params if heads is None else set(heads) & self.params.keys()
+        written = [one for one in self.objectives if one.name in wanted and not sentence_pooling]
         params = {name: self.params[name] for name in ("bert", *(one.name for one in written))}
         files = hugging_face_tokenizer_files(self.tokenizer, self.max_tokens)
         files["README.md"] = model_card(self, written, sentence_pooling).encode()

@@ -15,7 +15,7 @@ import typing
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from absl import flags, logging
+from absl import flags
 
 from bert_jax import configuration
 from bert_jax.errors import BertJaxError, ConfigError, did_you_mean, near_names
@@ -188,8 +188,6 @@ def run(main: Callable[[Config], Any], *classes: type[Config]) -> None:
                 _FieldParser(config, name), f"config.{name}", value, meanings[name], serializer=_FieldSerializer()
             )
         rest = sentences.parse_flags(argv)
-        if not flags.FLAGS["verbosity"].present:
-            logging.set_verbosity(logging.WARNING)  # libraries log too much at INFO; progress is printed anyway
         assert config is not None  # --help ends the program
         given = [name for name in names if flags.FLAGS[f"config.{name}"].present]
         for name in names:

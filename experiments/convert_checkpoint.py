@@ -1,6 +1,6 @@
 """Converts a model: a run, a checkpoint, or a folder of Hugging Face or Google, to a folder for Hugging Face.
 
-python -m experiments.convert_checkpoint --from=runs/articles --to=huggingface:exported
+python -m experiments.convert_checkpoint --from=runs/articles --to=huggingface:exported --heads=mlm
 """
 
 from absl import flags
@@ -16,6 +16,7 @@ _STEP = flags.DEFINE_integer("step", None, "Which checkpoint of a run; by defaul
 _POOLING = flags.DEFINE_enum(
     "pooling", "mean", ["mean", "max", "cls"], "With sentence_transformers: how texts are embedded."
 )
+_HEADS = flags.DEFINE_list("heads", None, "The heads to write, such as mlm; by default all.")
 
 
 def main(_: list[str]) -> None:
@@ -23,7 +24,7 @@ def main(_: list[str]) -> None:
     if not colon or not folder or form not in FORMATS:
         raise ConfigError(f"--to={_TO.value} is not of the form {' or '.join(f'{name}:DIR' for name in FORMATS)}.")
     model = bert_jax.load(_FROM.value, _STEP.value)
-    model.save_huggingface(folder, _POOLING.value if form == "sentence_transformers" else "")
+    model.save_huggingface(folder, _POOLING.value if form == "sentence_transformers" else "", _HEADS.value)
     print(f"{model!r} is in {folder}")
 
 

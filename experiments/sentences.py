@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from bert_jax.errors import BertJaxError, ConfigError, did_you_mean
 
@@ -69,6 +69,8 @@ def parse_flags(argv: list[str]) -> list[str]:
     if rest:
         # absl would ignore all flags after this argument.
         raise ConfigError(f"{rest[0]!r} is not a flag: give flags in the form --name=value.")
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)  # libraries log too much at INFO; progress is printed anyway
     return [program]
 
 

@@ -168,7 +168,8 @@ def named_tensors(params: Any, config: ModelConfig) -> tuple[dict[str, TensorInf
         if head in params and config.pooling != "cls":
             raise ConfigError(
                 f"Hugging Face's BERT has no model.pooling={config.pooling}, which {head!r} reads: remove {head!r} from"
-                " the parameters, or, if it labels tokens, pass a config with model.pooling=cls."
+                " the parameters (heads=mlm writes that head alone), or, if it labels tokens, pass a config with"
+                " model.pooling=cls."
             )
     bias = arrays.get("label/dense/bias")
     table = name_table(config, 0 if bias is None else bias.size)
