@@ -1,7 +1,5 @@
 """Losses and metrics as weighted sums, which add up over rows, devices and batches."""
 
-from typing import Any
-
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -43,18 +41,13 @@ class Outcome:
     Attributes:
       losses: terms of the training loss by name; their sum is minimised.
       metrics: further means to log.
-      counts: arrays, or structures that define `+`, for scores that are not means, such as F1. A training step does
-        not compute them.
     """
 
     losses: dict[str, Loss]
     metrics: dict[str, WeightedSum]
-    counts: dict[str, Any] = flax.struct.field(default_factory=dict)
 
     def __add__(self, other: "Outcome") -> "Outcome":
-        losses = jax.tree.map(jnp.add, self.losses, other.losses)
-        metrics = jax.tree.map(jnp.add, self.metrics, other.metrics)
-        return Outcome(losses, metrics, {name: value + other.counts[name] for name, value in self.counts.items()})
+        return jax.tree.map(jnp.add, self, other)
 
     @property
     def means(self) -> dict[str, jax.Array]:

@@ -1,101 +1,71 @@
-"""Measures of agreement between predictions and labels, from counts and moments that add up over batches."""
+"""Measures of agreement between what is predicted and what is right, in float64 on the host.
 
-import flax.struct
-import jax
-import jax.numpy as jnp
+A measure that is not defined, such as the correlation with a constant, is None.
+"""
+
 import numpy as np
 
 # Of float32 values, relative to their mean square: a variance below is that of a constant, rounded.
 ROUNDING = 1e-12
 
 
-def class_counts(said: jax.Array, gold: jax.Array, weights: jax.Array) -> dict[str, jax.Array]:
-    """Counts how often each label was predicted correctly (`hit`), predicted (`said`) and true (`gold`).
+def macro_f1(said: np.ndarray, gold: np.ndarray) -> float | None:
+    """Computes the mean F1 over the labels predicted or true at least once, as scikit-learn does.
 
     Args:
-      said, gold: bool [..., C], the predictions and the labels.
-      weights: float32 [...].
+      said, gold: bool [examples, C].
 
     Returns:
-      float32 [C] by name.
+      None if no label is predicted or true.
     """
-    sums = {"hit": said & gold, "said": said, "gold": gold}
-    return {name: _sum("...c,...->c", x.astype(jnp.float32), weights) for name, x in sums.items()}
+    hit, both = (said & gold).sum(0), said.sum(0) + gold.sum(0)
+    return float((2 * hit[both > 0] / both[both > 0]).mean()) if both.any() else None
 
 
-def macro_f1(hit: np.ndarray, said: np.ndarray, gold: np.ndarray) -> float | None:
-    """Computes the mean F1 over the labels predicted or true at least once, as scikit-learn does; counts are [C].
+def micro_f1(said: np.ndarray, gold: np.ndarray) -> float | None:
+    """Computes the F1 over all decisions [examples, C]; None if no label is predicted or true."""
+    both = said.sum() + gold.sum()
+    return float(2 * (said & gold).sum() / both) if both else None
 
-    None if no label is.
+
+def matthews(said: np.ndarray, gold: np.ndarray) -> float | None:
+    """Computes the correlation of Matthews (Gorodkin 2004 for several classes), from ids [examples].
+
+    Returns:
+      None if only one class is predicted, or only one is true.
     """
-    occurs = said + gold > 0
-    return float((2 * hit[occurs] / (said + gold)[occurs]).mean()) if occurs.any() else None
+    names, both = np.unique(np.stack([said, gold]), return_inverse=True)
+    said, gold = (np.eye(len(names))[row] for row in both.reshape(2, -1))
+    covariance = [(x * y).mean(0).sum() - (x.mean(0) * y.mean(0)).sum() for x, y in ((said, gold), (said, said))]
+    spread = (gold * gold).mean(0).sum() - (gold.mean(0) ** 2).sum()
+    scale = covariance[1] * spread
+    return float(covariance[0] / np.sqrt(scale)) if scale > ROUNDING else None
+
+
+def pearson(x: np.ndarray, y: np.ndarray) -> float | None:
+    """Computes Pearson's correlation of numbers [examples]; None if x or y is constant to within `ROUNDING`."""
+    pairs = np.stack([x, y]).astype(np.float64)
+    if not pairs.size or not np.isfinite(pairs).all():
+        return None
+    apart = pairs - pairs.mean(1, keepdims=True)
+    variances = (apart**2).mean(1)
+    if (variances <= ROUNDING * (pairs**2).mean(1)).any():
+        return None
+    return float((apart[0] * apart[1]).mean() / np.sqrt(variances.prod()))
+
+
+def spearman(x: np.ndarray, y: np.ndarray) -> float | None:
+    """Computes the correlation of the ranks of numbers [examples]; equal numbers share the mean of their ranks."""
+    return None if pearson(x, y) is None else pearson(_ranks(x), _ranks(y))
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[place]
 
 
 def majority(gold: np.ndarray) -> tuple[float, float | None]:
-    """Computes the accuracy and the macro-F1 of always predicting the most frequent row of `gold` [examples, C]."""
+    """Computes the accuracy and the macro-F1 of always predicting the most frequent row of `gold`, bool [examples, C]."""
     rows, counts = np.unique(gold, axis=0, return_counts=True)
     said = np.broadcast_to(rows[counts.argmax()], gold.shape)
-    return float(counts.max() / len(gold)), macro_f1((said * gold).sum(0), said.sum(0), gold.sum(0))
-
-
-@flax.struct.dataclass
-class Moments:
-    """The sums of pairs (x, y), of their products, and of their weights; `+` joins those of two batches.
-
-    They are sums of differences from a centre: in float32, those of the numbers themselves would lose a spread that is
-    small beside the mean.
-
-    Attributes:
-      weight: float32 [].
-      centre: float32 [2], near the means of x and y.
-      sums: float32 [2], of the differences.
-      products: float32 [2, 2], of the differences.
-    """
-
-    weight: jax.Array
-    centre: jax.Array
-    sums: jax.Array
-    products: jax.Array
-
-    @classmethod
-    def of(cls, x: jax.Array, y: jax.Array, weights: jax.Array) -> "Moments":
-        """Computes the moments of one batch; all arguments are float32 [...]."""
-        pairs, weight = jnp.stack([x, y]), weights.sum()
-        pairs = jnp.where(weights > 0, pairs, 0)  # where nothing counts, anything may stand
-        centre = _sum("i...,...->i", pairs, weights) / jnp.where(weight > 0, weight, 1)
-        apart = pairs - centre.reshape(2, *[1] * x.ndim)
-        return cls(
-            weight, centre, _sum("i...,...->i", apart, weights), _sum("i...,j...,...->ij", apart, apart, weights)
-        )
-
-    def about(self, centre: jax.Array) -> "Moments":
-        """Returns the same moments as differences from another centre."""
-        apart = self.centre - centre
-        mixed = jnp.outer(apart, self.sums)
-        products = self.products + mixed + mixed.T + self.weight * jnp.outer(apart, apart)
-        return Moments(self.weight, centre, self.sums + self.weight * apart, products)
-
-    def __add__(self, other: "Moments") -> "Moments":
-        centre = jnp.where(self.weight > 0, self.centre, other.centre)
-        return jax.tree.map(jnp.add, self.about(centre), other.about(centre)).replace(centre=centre)
-
-
-def pearson(moments: Moments) -> float | None:
-    """Computes Pearson's correlation; None if nothing counts, or x or y is constant to within `ROUNDING`."""
-    weight, centre, sums, products = (
-        np.asarray(getattr(moments, name), np.float64) for name in ("weight", "centre", "sums", "products")
-    )
-    if not weight:
-        return None
-    means = sums / weight
-    covariance = products / weight - np.outer(means, means)
-    variances = covariance.diagonal()
-    if (variances <= ROUNDING * ((centre + means) ** 2 + variances)).any():
-        return None
-    return float(covariance[0, 1] / np.sqrt(variances[0] * variances[1]))
-
-
-def _sum(subscripts: str, *arrays: jax.Array) -> jax.Array:
-    """Sums products in float32 on every device; by default, a TPU would round them to bfloat16."""
-    return jnp.einsum(subscripts, *arrays, precision=jax.lax.Precision.HIGHEST)
+    return float(counts.max() / len(gold)), macro_f1(said, gold)

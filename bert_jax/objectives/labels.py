@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,7 @@ from bert_jax.model.composite import MakeHead
 from bert_jax.model.config import ModelConfig
 from bert_jax.model.flops import head_flops
 from bert_jax.model.heads import ExampleLabelsHead, TokenLabelsHead
-from bert_jax.objectives.agreement import Moments, class_counts, macro_f1, majority, pearson
+from bert_jax.objectives.agreement import macro_f1, majority, matthews, micro_f1, pearson, spearman
 from bert_jax.objectives.objective import Objective
 from bert_jax.scores import Score
 
@@ -61,36 +60,45 @@ class Labels(Objective):
         labels, weights = batch[f"{self.name}s"], batch[f"{self.name}_weights"]
         if self.choose == NUMBER:
             values, right = jnp.square(prediction[..., 0] - labels), None
-            counts = {"moments": Moments.of(prediction[..., 0], labels, weights)}
         elif self.choose == SEVERAL:
             values = optax.sigmoid_binary_cross_entropy(prediction, labels).mean(-1)
-            said, gold = prediction > 0, labels > 0
-            right, counts = (said == gold).all(-1), class_counts(said, gold, weights)
+            right = ((prediction > 0) == (labels > 0)).all(-1)
         else:
             values, right = losses.cross_entropies(prediction, labels), losses.hits(prediction, labels)
-            said, gold = (jax.nn.one_hot(i, len(self.names)) > 0 for i in (prediction.argmax(-1), labels))
-            counts = class_counts(said, gold, weights)
         loss = Loss(losses.weighted_sum(values, weights), self.coefficient)
         metrics = {} if right is None else {f"{self.name}_accuracy": losses.weighted_sum(right, weights)}
-        return Outcome({f"{self.name}_loss": loss}, metrics, {f"{self.name}_{k}": v for k, v in counts.items()})
+        return Outcome({f"{self.name}_loss": loss}, metrics)
+
+    def decode(self, prediction: jax.Array, batch: Batch) -> dict[str, jax.Array]:
+        """Returns `said`: ids [B, N], truth values [B, N, C] or numbers [B, N]; for tokens, S in place of N."""
+        if self.choose == NUMBER:
+            return {"said": prediction[..., 0]}
+        return {"said": prediction > 0 if self.choose == SEVERAL else prediction.argmax(-1).astype(jnp.int32)}
 
     @property
     def scores(self) -> tuple[Score, ...]:
         name = self.name
         if self.choose == NUMBER:
             error = Score(f"{name}_loss", f"{name}, mean squared error", True, f"{name}_variance", "the mean")
-            return error, Score(f"{name}_pearson", f"{name}, Pearson correlation")
+            pearson = Score(f"{name}_pearson", f"{name}, Pearson correlation")
+            return error, pearson, Score(f"{name}_spearman", f"{name}, Spearman correlation")
         accuracy = Score(f"{name}_accuracy", f"{name}, accuracy", False, f"{name}_majority", "majority")
         f1 = Score(f"{name}_macro_f1", f"{name}, macro-F1", False, f"{name}_majority_macro_f1", "majority")
-        return accuracy, f1, Score(f"{name}_loss", f"{name}, loss in nats", True)
+        other = ("micro_f1", "micro-F1") if self.choose == SEVERAL else ("matthews", "Matthews correlation")
+        last = Score(f"{name}_{other[0]}", f"{name}, {other[1]}")
+        return accuracy, f1, last, Score(f"{name}_loss", f"{name}, loss in nats", True)
 
-    def count_scores(self, counts: Mapping[str, Any]) -> dict[str, float]:
+    def judge(self, decoded: Mapping[str, np.ndarray], held_out: Batch) -> dict[str, float]:
+        counted = held_out[f"{self.name}_weights"] > 0
+        said, gold = decoded["said"][counted], held_out[f"{self.name}s"][counted]
         if self.choose == NUMBER:
-            name, value = f"{self.name}_pearson", pearson(counts[f"{self.name}_moments"])
+            found = {"pearson": pearson(said, gold), "spearman": spearman(said, gold)}
+        elif self.choose == SEVERAL:
+            found = {"macro_f1": macro_f1(said, gold > 0), "micro_f1": micro_f1(said, gold > 0)}
         else:
-            name = f"{self.name}_macro_f1"
-            value = macro_f1(*(np.asarray(counts[f"{self.name}_{k}"]) for k in ("hit", "said", "gold")))
-        return {} if value is None else {name: value}
+            said, gold = np.eye(len(self.names), dtype=bool)[[said, gold]]
+            found = {"macro_f1": macro_f1(said, gold), "matthews": matthews(said.argmax(-1), gold.argmax(-1))}
+        return {f"{self.name}_{name}": value for name, value in found.items() if value is not None}
 
     def baselines(self, held_out: Batch) -> dict[str, float]:
         """Scores of always predicting the most frequent label (or set of labels) of the held-out set, or its mean."""
@@ -99,7 +107,7 @@ class Labels(Objective):
             return {}
         if self.choose == NUMBER:
             return {f"{self.name}_variance": float(gold.var())}
-        accuracy, f1 = majority(gold if self.choose == SEVERAL else np.eye(len(self.names))[gold])
+        accuracy, f1 = majority(gold > 0 if self.choose == SEVERAL else np.eye(len(self.names), dtype=bool)[gold])
         found = {f"{self.name}_majority": accuracy, f"{self.name}_majority_macro_f1": f1}
         return {name: value for name, value in found.items() if value is not None}
 

@@ -5,6 +5,7 @@ All tasks share one loss function; they differ in their objectives and batches.
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -77,13 +78,20 @@ class Learner:
 
     def loss_fn(self, params: Any, frozen: Any, batch: Batch, randomness: Randomness) -> Outcome:
         """Returns the outcome of all objectives; see `training.step.LossFn`. `frozen` is not used."""
+        return self.eval_fn(params, frozen, batch, randomness)[0]
+
+    def eval_fn(
+        self, params: Any, frozen: Any, batch: Batch, randomness: Randomness
+    ) -> tuple[Outcome, dict[str, dict[str, jax.Array]]]:
+        """Returns the same, and what each objective decodes from its prediction, by name."""
         keys = token_keys(randomness.seed, randomness.step, batch)
         predictions = self.predict(params, batch, keys if randomness.dropout else None, keys)
-        outcomes = [one.outcome(predictions[one.name], batch) for one in self.objectives]
-        losses, metrics, counts = {}, {}, {}
-        for outcome in outcomes:
-            losses, metrics, counts = losses | outcome.losses, metrics | outcome.metrics, counts | outcome.counts
-        return Outcome(losses, metrics, counts)
+        losses, metrics, decoded = {}, {}, {}
+        for one in self.objectives:
+            outcome = one.outcome(predictions[one.name], batch)
+            losses, metrics = losses | outcome.losses, metrics | outcome.metrics
+            decoded[one.name] = one.decode(predictions[one.name], batch)
+        return Outcome(losses, metrics), decoded
 
     def layer_of(self, names: tuple[str, ...]) -> str:
         """Returns the layer under which a parameter's gradient is reported, given the names on its path."""
@@ -110,11 +118,11 @@ class Learner:
         """The scores of all objectives."""
         return tuple(score for one in self.objectives for score in one.scores)
 
-    def score(self, outcome: Outcome) -> dict[str, float]:
-        """Returns all losses, metrics and scores, given the sum of the held-out batches' outcomes (host arrays)."""
+    def score(self, outcome: Outcome, decoded: Mapping[str, Any], held_out: Batch) -> dict[str, float]:
+        """Returns all losses, metrics and scores of the held-out set, from what `eval_fn` returns (host arrays)."""
         found = {name: float(value) for name, value in outcome.means.items()}
         for one in self.objectives:
-            found |= one.count_scores(outcome.counts)
+            found |= one.judge(decoded[one.name], held_out)
         return found
 
     def baselines(self, held_out: Batch) -> dict[str, float]:

@@ -5,6 +5,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+import numpy as np
+
 from bert_jax.batch import Batch, Column
 from bert_jax.losses import Outcome
 from bert_jax.model.composite import MakeHead
@@ -45,15 +48,24 @@ class Objective(abc.ABC):
 
     @abc.abstractmethod
     def outcome(self, prediction: Any, batch: Batch) -> Outcome:
-        """Computes its losses, metrics and counts for a batch, under full names such as `mlm_loss`."""
+        """Computes its losses and metrics for a batch, under full names such as `mlm_loss`."""
+
+    def decode(self, prediction: Any, batch: Batch) -> dict[str, jax.Array]:
+        """Computes what `judge` needs of a prediction: arrays [B, …], as small as can be. Nothing by default."""
+        return {}
 
     @property
     @abc.abstractmethod
     def scores(self) -> tuple[Score, ...]:
         """The scores that a report shows, in order."""
 
-    def count_scores(self, counts: Mapping[str, Any]) -> dict[str, float]:
-        """Computes scores that are not means, from the sums of `Outcome.counts` over the held-out batches."""
+    def judge(self, decoded: Mapping[str, np.ndarray], held_out: Batch) -> dict[str, float]:
+        """Computes the scores that are not means, such as F1, on the host. A score that is undefined is left out.
+
+        Args:
+          decoded: what `decode` returns, for all rows of the held-out set.
+          held_out: its rows.
+        """
         return {}
 
     def baselines(self, held_out: Batch) -> dict[str, float]:

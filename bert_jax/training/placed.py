@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -111,10 +112,12 @@ class PlacedTask:
 
     def evaluate(self, program: Program, params: Any) -> dict[str, float]:
         """Returns the held-out scores, their baselines and the probe's scores, each as `eval/NAME`."""
-        total = functools.reduce(
-            lambda left, right: left + right, (program.eval_step(params, batch) for batch in self.held_out_batches())
-        )
-        found = self.task.learner.score(jax.device_get(total)) | self._baselines
+        outcomes, decoded = zip(*(program.eval_step(params, batch) for batch in self.held_out_batches()), strict=True)
+        total, decoded = jax.device_get((functools.reduce(operator.add, outcomes), decoded))
+        # The rows that fill up the last batch are no examples.
+        rows = len(self.task.held_out["example_ids"])
+        whole = jax.tree.map(lambda *parts: np.concatenate(parts)[:rows], *decoded)
+        found = self.task.learner.score(total, whole, self.task.held_out) | self._baselines
         found |= self.probe(self.task, params) if self.probe else {}
         return {f"eval/{name}": value for name, value in found.items()}
 

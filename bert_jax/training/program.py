@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bert_jax.losses import Outcome
 from bert_jax.optim.optimizer import check_freeze, make_optimizer, make_schedule
@@ -62,8 +62,8 @@ class Program:
         """Takes one training step; `state` is donated."""
         return self.compiled(batch)(state, self.frozen, batch)
 
-    def eval_step(self, params: Any, batch: dict[str, jax.Array]) -> Outcome:
-        """Computes the outcome of a batch without dropout."""
+    def eval_step(self, params: Any, batch: dict[str, jax.Array]) -> tuple[Outcome, Any]:
+        """Computes the outcome of a batch without dropout, and what else its scores need; the same in each process."""
         return self.compiled_evaluation(batch)(params, self.frozen, batch)
 
 
@@ -92,7 +92,9 @@ def make_program(
         make_state=make_state,
         state_shapes=shapes,
         frozen=frozen,
-        _eval_step=jax.jit(make_eval_step(learner.loss_fn, config.train.seed)),
+        _eval_step=jax.jit(
+            make_eval_step(learner.eval_fn, config.train.seed), out_shardings=NamedSharding(mesh, PartitionSpec())
+        ),
         _train_step=jax.jit(
             step,
             donate_argnums=0,

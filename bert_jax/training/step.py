@@ -1,6 +1,5 @@
 """The training step and the evaluation step: pure functions of (state, batch)."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -30,11 +29,14 @@ class Randomness:
     dropout: bool = flax.struct.field(pytree_node=False)
 
 
-# (parameters, frozen arrays or None, batch, randomness) -> losses, metrics and counts.
+# (parameters, frozen arrays or None, batch, randomness) -> losses and metrics.
 LossFn = Callable[[Any, Any, Batch, Randomness], Outcome]
-# (state, frozen, batch) -> (next state, metrics), and (parameters, frozen, batch) -> an outcome to sum over batches.
+# The same, with what else is needed to score the predictions: a tree of arrays [B, …].
+EvalFn = Callable[[Any, Any, Batch, Randomness], tuple[Outcome, Any]]
+# (state, frozen, batch) -> (next state, metrics).
 TrainStep = Callable[[TrainState, Any, Batch], tuple[TrainState, dict[str, jax.Array]]]
-EvalStep = Callable[[Any, Any, Batch], Outcome]
+# (parameters, frozen, batch) -> an outcome to sum over batches, and arrays to put together.
+EvalStep = Callable[[Any, Any, Batch], tuple[Outcome, Any]]
 GRAD_NORM_BY_LAYER = "grad_norm/"  # prefix of the per-layer metrics
 
 
@@ -71,7 +73,7 @@ def make_train_step(
                 one.coefficient * WeightedSum(one.sum.total, whole[name].sum.weight).mean
                 for name, one in outcome.losses.items()
             ]
-            return sum(terms), dataclasses.replace(outcome, counts={})
+            return sum(terms), outcome
 
         gradient = jax.value_and_grad(loss, has_aux=True)
 
@@ -126,10 +128,10 @@ def divide(batch: Batch, microbatches: int, group_rows: int) -> Batch:
     return jax.tree.map(one, batch)
 
 
-def make_eval_step(loss_fn: LossFn, seed: int) -> EvalStep:
-    """Returns the function (params, frozen, batch) -> `Outcome`; outcomes can be summed over batches."""
+def make_eval_step(eval_fn: EvalFn, seed: int) -> EvalStep:
+    """Returns the function (params, frozen, batch) -> (outcome, decoded), without dropout."""
 
-    def eval_step(params: Any, frozen: Any, batch: Batch) -> Outcome:
-        return loss_fn(params, frozen, batch, Randomness(jnp.uint32(seed), jnp.int32(0), dropout=False))
+    def eval_step(params: Any, frozen: Any, batch: Batch) -> tuple[Outcome, Any]:
+        return eval_fn(params, frozen, batch, Randomness(jnp.uint32(seed), jnp.int32(0), dropout=False))
 
     return eval_step

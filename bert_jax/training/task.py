@@ -105,7 +105,11 @@ class Learner(Protocol):
         ...
 
     def loss_fn(self, params: Any, frozen: Any, batch: Batch, randomness: Randomness) -> Outcome:
-        """Computes the losses, metrics and counts of a batch; see `training.step.LossFn`."""
+        """Computes the losses and metrics of a batch; see `training.step.LossFn`."""
+        ...
+
+    def eval_fn(self, params: Any, frozen: Any, batch: Batch, randomness: Randomness) -> tuple[Outcome, Any]:
+        """Computes the same, and what else `score` needs to know of the predictions; see `training.step.EvalFn`."""
         ...
 
     def layer_of(self, names: tuple[str, ...]) -> str:
@@ -116,8 +120,14 @@ class Learner(Protocol):
         """Returns the floating-point operations of a training step on a host batch, not counting padding."""
         ...
 
-    def score(self, outcome: Outcome) -> dict[str, float]:
-        """Computes the held-out scores by name from the summed outcome of all batches (host arrays)."""
+    def score(self, outcome: Outcome, decoded: Any, held_out: Batch) -> dict[str, float]:
+        """Computes the held-out scores by name.
+
+        Args:
+          outcome: the sum over all batches (host arrays).
+          decoded: the second result of `eval_fn` for all rows of the held-out set (host arrays).
+          held_out: the held-out set.
+        """
         ...
 
     def baselines(self, held_out: Batch) -> dict[str, float]:

@@ -55,8 +55,13 @@ def learner_of(*objectives, **changes):
 
 def outcome_of(learner, batch, params, dropout=True):
     """What a learner finds."""
+    return eval_of(learner, batch, params, dropout)[0]
+
+
+def eval_of(learner, batch, params, dropout=False):
+    """The same, and what is decoded from the predictions."""
     learner.check(batch)
-    return jax.jit(learner.loss_fn)(params, None, batch, Randomness(jnp.uint32(3), jnp.int32(5), dropout))
+    return jax.jit(learner.eval_fn)(params, None, batch, Randomness(jnp.uint32(3), jnp.int32(5), dropout))
 
 
 def outcome_and_gradient(learner, batch, params, dropout=True):
@@ -79,7 +84,7 @@ def assert_close(left, right, tolerance=2e-5):
 
 
 def assert_packing_changes_nothing(batch, *objectives):
-    """Losses, metrics, counts and gradients, with dropout."""
+    """Losses, metrics and gradients, with dropout."""
     learner = learner_of(*objectives)
     alone, params = unpack(batch, S, learner.columns), random_params(learner.model, batch)
     assert len(alone["token_ids"]) == sum(map(len, LENGTHS))
@@ -111,9 +116,11 @@ def assert_scores_are_told(held_out, *objectives):
     """Every score and every baseline that a report would look for has its number; returns both."""
     learner = learner_of(*objectives)
     params = random_params(learner.model, held_out[0])
-    outcomes = [outcome_of(learner, batch, params, dropout=False) for batch in held_out]
-    whole = functools.reduce(operator.add, outcomes)
-    found, baselines = learner.score(jax.device_get(whole)), learner.baselines(joined(held_out))
+    outcomes, decoded = jax.device_get(list(zip(*(eval_of(learner, batch, params) for batch in held_out), strict=True)))
+    decoded = jax.tree.map(lambda *parts: np.concatenate(parts), *decoded)
+    everything = joined(held_out)
+    found = learner.score(functools.reduce(operator.add, outcomes), decoded, everything)
+    baselines = learner.baselines(everything)
     assert {score.name for score in learner.scores} <= found.keys()
     assert {score.baseline for score in learner.scores if score.baseline} == baselines.keys()
     assert all(np.isfinite(value) for value in (found | baselines).values())

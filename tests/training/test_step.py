@@ -169,16 +169,6 @@ def test_a_loss_reads_frozen_arrays(microbatches):
     assert scored.means["a"] == pytest.approx(float(mean), rel=1e-5)
 
 
-def test_counts_are_for_evaluation_alone():
-    def loss_fn(params, frozen, batch, randomness):
-        return Outcome({"a": squares(params, batch, "a")}, {}, {"rows": jnp.ones(2)})
-
-    state, metrics = linear_step(loss_fn, 2)
-    assert "rows" not in metrics
-    outcome = make_eval_step(loss_fn, 0)(state.params, None, linear_batch())
-    np.testing.assert_array_equal((outcome + outcome).counts["rows"], 2 * np.ones(2))
-
-
 def test_evaluation_has_draws_but_no_dropout():
     """A loss may draw when it is scored too, such as the noise of a generator; always the same."""
 
