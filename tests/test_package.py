@@ -22,6 +22,7 @@ ROOMS = (
         "hashing",
         "storage",
         "foreign_files",
+        "files",
         "configuration",
         "batch",
         "losses",

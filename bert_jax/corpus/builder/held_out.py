@@ -5,10 +5,10 @@ import re
 from collections.abc import Callable, Sequence
 
 from bert_jax import storage
-from bert_jax.corpus.builder import opening
 from bert_jax.corpus.builder.job import Job, Options
 from bert_jax.corpus.builder.sources import BLANK_LINES, Source, Unit
 from bert_jax.errors import CorpusError
+from bert_jax.files import opening
 
 # How much of a file is searched for a blank line before the work begins.
 SEARCHED_BYTES = 4 << 20

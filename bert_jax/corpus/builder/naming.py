@@ -4,7 +4,7 @@ import itertools
 import re
 from collections.abc import Iterable
 
-from bert_jax.corpus.builder import patterns
+from bert_jax.files import patterns
 
 
 def tell_apart(given: list[str], candidates: list[list[str]]) -> list[str]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from etils import epath
 
-from bert_jax.corpus.builder.damage import readable
 from bert_jax.errors import CorpusError
+from bert_jax.files.damage import readable
 
 if TYPE_CHECKING:
     import pyarrow

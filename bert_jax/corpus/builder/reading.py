@@ -10,10 +10,11 @@ import json
 import typing
 from collections.abc import Iterator
 
-from bert_jax.corpus.builder import comma_separated, docstrings, opening, parquet, text
-from bert_jax.corpus.builder.damage import damaged, readable
+from bert_jax.corpus.builder import comma_separated, docstrings, parquet, text
 from bert_jax.corpus.builder.sources import FILES, LINES, Source, Unit
 from bert_jax.errors import CorpusError
+from bert_jax.files import opening
+from bert_jax.files.damage import damaged, readable
 
 DOCUMENT_CHARACTERS = 4 << 20
 LINE_BYTES = 1 << 20

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from etils import epath
 
 from bert_jax import hashing
-from bert_jax.corpus.builder import docstrings, naming, opening, parquet, patterns
+from bert_jax.corpus.builder import docstrings, naming, parquet
 from bert_jax.errors import CorpusError, choice_problem, did_you_mean
+from bert_jax.files import data_sets, opening, patterns
 
 # The keys that each kind takes in brackets.
 RECORD = ("text", "id", "lang_field", "lang")
@@ -158,19 +159,13 @@ def _keys(spec: str, kind: str, written: str) -> dict[str, str]:
 def _candidates(source: Source) -> list[str]:
     if source.kind != "tfds":
         return naming.of_files(source.kind, source.pattern)
-    name, split = split_dataset(source.pattern)
-    return naming.of_data_set(name.rstrip("/").rpartition("/")[2] if _is_folder(name) else name, split)
+    name, split = _data_set(source)
+    return naming.of_data_set(name.rstrip("/").rpartition("/")[2] if data_sets.is_folder(name) else name, split)
 
 
-def split_dataset(pattern: str) -> tuple[str, str]:
-    """Splits `NAME[:SPLIT]` into name and split, which is `train` by default."""
-    match = re.fullmatch(r"(?P<name>.+?)(?::(?P<split>[A-Za-z_]\w*(\[[^\]]*\])?))?", pattern, re.DOTALL)
-    assert match is not None  # any text that is not empty matches: the split is optional
-    return match["name"], match["split"] or "train"
-
-
-def _is_folder(name: str) -> bool:
-    return (epath.Path(name) / "dataset_info.json").exists()
+def _data_set(source) -> tuple[str, str]:
+    name, split = data_sets.split_name(source.pattern)
+    return name, split or "train"
 
 
 def units(source: Source) -> list[Unit]:
@@ -239,33 +234,15 @@ def _row_groups(source, file, name) -> list[Unit]:
 
 
 def _dataset_units(source) -> list[Unit]:
-    import tensorflow_datasets as tfds  # needed for this kind only
-
-    name, split = split_dataset(source.pattern)
-    try:
-        if _is_folder(name):
-            builder = tfds.builder_from_directory(name)
-        else:
-            # Given by name, it may be downloaded. ArrayRecord can be read without TensorFlow.
-            builder = tfds.builder(name, file_format="array_record")
-            builder.download_and_prepare()
-        if split.partition("[")[0] not in builder.info.splits:
-            raise CorpusError(
-                f"--source={source.spec} has no such split: give one of {', '.join(builder.info.splits)}."
-            )
+    flag, (name, split) = f"--source={source.spec}", _data_set(source)
+    with data_sets.readable(flag):
+        builder = data_sets.open_builder(name, split, flag)
         if source.text not in builder.info.features:
             fields = ", ".join(sorted(builder.info.features))
-            raise CorpusError(
-                f"--source={source.spec} has no field '{source.text}': give tfds[text=…], one of {fields}."
-            )
+            raise CorpusError(f"{flag} has no field '{source.text}': give tfds[text=…], one of {fields}.")
         records = len(builder.as_data_source(split=split))
         facts = builder.info.splits[split.partition("[")[0]]
         size = max(1, facts.num_bytes // max(facts.num_examples, 1))
-    except CorpusError:
-        raise
-    except Exception as error:  # TFDS and the libraries under it may raise anything
-        reason = " ".join(str(error).split())[:300]
-        raise CorpusError(f"--source={source.spec} cannot be read by TensorFlow Datasets: {reason}") from error
     step, files = max(1, RANGE_BYTES // size), ((str(builder.data_dir), builder.info.name),)
     ends = [(begin, min(begin + step, records)) for begin in range(0, records, step)]
     return [Unit(source, files, size * (end - begin), begin, end, split) for begin, end in ends]

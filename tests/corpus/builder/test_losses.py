@@ -99,7 +99,7 @@ def test_what_only_the_whole_text_shows_is_refused_at_the_end_and_the_work_is_ke
         "\n\n".join(make_documents(40)).encode() + b"\n\n" + b"\n\n".join([b"bad \xff\xff\xff text"] * 900)
     )
     monkeypatch.setattr(first_documents, "CHARACTERS", 1000)
-    monkeypatch.setattr("bert_jax.corpus.builder.opening.HEAD_BYTES", 1000)
+    monkeypatch.setattr("bert_jax.files.opening.HEAD_BYTES", 1000)
     with pytest.raises(LossyTextError, match="are not valid UTF-8"):
         build(f"text:{file}")
     monkeypatch.setattr(encoding, "shards", None)  # nothing is encoded again

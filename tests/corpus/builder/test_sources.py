@@ -80,13 +80,6 @@ def test_a_wrong_spec_says_what_is_allowed(specs, message):
         parse(*specs)
 
 
-def test_datasets_may_name_a_folder_and_a_split():
-    assert sources.split_dataset("wiki/en") == ("wiki/en", "train")
-    assert sources.split_dataset("gs://bucket/wiki") == ("gs://bucket/wiki", "train")
-    assert sources.split_dataset("gs://bucket/wiki:test") == ("gs://bucket/wiki", "test")
-    assert sources.split_dataset("imdb:train[:10%]") == ("imdb", "train[:10%]")
-
-
 def test_patterns_find_files_in_order_and_without_hidden_ones(tmp_path):
     for name in ("b/2.txt", "a/1.txt", "a/.hidden.txt", "0.txt", ".git/x.txt", "a/other.md"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

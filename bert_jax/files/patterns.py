@@ -110,6 +110,6 @@ def _check_file(path: str) -> None:
     if mode is not None and not stat.S_ISREG(mode):  # buckets hold files only
         kind = "a pipe" if stat.S_ISFIFO(mode) else "a device or a socket"
         raise CorpusError(
-            f"{path} is {kind}, not a file, and sources are read several times: write its text to a file, or exclude it"
+            f"{path} is {kind}, not a file, and files are read several times: write its text to a file, or exclude it"
             " by the pattern."
         )

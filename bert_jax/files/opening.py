@@ -18,6 +18,7 @@ from typing import NamedTuple
 from etils import epath
 
 from bert_jax.errors import CorpusError, did_you_mean
+from bert_jax.foreign_files import check_no_pointer
 
 UTF8 = "utf-8"
 # What reading a damaged file may raise.
@@ -57,7 +58,7 @@ NO_TEXT = {
     b"PK\x03\x04": "a zip archive: unpack it",
     b"7z\xbc\xaf\x27\x1c": "a 7z archive: unpack it",
     b"Rar!\x1a\x07": "a RAR archive: unpack it",
-    b"PAR1": "a parquet file: read it with parquet:GLOB",
+    b"PAR1": "a parquet file: read it as parquet:GLOB, or name it .parquet",
     b"%PDF-": "a PDF file: extract its text",
 }
 
@@ -88,6 +89,24 @@ def open_text(file: str, begin: int, encoding: str) -> io.BufferedReader:
     return handle
 
 
+def open_marked(file: str, convert: Callable[[str], str]) -> io.BufferedReader:
+    """Opens a file whose encoding nobody names: UTF-8, or what its byte-order mark says.
+
+    Args:
+      file: its path.
+      convert: returns what to do about a file in another encoding, by the name of that encoding.
+
+    Raises:
+      CorpusError: the first bytes are damaged, not those of text, or those of UTF-16 or UTF-32 without a mark.
+    """
+    handle, _, head = _start(file, BUFFER_BYTES)
+    if name := _marked(head):
+        return io.BufferedReader(_Converted(handle, name), BUFFER_BYTES)
+    if _has_nuls(head) and (name := _unmarked(head)):
+        raise CorpusError(f"{file} looks like {name.upper()} without a byte-order mark: {convert(name)}.")
+    return handle
+
+
 def form(file: str, encoding: str) -> Form:
     """Looks at the first bytes of a file. Arguments and errors are those of `open_text`."""
     handle, found = _open(file, encoding, HEAD_BYTES)
@@ -113,18 +132,25 @@ def check_encoding(name: str) -> str:
 
 def _open(file: str, encoding: str, buffer: int) -> tuple[typing.Any, Form]:
     """Opens a file at its beginning."""
+    handle, compressed, head = _start(file, buffer)
+    encoding = check_encoding(encoding) or _recognise(file, head)
+    if encoding != UTF8:
+        handle = io.BufferedReader(_Converted(handle, encoding), buffer)
+    return handle, Form(compressed, encoding != UTF8)
+
+
+def _start(file: str, buffer: int) -> tuple[io.BufferedReader, bool, bytes]:
+    """Opens the decompressed bytes of a file; whether it was compressed; the first bytes."""
     try:
         handle, compressed = _decompressed(file, buffer)
         head = handle.peek(HEAD_BYTES)[:HEAD_BYTES]
     except DAMAGES as error:
         raise CorpusError(f"{file} is damaged or cannot be read ({error}): restore or remove it.") from error
+    check_no_pointer(file, head, CorpusError)
     for magic, what in NO_TEXT.items():
         if head.startswith(magic):
             raise CorpusError(f"{file} is {what}.")
-    encoding = check_encoding(encoding) or _recognise(file, head)
-    if encoding != UTF8:
-        handle = io.BufferedReader(_Converted(handle, encoding), buffer)
-    return handle, Form(compressed, encoding != UTF8)
+    return handle, compressed, head
 
 
 def _decompressed(file: str, buffer: int) -> tuple[io.BufferedReader, bool]:
@@ -141,12 +167,11 @@ def _decompressed(file: str, buffer: int) -> tuple[io.BufferedReader, bool]:
 
 def _recognise(file: str, head: bytes) -> str:
     """The encoding of a file that begins with `head`."""
-    for mark, name in MARKS.items():
-        if head.startswith(mark):
-            return name
+    if name := _marked(head):
+        return name
     if head.isascii() and b"\0" not in head:
         return UTF8
-    if head.count(0) > NUL_SHARE * max(len(head), FEW_BYTES):
+    if _has_nuls(head):
         raise CorpusError(f"{file} {_with_nuls(head)}")
     text = codecs.getincrementaldecoder(UTF8)("replace").decode(head)  # its end may be cut
     invalid = text.count("\ufffd") - head.count("\ufffd".encode())
@@ -154,16 +179,31 @@ def _recognise(file: str, head: bytes) -> str:
     if invalid > max(valid, INVALID_SHARE * len(text)):
         raise CorpusError(
             f"{file} is not UTF-8: {100 * invalid / len(text):.2g} % of its first characters are invalid. Name its"
-            f" encoding in the source, as in text[encoding=cp1252]:GLOB (it would give {_as_western(head)!r}), or give"
+            f" encoding in the source, as in text[encoding=cp1252]:GLOB (it would give {as_western(head)!r}), or give"
             " encoding=utf-8 to replace them."
         )
     return UTF8
 
 
+def _marked(head: bytes) -> str:
+    """The encoding that a byte-order mark names; empty if there is no mark, or UTF-8's."""
+    return next((name for mark, name in MARKS.items() if head.startswith(mark)), "")
+
+
+def _has_nuls(head: bytes) -> bool:
+    """Whether bytes have more zeros than a text may have."""
+    return head.count(0) > NUL_SHARE * max(len(head), FEW_BYTES)
+
+
+def _unmarked(head: bytes) -> str:
+    """The encoding that the places of zeros give away; empty if they do not."""
+    zeros = "".join(str(int(head[i::4].count(0) > ZEROS * len(head) / 4)) for i in range(4))
+    return WITHOUT_MARK.get(zeros, "")
+
+
 def _with_nuls(head: bytes) -> str:
     """What is wrong with bytes that have many zeros."""
-    zeros = "".join(str(int(head[i::4].count(0) > ZEROS * len(head) / 4)) for i in range(4))
-    if name := WITHOUT_MARK.get(zeros):
+    if name := _unmarked(head):
         return (
             f"looks like {name.upper()} without a byte-order mark: name its encoding in the source, as in"
             f" text[encoding={name}]:GLOB."
@@ -171,8 +211,8 @@ def _with_nuls(head: bytes) -> str:
     return "holds binary data, not text: leave it out, or give encoding=utf-8 in its source to read it anyway."
 
 
-def _as_western(head: bytes) -> str:
-    """The words around the first invalid byte, read as the most common encoding of the West."""
+def as_western(head: bytes) -> str:
+    """Returns the words around the first invalid byte, read as the most common encoding of the West."""
     try:
         head.decode(UTF8)
     except UnicodeDecodeError as error:

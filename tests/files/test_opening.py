@@ -6,8 +6,9 @@ import lzma
 
 import pytest
 
-from bert_jax.corpus.builder import opening, reading, sources
+from bert_jax.corpus.builder import reading, sources
 from bert_jax.errors import CorpusError
+from bert_jax.files import opening
 
 GERMAN = "Größe und Maß.\nZweiter Satz, für alle.\n\n" * 50
 RUSSIAN = "Это первая строка текста.\nА это вторая.\n\n" * 50

@@ -5,8 +5,8 @@ import fsspec
 import pytest
 from etils.epath import backend
 
-from bert_jax.corpus.builder import patterns
 from bert_jax.errors import CorpusError
+from bert_jax.files import patterns
 from tests.test_lock import Bucket
 
 
