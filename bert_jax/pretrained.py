@@ -31,7 +31,7 @@ from bert_jax.model.config import ModelConfig
 from bert_jax.model.intermediates import with_intermediates
 from bert_jax.model.pooling import max_pool, mean_pool
 from bert_jax.model_card import model_card
-from bert_jax.objectives.labels import NUMBER, SEVERAL, Labels
+from bert_jax.objectives.labels import NUMBER, ONE, SEVERAL, Labels
 from bert_jax.objectives.learner import Learner
 from bert_jax.objectives.masked_words import MaskedWords
 from bert_jax.objectives.objective import Objective
@@ -60,12 +60,17 @@ class Label:
     """What a classifier says about a text.
 
     Attributes:
-      name: the most likely label; if a text may have several, those above one half, joined by commas.
+      names: the most likely label; if a text may have several, those above one half.
       probabilities: the probability of each label.
     """
 
-    name: str
+    names: tuple[str, ...]
     probabilities: dict[str, float]
+
+    @property
+    def name(self) -> str:
+        """The label; several are joined by commas."""
+        return ", ".join(self.names)
 
     @property
     def probability(self) -> float:
@@ -297,17 +302,30 @@ class Pretrained:
         Raises:
           CheckpointError: the model was not trained to label texts.
         """
-        objective = self._objective(Labels, "label texts")
-        if objective.choose == NUMBER or objective.of_tokens:
-            raise CheckpointError(f"This model was not trained to label texts: {self!r}.")
+        objective = self._text_labels((ONE, SEVERAL), "label texts")
         several = objective.choose == SEVERAL
         found = self._labelled(texts, objective.name, jax.nn.sigmoid if several else jax.nn.softmax)
         labels = []
         for row in found:
             probabilities = dict(zip(objective.names, row.tolist(), strict=True))
             chosen = [n for n, p in probabilities.items() if p > 0.5] if several else [objective.names[row.argmax()]]
-            labels.append(Label(", ".join(chosen), probabilities))
+            labels.append(Label(tuple(chosen), probabilities))
         return labels
+
+    def rate(self, texts: Iterable[Text]) -> np.ndarray:
+        """Returns the number that the model gives to each text, or pair of texts: float32 [texts].
+
+        Raises:
+          CheckpointError: the model was not trained to give numbers.
+        """
+        objective = self._text_labels((NUMBER,), "give numbers to texts")
+        return self._labelled(texts, objective.name, lambda numbers: numbers)[:, 0]
+
+    def _text_labels(self, choices: Sequence[str], ability: str) -> Labels:
+        objective = self._objective(Labels, ability)
+        if objective.choose not in choices or objective.of_tokens:
+            raise CheckpointError(f"This model was not trained to {ability}: {self!r}.")
+        return objective
 
     def encode(self, texts: str | Iterable[Text]) -> Any:
         """Returns the pieces, hidden states and attention maps of each text, or pair of texts.

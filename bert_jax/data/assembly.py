@@ -24,6 +24,7 @@ class Rows:
       row, slot: int64 [examples], the place of each example.
       shape: (B, S, N).
       segment: int64 [positions], 2 · example + 1 in `B [SEP]`, 2 · example in `[CLS] A [SEP]`, -1 in padding.
+      origin: int64 [positions], which of the given tokens stands there; arbitrary for special tokens and padding.
       tokens: the content of each position.
     """
 
@@ -31,6 +32,7 @@ class Rows:
     slot: np.ndarray
     shape: tuple[int, int, int]
     segment: np.ndarray
+    origin: np.ndarray
     tokens: Tokens
 
     def by_position(self, values: np.ndarray) -> np.ndarray:
@@ -42,6 +44,12 @@ class Rows:
         array = np.zeros((self.shape[0], self.shape[2], *np.shape(values)[1:]), dtype)
         array[self.row, self.slot] = values
         return array
+
+    def by_token(self, values: np.ndarray) -> np.ndarray:
+        """Moves values [tokens, …] of the given tokens to [B, S, …], with zeros at special tokens and padding."""
+        array = values[self.origin]
+        array[self.tokens.is_special] = 0
+        return array.reshape(*self.shape[:2], *values.shape[1:])
 
     def core(self) -> Batch:
         """The core columns of `bert_jax.batch`."""
@@ -76,7 +84,8 @@ def lay_out(
     num_rows, width, slots = shape
     first = row * width + _offsets_within_rows(examples.length, row, slot, (num_rows, slots))
     segment = _segments(examples, first, num_rows * width)
-    return Rows(row, slot, shape, segment, _tokens(examples, first, segment, token_ids, tokenizer))
+    origin, tokens = _tokens(examples, first, segment, token_ids, tokenizer)
+    return Rows(row, slot, shape, segment, origin, tokens)
 
 
 def assemble(
@@ -155,8 +164,11 @@ def _segments(examples: Segments, first: np.ndarray, size: int) -> np.ndarray:
 
 def _tokens(
     examples: Segments, first: np.ndarray, segment: np.ndarray, token_ids: np.ndarray, tokenizer: Tokenizer
-) -> Tokens:
-    """The content of all positions before masking. Padding counts as special, and as part of the last example."""
+) -> tuple[np.ndarray, Tokens]:
+    """The origin and the content of all positions before masking.
+
+    Padding counts as special, and as part of the last example.
+    """
     place = np.arange(len(segment))
     real = segment >= 0
     separator, last = first + examples.a_length + 1, first + examples.length - 1
@@ -170,7 +182,9 @@ def _tokens(
     ids[separator] = ids[last] = tokenizer.sep_id
     example = segment >> 1
     position = np.where(real, place - first[example], 0)
-    return Tokens(ids, example, position, is_special, first, examples.a_length + 1, examples.length, examples.key)
+    return origin, Tokens(
+        ids, example, position, is_special, first, examples.a_length + 1, examples.length, examples.key
+    )
 
 
 def _offsets_within_rows(sizes, row, slot, shape) -> np.ndarray:

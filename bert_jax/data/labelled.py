@@ -18,12 +18,27 @@ from bert_jax.data.texts import EncodedTexts
 from bert_jax.tokenization import Tokenizer
 
 
+@dataclasses.dataclass(frozen=True)
+class LabelledTexts:
+    """Texts with what is to be learned from them.
+
+    Attributes:
+      texts: the examples.
+      columns: arrays [examples, …], by the name of their column [B, N, …].
+      token_columns: arrays [tokens, …] beside `texts.token_ids`, by the name of their column [B, S, …]; special tokens
+        get 0.
+    """
+
+    texts: EncodedTexts
+    columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    token_columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+
 class Rows:
-    """Encoded texts packed into rows.
+    """Labelled texts packed into rows.
 
     Args:
-      texts: the examples, at least one.
-      columns: arrays [examples, …] by column name, to be added to the batches.
+      labelled: the examples, at least one.
       tokenizer: the tokenizer of the texts.
       sequence_length: S.
       max_examples: N.
@@ -32,14 +47,13 @@ class Rows:
 
     def __init__(
         self,
-        texts: EncodedTexts,
-        columns: Mapping[str, np.ndarray],
+        labelled: LabelledTexts,
         tokenizer: Tokenizer,
         sequence_length: int,
         max_examples: int,
         stream: tuple[int, ...],
     ):
-        self._texts, self._columns, self._tokenizer, self._stream = texts, columns, tokenizer, stream
+        self._labelled, self._texts, self._tokenizer, self._stream = labelled, labelled.texts, tokenizer, stream
         self._width, self._slots = sequence_length, max_examples
         self.plan = functools.lru_cache(maxsize=2)(self._plan)
 
@@ -61,9 +75,10 @@ class Rows:
         shape = (num_rows, self._width, self._slots)
         segments = self._texts.segments.take(index)
         rows = lay_out(segments, row, slot, shape, self._texts.token_ids, self._tokenizer)
-        return rows.core() | {
-            name: rows.by_example(values[index], values.dtype) for name, values in self._columns.items()
-        }
+        by_example = {k: rows.by_example(values[index], values.dtype) for k, values in self._labelled.columns.items()}
+        return (
+            rows.core() | by_example | {k: rows.by_token(values) for k, values in self._labelled.token_columns.items()}
+        )
 
     def all(self) -> Batch:
         """All rows of an epoch: every example once."""

@@ -1,0 +1,52 @@
+"""The predictions of a finished run on labelled examples, and its scores on the test split.
+
+workdir/
+  predictions/validation.jsonl, predictions/test.jsonl      an object for each example
+  predictions/scores.json      the step of the model, and its scores by split
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from etils import epath
+
+from bert_jax import storage
+from bert_jax.labelled_results import evaluate, predictions
+from bert_jax.pretrained import Pretrained
+from bert_jax.tasks.labelled import TEST, VALIDATION
+
+FOLDER, SCORES = "predictions", "scores.json"
+
+
+def write_results(workdir: epath.PathLike, model: Pretrained) -> None:
+    """Writes the predictions and scores of a run's model, unless they are there.
+
+    Raises:
+      BertJaxError: a file of examples cannot be read any more.
+    """
+    folder = epath.Path(workdir) / FOLDER
+    if read_results(workdir).get("step") == model.step:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    scores = {}
+    for split in (VALIDATION, TEST):
+        if path := getattr(model.run.data, split):
+            scores[split] = evaluate(model, path)
+            rows = [json.dumps(one, ensure_ascii=False) + "\n" for one in predictions(model, path, True, [])]
+            storage.write_bytes(folder / f"{split}.jsonl", "".join(rows).encode("utf-8", "backslashreplace"))
+    storage.write_json(folder / SCORES, {"step": model.step, "scores": scores})
+
+
+def read_results(workdir: epath.PathLike) -> dict[str, Any]:
+    """Returns the content of `scores.json`; empty if it is not there."""
+    file = epath.Path(workdir) / FOLDER / SCORES
+    return storage.read_json(file) if file.exists() else {}
+
+
+def read_predictions(workdir: epath.PathLike, split: str) -> Iterator[dict[str, Any]]:
+    """Yields the predictions of a split; none if they are not there."""
+    file = epath.Path(workdir) / FOLDER / f"{split}.jsonl"
+    if file.exists():
+        with file.open() as lines:
+            yield from map(json.loads, lines)
