@@ -15,7 +15,7 @@ from bert_jax.model.composite import MakeHead
 from bert_jax.model.config import ModelConfig
 from bert_jax.model.flops import head_flops
 from bert_jax.model.heads import ExampleLabelsHead, TokenLabelsHead
-from bert_jax.objectives.agreement import macro_f1, majority, matthews, micro_f1, pearson, spearman
+from bert_jax.objectives import agreement
 from bert_jax.objectives.objective import Objective
 from bert_jax.scores import Score
 
@@ -92,12 +92,14 @@ class Labels(Objective):
         counted = held_out[f"{self.name}_weights"] > 0
         said, gold = decoded["said"][counted], held_out[f"{self.name}s"][counted]
         if self.choose == NUMBER:
-            found = {"pearson": pearson(said, gold), "spearman": spearman(said, gold)}
-        elif self.choose == SEVERAL:
-            found = {"macro_f1": macro_f1(said, gold > 0), "micro_f1": micro_f1(said, gold > 0)}
+            found = {"pearson": agreement.pearson(gold, said), "spearman": agreement.spearman(gold, said)}
         else:
-            said, gold = np.eye(len(self.names), dtype=bool)[[said, gold]]
-            found = {"macro_f1": macro_f1(said, gold), "matthews": matthews(said.argmax(-1), gold.argmax(-1))}
+            found = {"macro_f1": agreement.macro_f1(gold, said)}
+            found |= (
+                {"micro_f1": agreement.micro_f1(gold, said)}
+                if self.choose == SEVERAL
+                else {"matthews": agreement.matthews(gold, said)}
+            )
         return {f"{self.name}_{name}": value for name, value in found.items() if value is not None}
 
     def baselines(self, held_out: Batch) -> dict[str, float]:
@@ -107,9 +109,10 @@ class Labels(Objective):
             return {}
         if self.choose == NUMBER:
             return {f"{self.name}_variance": float(gold.var())}
-        accuracy, f1 = majority(gold > 0 if self.choose == SEVERAL else np.eye(len(self.names), dtype=bool)[gold])
-        found = {f"{self.name}_majority": accuracy, f"{self.name}_majority_macro_f1": f1}
-        return {name: value for name, value in found.items() if value is not None}
+        answers, counts = np.unique(gold, axis=0, return_counts=True)
+        said = np.broadcast_to(answers[counts.argmax()], gold.shape)
+        found = {"": agreement.accuracy(gold, said), "_macro_f1": agreement.macro_f1(gold, said)}
+        return {f"{self.name}_majority{name}": value for name, value in found.items() if value is not None}
 
     def flops(self, config: ModelConfig, batch: Batch) -> float:
         return head_flops(config, float(batch[f"{self.name}_weights"].sum()), len(self.names))
