@@ -38,11 +38,15 @@ def read_data_set(path: str) -> Iterator[Record]:
 
 
 def _value(feature: Any, value: Any, where: str, column: str) -> Any:
-    if hasattr(feature, "int2str"):  # a ClassLabel
-        return named(int(value), feature.names, where)
-    if isinstance(value, dict):  # of features, or of a sequence's features
-        inner = feature if hasattr(feature, "items") else feature.feature
+    if isinstance(value, dict):  # of features, or of a sequence of them
+        inner = getattr(feature, "feature", feature)
         return {name: _value(inner[name], of_name, where, column) for name, of_name in value.items()}
-    if isinstance(value, np.ndarray | list) and hasattr(feature, "feature"):  # a sequence
-        return [_value(feature.feature, one, where, column) for one in value]
-    return plain(value.tolist() if isinstance(value, np.ndarray | np.generic) else value, where, column)
+    found = plain(_python(value), where, column)
+    # A sequence has the attributes of what it holds.
+    return named(found, feature.names, where) if hasattr(feature, "int2str") else found
+
+
+def _python(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_python(inner) for inner in value]
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
