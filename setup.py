@@ -35,8 +35,8 @@ setup(
         "tpu": ["jax[tpu]"],
         # corpora and workdirs in buckets
         "gcs": ["gcsfs"],
-        # an independent implementation to compare with
-        "parity": ["torch==2.13.0", "transformers"],
+        # independent implementations to compare with: of models, and of scores
+        "parity": ["torch==2.13.0", "transformers", "scikit-learn", "scipy", "seqeval"],
         # the compilers of hardware that need not be there, for experiments.compile_check; the second takes 4 GB
         "tpu-aot": ["libtpu"],
         "gpu-aot": ["jax-cuda13-plugin[with-cuda]"],

@@ -143,9 +143,11 @@ def detect(sentences: Sentences) -> str:
         rest = [tag for tag in strange if tag.lower() not in OTHER_OUTSIDE]
         if not _means_entities(readable, rest):
             return BARE
+        culprit = (rest or strange)[0]
+        place = next(f"{i}, word {tags.index(culprit) + 1}" for i, tags in enumerate(sentences, 1) if culprit in tags)
         raise CorpusError(
-            f"The tag {quoted((rest or strange)[0])} {UNREADABLE}: spell all tags so, or choose the scheme bare if each"
-            " tag is a class by itself."
+            f"Sentence {place}: the tag {quoted(culprit)} {UNREADABLE}: spell all tags so, or choose the scheme bare if"
+            " each tag is a class by itself."
         )
     letters = {tag[0] for tag in marked}
     if letters & set("ES") and letters & set("LU"):

@@ -104,12 +104,13 @@ def test_bare_tags_are_only_ever_empty():
     ],
 )
 def test_other_spellings_are_refused_by_name(tags, culprit):
-    with pytest.raises(CorpusError, match=f"The tag '{culprit}' is neither O nor .* choose the scheme bare"):
-        detect([tags.split()])
+    place = f"Sentence 2, word {tags.split().index(culprit) + 1}"
+    with pytest.raises(CorpusError, match=f"{place}: the tag '{culprit}' is neither O nor .* choose the scheme bare"):
+        detect([["O"], tags.split()])
 
 
 def test_a_tag_that_is_missing_is_refused():
-    with pytest.raises(CorpusError, match="The tag ''"):
+    with pytest.raises(CorpusError, match="the tag ''"):
         detect([["B-PER", ""]])
 
 
