@@ -42,7 +42,7 @@ ROOMS = (
     {"interop"},
     {"tasks"},
     {"model_card"},
-    {"pretrained", "loading", "minimal_pairs"},
+    {"pretrained", "loading", "minimal_pairs", "labelled_results"},
     {"reporting"},
 )
 # What a room must not import though it lies below.

@@ -94,16 +94,19 @@ def confusion_matrix(gold: np.ndarray, predicted: np.ndarray, num_classes: int) 
 def matthews(gold: np.ndarray, predicted: np.ndarray) -> float | None:
     """Computes Matthews' correlation; with more than two classes, its extension R_K (Gorodkin 2004).
 
-    As `sklearn.metrics.matthews_corrcoef`. None if only one class is true, or only one is predicted, where its formula
-    gives 0/0 and scikit-learn 0.
+    As `sklearn.metrics.matthews_corrcoef`. Its formula gives 0/0 in two cases. If gold has one class, nothing can be
+    learned from it: None. If the predictions have one class, the model tells nothing apart: 0, as scikit-learn has it,
+    so that a collapsed run counts in a mean over seeds. None without examples.
     """
     gold, predicted = _labels(gold, predicted)
     classes, ids = np.unique(np.concatenate([gold, predicted]), return_inverse=True)
     counts = confusion_matrix(ids[: len(gold)], ids[len(gold) :], len(classes)).astype(np.float64)
     true, said, examples = counts.sum(1), counts.sum(0), counts.sum()
     spread_true, spread_said = examples**2 - true @ true, examples**2 - said @ said
-    if not spread_true or not spread_said:
+    if not spread_true:
         return None
+    if not spread_said:
+        return 0.0
     value = (counts.trace() * examples - true @ said) / np.sqrt(spread_true * spread_said)
     return float(np.clip(value, -1, 1))
 

@@ -100,8 +100,8 @@ class Classification(LabelledKind[ClassificationConfig]):
         elif counts is not None and data.choose == ONE and (counts > 0).sum() < 2:
             only = labels.names[int(counts.argmax())]
             raise CorpusError(
-                f"{getattr(data, split)} has only one label, {quoted(only)}, so that always giving it has a perfect score:"
-                " give examples of at least two."
+                f"{getattr(data, split)} has only one label, {quoted(only)}, so that always giving it has a perfect"
+                " score: give examples of at least two."
             )
         weights = np.ones(len(examples), np.float32)
         if split == TRAIN and data.class_weights:

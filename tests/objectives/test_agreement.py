@@ -105,8 +105,10 @@ def test_matthews_is_the_correlation_of_indicators(seed):
     """Over all pairs of an example and a class, each centred on the mean of its class (Gorodkin 2004)."""
     gold, predicted = ids(np.random.default_rng(seed))
     one, other = (np.eye(6)[x] - np.eye(6)[x].mean(0) for x in (gold, predicted))
-    if not one.any() or not other.any():
+    if not one.any():
         assert matthews(gold, predicted) is None
+    elif not other.any():
+        assert matthews(gold, predicted) == 0
     else:
         expected = (one * other).sum() / math.sqrt((one**2).sum() * (other**2).sum())
         assert matthews(gold, predicted) == pytest.approx(expected)
@@ -197,7 +199,7 @@ def test_labels_that_nobody_has_or_predicts_do_not_count():
 
 
 def test_one_class_is_undefined_in_gold_and_worth_nothing_in_predictions():
-    assert matthews(np.array([1, 1, 0, 1]), np.array([1, 1, 1, 1])) is None
+    assert matthews(np.array([1, 1, 0, 1]), np.array([1, 1, 1, 1])) == 0
     assert matthews(np.array([1, 1, 1]), np.array([1, 0, 1])) is None
     assert matthews(np.array([1, 1, 1]), np.array([1, 1, 1])) is None
     assert matthews(np.array([1, 0, 1, 1, 0]), np.array([1, 0, 0, 1, 1])) == pytest.approx(1 / 6)

@@ -6,10 +6,10 @@ import warnings
 import numpy as np
 import pytest
 
-from bert_jax.objectives import agreement_scores as own
+from bert_jax.objectives import agreement as own
 from bert_jax.objectives.entities import entities, score_entities
 from bert_jax.objectives.tags import BILOU, BIOES, IOB1, IOB2, word_accuracy
-from tests.objectives.test_agreement_scores import ids, label_sets, numbers
+from tests.objectives.test_agreement import ids, label_sets, numbers
 from tests.objectives.test_entities import noisy, valid
 
 WHY = "the parity tests compare with scikit-learn, SciPy and seqeval: pip install scikit-learn scipy seqeval"
