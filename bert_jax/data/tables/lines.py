@@ -28,28 +28,30 @@ def lines(file: str) -> Iterator[tuple[int, str]]:
     number = 0
     with opening.open_marked(file, convert) as handle:
         try:
-            for number, raw in enumerate(_split(handle, file), 1):
+            for number, raw in enumerate(_split(handle), 1):
                 yield number, _decode(raw, file, number)
         except opening.DAMAGES as error:
             raise damaged(file, error, f" after line {number}") from error
 
 
-def _split(handle, file) -> Iterator[bytes]:
+def _split(handle) -> Iterator[bytes]:
     head = handle.peek(opening.HEAD_BYTES)[: opening.HEAD_BYTES]
     end = b"\r" if b"\r" in head and b"\n" not in head else b"\n"
-    number, rest = 1, b""
+    rest = b""
     while piece := handle.read(PIECE_BYTES):
         *whole, rest = (rest + piece).split(end)
         yield from whole
-        number += len(whole)
         if len(rest) > ROW_BYTES:
-            raise too_long(f"{file}, line {number}", "divide or remove it, or check what the file is")
+            yield rest  # which is too long already
+            return
     if rest:
         yield rest
 
 
 def _decode(raw: bytes, file: str, number: int) -> str:
     where = f"{file}, line {number}"
+    if len(raw) > ROW_BYTES:
+        raise too_long(where, "divide or remove it, or check what the file is")
     if b"\0" in raw:
         raise CorpusError(f"{where} holds a NUL byte, which no text has: remove it, or restore the file.")
     try:

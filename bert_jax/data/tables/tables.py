@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection, Iterator
 
 from etils import epath
 
-from bert_jax.data.tables import tfds
 from bert_jax.data.tables.json_lines import read_json_lines
 from bert_jax.data.tables.parquet import read_parquet
 from bert_jax.data.tables.record import Record
 from bert_jax.data.tables.separated import read_csv, read_text, read_tsv
+from bert_jax.data.tables.tfds import PREFIX, read_data_set
 from bert_jax.errors import CorpusError, quoted
 from bert_jax.files import patterns
 
@@ -41,8 +41,8 @@ def read_table(path: epath.PathLike) -> Iterator[Record]:
         read.
     """
     path = os.fspath(path)
-    if path.startswith(tfds.PREFIX):
-        return _not_empty(tfds.read_data_set(path), path)
+    if path.startswith(PREFIX):
+        return _not_empty(read_data_set(path), path)
     files = find(path)
     for file in files:
         if problems := form_problem("", file):
@@ -63,7 +63,7 @@ def form_problem(name: str, path: str) -> list[str]:
 def problem_of(name: str, path: str, known: Collection[str], forms: str) -> list[str]:
     """Returns a message if a path tells none of the known suffixes, else an empty list."""
     ending = suffix(path)
-    if path.startswith(tfds.PREFIX) or ending in known:
+    if path.startswith(PREFIX) or ending in known:
         return []
     given = f"{name}={path}" if name else path
     if ending in (".xlsx", ".xls", ".ods"):

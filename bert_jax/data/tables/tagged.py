@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from etils import epath
 
-from bert_jax.data.tables import tfds, token_lines
 from bert_jax.data.tables.columns import Columns, token_columns
 from bert_jax.data.tables.record import Record
 from bert_jax.data.tables.tables import find, problem_of, read_table, suffix
+from bert_jax.data.tables.tfds import PREFIX
+from bert_jax.data.tables.token_lines import find_layout, sentences
 from bert_jax.errors import CorpusError, quoted
 
 LINE_FORMS = (".conll", ".conllu", ".iob", ".iob1", ".iob2", ".bio", ".bioes", ".tsv", ".txt")
@@ -50,7 +51,7 @@ def tagged_columns(
     file = _files(path)[0]
     if _has_lists(file):
         return token_columns(next(read_table(file)), token_column, tag_column, has_tags)
-    return token_lines.find_layout(file, token_column, tag_column, has_tags).columns
+    return find_layout(file, token_column, tag_column, has_tags).columns
 
 
 def tagged_problem(name: str, path: str) -> list[str]:
@@ -60,7 +61,7 @@ def tagged_problem(name: str, path: str) -> list[str]:
 
 def _files(path: epath.PathLike) -> list[str]:
     path = os.fspath(path)
-    if path.startswith(tfds.PREFIX):
+    if path.startswith(PREFIX):
         return [path]
     files = find(path)
     for file in files:
@@ -70,7 +71,7 @@ def _files(path: epath.PathLike) -> list[str]:
 
 
 def _has_lists(file: str) -> bool:
-    return file.startswith(tfds.PREFIX) or suffix(file) in LIST_FORMS
+    return file.startswith(PREFIX) or suffix(file) in LIST_FORMS
 
 
 def _sentences(files: list[str], token_column: str, tag_column: str, has_tags: bool) -> Iterator[Record]:
@@ -79,14 +80,14 @@ def _sentences(files: list[str], token_column: str, tag_column: str, has_tags: b
         if _has_lists(file):
             yield from _of_lists(read_table(file), token_column, tag_column, has_tags)
             continue
-        layout = token_lines.find_layout(file, token_column, tag_column, has_tags)
+        layout = find_layout(file, token_column, tag_column, has_tags)
         other, names = expected = expected or (file, layout.names)
         if layout.names != names:
             raise CorpusError(
                 f"{file} has the columns {', '.join(layout.names)}, but {other} has {', '.join(names)}: give them the"
                 " same columns, or read them apart."
             )
-        yield from token_lines.sentences(file, layout)
+        yield from sentences(file, layout)
 
 
 def _of_lists(records: Iterator[Record], token_column: str, tag_column: str, has_tags: bool) -> Iterator[Record]:
