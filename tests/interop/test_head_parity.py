@@ -92,6 +92,8 @@ def run(bert, model, *texts):
         name: torch.tensor([row + [0] * (width - len(row)) for row in rows])
         for name, rows in zip(names, columns, strict=True)
     }
+    if model.config.type_vocab_size == 1:
+        inputs["token_type_ids"] *= 0
     with torch.no_grad():
         return model(**inputs if len(texts) == 1 else {name: value[None] for name, value in inputs.items()})
 
@@ -227,6 +229,25 @@ def edit(folder, **changes):
     (folder / "config.json").write_text(
         json.dumps({name: value for name, value in values.items() if value is not None})
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("SequenceClassification", "one"), ("TokenClassification", "tags"), ("MultipleChoice", "choice")],
+)
+def test_robertas_heads_are_read(kind, name, tmp_path):
+    """Its classifier of examples begins with what is the pooler here."""
+    shape = {"vocab_size": len(WORDS), "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    shape |= {"intermediate_size": 24, "max_position_embeddings": 34, "type_vocab_size": 1, "initializer_range": 0.3}
+    torch.manual_seed(0)
+    labels = {"id2label": dict(enumerate(HEADS[name][0].names))} if name != "choice" else {}
+    config = transformers.RobertaConfig(**shape, pad_token_id=1, **labels)
+    model = getattr(transformers, f"RobertaFor{kind}")(config).eval()
+    model.save_pretrained(tmp_path)
+    (tmp_path / "vocab.txt").write_bytes(VOCABULARY["vocab.txt"])
+    bert = bert_jax.load(tmp_path)
+    assert bert.objectives == HEADS[name]
+    compare(bert, model)
 
 
 def test_the_class_tells_a_choice_from_a_number(tmp_path):

@@ -163,3 +163,13 @@ def test_googles_folder_and_its_conversion_say_the_same(tmp_path):
     again = bert_jax.load(tmp_path)
     assert [type(one) for one in again.objectives] == [MaskedWords, SentencePairs]
     np.testing.assert_array_equal(again.embed(TEXTS, "pooler"), model.embed(TEXTS, "pooler"))
+
+
+@pytest.mark.parametrize("name", ["fine_tuned", "classifier"])
+def test_a_bare_head_of_google_labels_texts(name, tmp_path):
+    copy(GOOGLE / name, tmp_path)
+    (tmp_path / "vocab.txt").write_bytes((GOOGLE / "released" / "vocab.txt").read_bytes())
+    model = bert_jax.load(tmp_path)
+    (objective,) = model.objectives
+    assert objective == Labels(names=tuple(f"LABEL_{i}" for i in range(len(objective.names))))
+    assert model.params["label"]["dense"]["kernel"].shape == (model.config.hidden_size, 3)
