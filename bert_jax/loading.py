@@ -9,6 +9,7 @@ from typing import Any
 import flax.traverse_util
 import jax
 import numpy as np
+from absl import logging
 from etils import epath
 
 from bert_jax import configuration
@@ -57,6 +58,7 @@ def load(
     else:
         folder, named_step = find_checkpoints(path)
         model = _run(path, *read_params(folder, named_step if step is None else step))
+    logging.info("Opened %r.", model)  # with the heads that are there, and those that are not
     return dataclasses.replace(model, config=dataclasses.replace(model.config, **changes))
 
 

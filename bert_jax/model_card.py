@@ -3,14 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from bert_jax.interop.hugging_face import architecture
 from bert_jax.markdown import table
 from bert_jax.objectives.objective import Objective
-
-_USE = {
-    "mlm": "AutoModelForMaskedLM",
-    "label": "AutoModelForSequenceClassification",
-    "span": "AutoModelForQuestionAnswering",
-}
 
 
 def model_card(model: Any, objectives: Sequence[Objective], sentence_pooling: str) -> str:
@@ -20,6 +15,9 @@ def model_card(model: Any, objectives: Sequence[Objective], sentence_pooling: st
       model: a `pretrained.Pretrained`.
       objectives: those whose heads are written.
       sentence_pooling: how the folder is to embed texts; empty if it is not for sentence-transformers.
+
+    Raises:
+      ConfigError: Hugging Face has no class with these heads.
     """
     config = model.config
     facts = [
@@ -37,7 +35,7 @@ def model_card(model: Any, objectives: Sequence[Objective], sentence_pooling: st
     if objectives:
         facts.append(["heads", "; ".join(one.title for one in objectives)])
     library = "sentence-transformers" if sentence_pooling else "transformers"
-    use = next((_USE[one.name] for one in objectives if one.name in _USE), "AutoModel")
+    use = "AutoModel" + architecture(objectives).removeprefix("Bert").removeprefix("Model")
     if sentence_pooling:
         code = ["from sentence_transformers import SentenceTransformer", "", "model = SentenceTransformer(FOLDER)"]
     else:

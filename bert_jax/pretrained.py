@@ -22,7 +22,7 @@ from etils import epath
 
 from bert_jax.batch import Batch
 from bert_jax.data.texts import EncodedTexts, PackedBatch, encode, packed_batches
-from bert_jax.errors import CheckpointError, ConfigError, TokenizerError
+from bert_jax.errors import CheckpointError, ConfigError, TokenizerError, quoted
 from bert_jax.interop.hugging_face import write_folder
 from bert_jax.interop.tokenizer_files import hugging_face_tokenizer_files
 from bert_jax.model.bert import Bert
@@ -31,6 +31,7 @@ from bert_jax.model.config import ModelConfig
 from bert_jax.model.intermediates import with_intermediates
 from bert_jax.model.pooling import max_pool, mean_pool
 from bert_jax.model_card import model_card
+from bert_jax.objectives.choices import Choices
 from bert_jax.objectives.labels import NUMBER, ONE, SEVERAL, Labels
 from bert_jax.objectives.learner import Learner
 from bert_jax.objectives.masked_words import MaskedWords
@@ -43,6 +44,7 @@ TEXTS_AT_ONCE = 4096  # of a generator; so many are in memory
 SCORED_AT_ONCE = 256  # texts; each is a batch or several
 TOKENS_AT_ONCE = 4096  # in a batch
 POOLINGS = ("mean", "max", "cls", "pooler")
+PRETRAINED_PARTS = ("mlm", "nsp", "pooler")  # what BERT's pretraining gives besides the body
 
 Text = str | tuple[str, str]
 
@@ -79,6 +81,19 @@ class Label:
 
     def __repr__(self) -> str:
         return f"Label({self.name!r}, {self.probability:.3f}, one of {len(self.probabilities)})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """The answer to a question.
+
+    Attributes:
+      index: the most likely candidate, from 0.
+      probabilities: the probability of each candidate.
+    """
+
+    index: int
+    probabilities: tuple[float, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,11 +167,16 @@ class Pretrained:
 
     def __repr__(self) -> str:
         heads = ", ".join(one.name for one in self.objectives) or "no heads"
+        if missing := [name for name in PRETRAINED_PARTS if not self._has(name)]:
+            heads += f" (without {', '.join(missing)})"
         step = "" if self.step is None else f", step {self.step:,}"
         return (
             f"Pretrained({self.source}: {self.config.num_layers} layers, width {self.config.hidden_size},"
             f" {self.tokenizer.vocab_size:,} words, {heads}{step})"
         )
+
+    def _has(self, part: str) -> bool:
+        return part in self.params["bert"] or any(one.name == part for one in self.objectives)
 
     @functools.cached_property
     def model(self) -> Composite:
@@ -267,7 +287,7 @@ class Pretrained:
         normalize = self.normalize if normalize is None else normalize
         if pooling not in POOLINGS:
             raise ConfigError(f"pooling={pooling!r} is not one of {', '.join(POOLINGS)}.")
-        if pooling == "pooler" and "pooler" not in self.params["bert"]:
+        if pooling == "pooler" and not self._has("pooler"):
             raise CheckpointError(f"This model has no pooler, and none is made up: use another pooling. ({self!r})")
         if isinstance(texts, str):
             return self.embed([texts], pooling, normalize)[0]
@@ -312,14 +332,44 @@ class Pretrained:
             labels.append(Label(tuple(chosen), probabilities))
         return labels
 
-    def rate(self, texts: Iterable[Text]) -> np.ndarray:
-        """Returns the number that the model gives to each text, or pair of texts: float32 [texts].
+    def regress(self, texts: str | Iterable[Text]) -> Any:
+        """Returns the number that the model predicts for a text; for several texts or pairs, float32 [texts].
 
         Raises:
-          CheckpointError: the model was not trained to give numbers.
+          CheckpointError: the model was not trained to predict a number.
         """
-        objective = self._text_labels((NUMBER,), "give numbers to texts")
-        return self._labelled(texts, objective.name, lambda numbers: numbers)[:, 0]
+        if isinstance(texts, str):
+            return float(self.regress([texts])[0])
+        objective = self._text_labels((NUMBER,), "predict a number")
+        return self._labelled(texts, objective.name, jnp.asarray)[:, 0]
+
+    def choose(self, question: str | Sequence[str], candidates: Sequence[Any]) -> Any:
+        """Returns the most likely of a question's candidates.
+
+        Args:
+          question: one question, or several.
+          candidates: those of the question, any number of texts; for several questions, a list for each.
+
+        Returns:
+          A `Choice`; for several questions, a list.
+
+        Raises:
+          CheckpointError: the model was not trained on multiple choice.
+          ConfigError: a question has no candidates.
+        """
+        if isinstance(question, str):
+            return self.choose([question], [candidates])[0]
+        objective = self._objective(Choices, "choose among candidates")
+        counts = [len(one) for one in candidates]
+        if not all(counts):
+            raise ConfigError(f"The question {quoted(question[counts.index(0)])} has no candidates: give at least one.")
+        pairs = [(text, one) for text, several in zip(question, candidates, strict=True) for one in several]
+        scores = self._labelled(pairs, objective.name, jnp.asarray)[:, 0]
+        result = []
+        for end, count in zip(itertools.accumulate(counts), counts, strict=True):
+            shares = np.exp(scores[end - count : end] - scores[end - count : end].max())
+            result.append(Choice(int(shares.argmax()), tuple((shares / shares.sum()).tolist())))
+        return result
 
     def _text_labels(self, choices: Sequence[str], ability: str) -> Labels:
         objective = self._objective(Labels, ability)
@@ -359,7 +409,7 @@ class Pretrained:
           folder: is made; files in it are replaced.
           sentence_pooling: `mean`, `max` or `cls`, to write a folder for sentence-transformers without heads.
           heads: the names of the heads to write, such as `["mlm"]`; None: all. Those of a model that pools by mean or
-            maximum must be left out if they read the pooled vector (`nsp`, `label`).
+            maximum must be left out if they read the pooled vector (`nsp`, `label`, `choice`).
 
         Raises:
           ConfigError: Hugging Face's BERT cannot express the model.

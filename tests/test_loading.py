@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import re
 
 import jax
 import numpy as np
@@ -15,7 +16,8 @@ from bert_jax.errors import BertJaxError, CheckpointError, ConfigError
 from bert_jax.interop.hugging_face import write_folder
 from bert_jax.interop.safetensors import WEIGHTS, SafetensorsFile
 from bert_jax.model.config import ModelConfig
-from bert_jax.objectives.labels import Labels
+from bert_jax.objectives.choices import Choices
+from bert_jax.objectives.labels import NUMBER, Labels
 from bert_jax.objectives.masked_words import MaskedWords
 from bert_jax.objectives.sentence_pairs import SentencePairs
 from bert_jax.objectives.spans import Spans
@@ -69,6 +71,66 @@ def test_the_heads_are_those_that_are_there(folder, bert, tmp_path):
     label = bert_jax.load(tmp_path / "label").classify(["the cat"])[0]
     assert label.name in labels.names
     assert sum(label.probabilities.values()) == pytest.approx(1)
+
+
+def test_it_says_which_heads_are_not_there(tmp_path):
+    files = {"vocab.txt": "\n".join(WORDS).encode()}
+    params = random_params(*_with_batch())
+    bare = {"bert": {name: value for name, value in params["bert"].items() if name != "pooler"}}
+    for name, there, objectives, said in (
+        ("all", params, PRETRAINING, "mlm, nsp)"),
+        ("words", {**bare, "mlm": params["mlm"]}, (MaskedWords(),), "mlm (without nsp, pooler))"),
+        ("pooler", {"bert": params["bert"]}, (), "no heads (without mlm, nsp))"),
+        ("body", bare, (), "no heads (without mlm, nsp, pooler))"),
+        # What reads the pooler is of no use without it.
+        ("pairs", {**bare, "nsp": params["nsp"]}, (SentencePairs(),), "no heads (without mlm, nsp, pooler))"),
+    ):
+        write_folder(tmp_path / name, CONFIG, there, objectives, files)
+        model = bert_jax.load(tmp_path / name)
+        assert repr(model).endswith(f"12 words, {said}")
+        if name != "all":
+            with pytest.raises(CheckpointError, match=re.escape(f"12 words, {said}")):
+                model.next_sentence("the cat", "sat")
+
+
+def test_a_classifier_without_its_pooler_is_no_tagger(tmp_path):
+    params = random_params(composites.sequence(CONFIG, 3), padded_batch(CONFIG, [12, 7], 12, 3))
+    del params["bert"]["pooler"]
+    files = {"vocab.txt": "\n".join(WORDS).encode()}
+    write_folder(tmp_path, CONFIG, params, (Labels(names=("a", "b", "c")),), files)
+    assert bert_jax.load(tmp_path).objectives == ()
+    edit(tmp_path, architectures=None)  # as in Google's folders
+    assert bert_jax.load(tmp_path).objectives[0].of_tokens
+
+
+def test_questions_of_any_size_and_numbers(tmp_path):
+    model = bert_jax.load(write(tmp_path / "choice", composites.choices, (), (Choices(),)))
+    assert model.objectives == (Choices(),)
+    questions, candidates = ["the cat", "unhappy"], [["sat", "down.", "the the"], ["cat"]]
+    found = model.choose(questions, candidates)
+    assert [len(one.probabilities) for one in found] == [3, 1]
+    for question, several, one in zip(questions, candidates, found, strict=True):
+        assert sum(one.probabilities) == pytest.approx(1)
+        assert one.index == int(np.argmax(one.probabilities))
+        alone = model.choose(question, several)
+        np.testing.assert_allclose(alone.probabilities, one.probabilities, rtol=1e-5)
+        turned = model.choose(question, several[::-1])
+        np.testing.assert_allclose(turned.probabilities[::-1], one.probabilities, rtol=1e-5)
+    assert model.choose([], []) == []
+    with pytest.raises(ConfigError, match="The question 'unhappy' has no candidates"):
+        model.choose(questions, [["sat"], []])
+    with pytest.raises(CheckpointError, match=r"not trained to predict a number: .* choice"):
+        model.regress(["the cat"])
+    number = Labels(names=("warmth",), choose=NUMBER)
+    model = bert_jax.load(write(tmp_path / "number", composites.sequence, (1,), (number,)))
+    assert model.objectives == (number,)
+    numbers = model.regress(TEXTS)
+    assert numbers.shape == (len(TEXTS),)
+    assert model.regress(TEXTS[2]) == pytest.approx(numbers[2], rel=1e-4)
+    with pytest.raises(CheckpointError, match="not trained to choose among candidates"):
+        model.choose(questions, candidates)
+    with pytest.raises(CheckpointError, match="not trained to label texts"):
+        model.classify(TEXTS)
 
 
 def test_company_and_order_change_nothing(bert):
@@ -269,7 +331,7 @@ def test_what_is_exported_is_the_same_model(folder, bert, tmp_path):
     for name in original.infos:
         np.testing.assert_array_equal(original.read(name), written.read(name))
     card = (tmp_path / "exported" / "README.md").read_text()
-    assert "AutoModelForMaskedLM" in card
+    assert "AutoModelForPreTraining" in card
     assert "12 pieces" in card
 
 

@@ -104,6 +104,7 @@ def architecture(objectives: Sequence[Objective]) -> str:
         ("mlm", "nsp"): "BertForPreTraining",
         ("span",): "BertForQuestionAnswering",
         ("label",): "BertForSequenceClassification",
+        ("choice",): "BertForMultipleChoice",
         ("tokens",): "BertForTokenClassification",
     }
     heads = tuple(sorted("tokens" if isinstance(one, Labels) and one.of_tokens else one.name for one in objectives))
@@ -139,6 +140,8 @@ def write_folder(
     values = write_config(config) | {"architectures": [architecture(objectives)]}
     for one in objectives:
         if isinstance(one, Labels):
+            if one.of_tokens:
+                config = dataclasses.replace(config, pooling="cls")  # nothing pools, so nothing is lost
             values["id2label"] = {str(i): name for i, name in enumerate(one.names)}
             values["label2id"] = {name: i for i, name in enumerate(one.names)}
             values["problem_type"] = next(theirs for theirs, ours in PROBLEMS.items() if ours == one.choose)

@@ -166,8 +166,17 @@ def _positions(ours: str, theirs: str, config: ModelConfig, family: Family) -> E
     )
 
 
-def name_table(config: ModelConfig, num_labels: int = 0, family: Family = FAMILIES["bert"]) -> dict[str, list[Entry]]:
-    """Returns all arrays of a model, by part; `num_labels` is that of the head `label`, if there is one."""
+def name_table(
+    config: ModelConfig, num_labels: int = 0, family: Family = FAMILIES["bert"], classifier: str = "label"
+) -> dict[str, list[Entry]]:
+    """Returns all arrays of a model, by part.
+
+    Args:
+      config: the config of the model.
+      num_labels: the number of labels of its `classifier`, if there is one.
+      family: the naming scheme.
+      classifier: the head that is called `classifier` there: `label`, or `choice`, which has one output.
+    """
     assert config.vocab_size is not None, "checked by the callers"
     size, inner, heads = config.hidden_size, config.feed_forward_size, (config.num_heads, config.head_size)
     ours, theirs = "bert/embeddings/", "bert.embeddings."
@@ -186,7 +195,9 @@ def name_table(config: ModelConfig, num_labels: int = 0, family: Family = FAMILI
             _array("mlm/bias", "cls.predictions.bias", config.vocab_size),
         ],
         "nsp": _linear("nsp/dense", "cls.seq_relationship", (size,), (2,)),
-        "label": _linear("label/dense", "classifier", (size,), (num_labels,)),
+        classifier: _linear(
+            f"{classifier}/dense", "classifier", (size,), (1 if classifier == "choice" else num_labels,)
+        ),
         "span": _linear("span/dense", "qa_outputs", (size,), (2,)),
     }
     for layer in range(config.num_layers):

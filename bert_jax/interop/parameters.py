@@ -43,9 +43,10 @@ def read_parameters(
     config: ModelConfig,
     family: Family = FAMILIES["bert"],
     parts: tuple[str, ...] | None = None,
+    classifier: str = "label",
 ) -> dict[str, Any]:
     """Reads all parameters of a model, as a tree; see `open_parameters`."""
-    opened = open_parameters(file, config, family, parts)
+    opened = open_parameters(file, config, family, parts, classifier)
     return flax.traverse_util.unflatten_dict({name: opened.read(name) for name in opened.shapes}, sep="/")
 
 
@@ -54,6 +55,7 @@ def open_parameters(
     config: ModelConfig,
     family: Family = FAMILIES["bert"],
     parts: tuple[str, ...] | None = None,
+    classifier: str = "label",
 ) -> FileParameters:
     """Finds the parameters of a model in a file.
 
@@ -63,8 +65,10 @@ def open_parameters(
       file: the tensors; those of other parts are ignored.
       config: the config of the model.
       family: the naming scheme of the file.
-      parts: what to read besides embeddings and encoder: `pooler`, `mlm`, `nsp`, `label` (the `classifier` of
-        examples, tokens or choices), `span`; None: whatever is there.
+      parts: what to read besides embeddings and encoder: `pooler`, `mlm`, `nsp`, `label` (of examples or tokens) or
+        `choice`, `span`; None: whatever is there.
+      classifier: whether the file's `classifier` is a `label` or a `choice`. The tensors of a choice are also those of
+        a single label.
 
     Returns:
       The parameters of a `bert_jax.model.composite.Composite` with heads of these names.
@@ -89,7 +93,7 @@ def open_parameters(
             f"The weights have {found} layers, but the config has num_hidden_layers={config.num_layers}: one of them"
             " belongs to another model."
         )
-    table = name_table(config, _num_labels(file, names), family)
+    table = name_table(config, _num_labels(file, names), family, classifier)
     places = {name: part for part, entries in table.items() for entry in entries for name in entry.theirs}
     if unknown := sorted(names[name] for name in names.keys() - places.keys()):
         raise CheckpointError(
@@ -164,7 +168,8 @@ def named_tensors(params: Any, config: ModelConfig) -> tuple[dict[str, TensorInf
     arrays: dict[str, Any] = dict(flax.traverse_util.flatten_dict(params, sep="/"))
     if config.positions != "learned":
         arrays["bert/embeddings/position"] = _position_table(config)
-    for head in ("nsp", "label"):
+    classifier = "choice" if "choice" in params else "label"
+    for head in ("nsp", classifier):
         if head in params and config.pooling != "cls":
             raise ConfigError(
                 f"Hugging Face's BERT has no model.pooling={config.pooling}, which {head!r} reads: remove {head!r} from"
@@ -172,7 +177,7 @@ def named_tensors(params: Any, config: ModelConfig) -> tuple[dict[str, TensorInf
                 " model.pooling=cls."
             )
     bias = arrays.get("label/dense/bias")
-    table = name_table(config, 0 if bias is None else bias.size)
+    table = name_table(config, 0 if bias is None else bias.size, classifier=classifier)
     present = [part for part, entries in table.items() if part in BODY or any(e.ours in arrays for e in entries)]
     wanted = [entry for part in present for entry in table[part]]
     if unknown := sorted(arrays.keys() - {entry.ours for entry in wanted}):
@@ -181,12 +186,13 @@ def named_tensors(params: Any, config: ModelConfig) -> tuple[dict[str, TensorInf
         )
     if missing := [entry.ours for entry in wanted if entry.ours not in arrays]:
         raise CheckpointError(f"The parameters lack {_some(missing)}: check the config.")
+    prefix = "" if set(present) <= {*BODY, "pooler"} else "bert."  # as in `BertModel`, which is the body alone
     infos, makers = {}, []
     for entry in wanted:
         array = arrays[entry.ours]
         _check(entry.ours, TensorInfo(tuple(array.shape), np.dtype(array.dtype)), entry.our_shape)
         for i, name in enumerate(entry.theirs):
-            infos[name] = TensorInfo(entry.their_shape, FLOAT32)
+            infos[name.replace("bert.", prefix, 1)] = TensorInfo(entry.their_shape, FLOAT32)
             makers.append(_maker(entry, i, array))
     return infos, makers
 

@@ -5,11 +5,12 @@ The heads are those that the weights have; a missing pooler is never made up.
 
 import dataclasses
 
-from bert_jax.errors import CheckpointError
+from bert_jax.errors import CheckpointError, ConfigError
 from bert_jax.interop.hugging_face_config import ForeignConfig
 from bert_jax.interop.parameters import FileParameters, open_parameters
 from bert_jax.interop.tensors import TensorFile
 from bert_jax.model.config import ModelConfig
+from bert_jax.objectives.choices import Choices
 from bert_jax.objectives.labels import NUMBER, ONE, SEVERAL, Labels
 from bert_jax.objectives.masked_words import MaskedWords
 from bert_jax.objectives.objective import Objective
@@ -48,6 +49,7 @@ def assemble(given: ForeignConfig, file: TensorFile, tokenizer: Tokenizer) -> Re
 
     Raises:
       CheckpointError: the weights are damaged or of another model.
+      ConfigError: the labels are not supported.
     """
     config = given.model
     assert config.vocab_size is not None
@@ -56,24 +58,36 @@ def assemble(given: ForeignConfig, file: TensorFile, tokenizer: Tokenizer) -> Re
             f"The vocabulary has {tokenizer.vocab_size:,} pieces, but the weights have {config.vocab_size:,}: one of"
             " them belongs to another model."
         )
-    parameters = open_parameters(file, config, given.family)
+    # The tensors of a multiple choice are those of a single label too: as in `transformers`, only the class tells.
+    classifier = "choice" if "MultipleChoice" in given.architecture else "label"
+    parameters = open_parameters(file, config, given.family, classifier=classifier)
     return ReleasedModel(config, parameters, _objectives(given, parameters), tokenizer, config.max_positions)
 
 
 def _objectives(given: ForeignConfig, parameters: FileParameters) -> tuple[Objective, ...]:
+    """What can be predicted: heads that read pooled examples need a pooler."""
     found: list[Objective] = []
     heads = {name.partition("/")[0] for name in parameters.shapes}
     has_pooler = "bert/pooler/dense/bias" in parameters.shapes
+    # Without a class, as in Google's folders, a classifier that cannot pool labels tokens.
+    of_tokens = "TokenClassification" in given.architecture or not (given.architecture or has_pooler)
     if "mlm" in heads:
         found.append(MaskedWords())
     if "nsp" in heads and has_pooler:
         found.append(SentencePairs())
-    if "label" in heads and "MultipleChoice" not in given.architecture:
-        of_tokens = "TokenClassification" in given.architecture or not has_pooler
+    if "label" in heads and (of_tokens or has_pooler):
         (size,) = parameters.shapes["label/dense/bias"]
-        names = given.labels if len(given.labels) == size else tuple(str(i) for i in range(size))
-        choose = PROBLEMS.get(given.problem, NUMBER if size == 1 and not of_tokens else ONE)
-        found.append(Labels(names=names, choose=choose, of_tokens=of_tokens))
+        found.append(_labels(given, size, of_tokens))
+    if "choice" in heads and has_pooler:
+        found.append(Choices())
     if "span" in heads:
         found.append(Spans())
     return tuple(found)
+
+
+def _labels(given: ForeignConfig, size: int, of_tokens: bool) -> Labels:
+    choose = PROBLEMS.get(given.problem, NUMBER if size == 1 and not of_tokens else ONE)
+    if choose == NUMBER and size > 1:
+        raise ConfigError(f"problem_type='regression' with {size} labels is not supported: only one number is.")
+    names = given.labels if len(given.labels) == size else tuple(f"LABEL_{i}" for i in range(size))  # their names
+    return Labels(names=names, choose=choose, of_tokens=of_tokens)

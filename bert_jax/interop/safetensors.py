@@ -38,6 +38,13 @@ DTYPES = {
 }
 MAX_HEADER_BYTES = 50_000_000  # the reference allows 100 MB; BERT-large's header takes 40 kB
 MAX_DIMENSIONS = 16
+PICKLES = (b"PK\x03\x04", b"\x80")  # PyTorch's are in a zip, older ones begin with their protocol
+PICKLE_ADVICE = (
+    "which can run code and is never opened: save the model as safetensors, with save_pretrained of a current"
+    " transformers."
+)
+# Weights that are not read, by suffix.
+OTHERS = {".h5": "Keras", ".msgpack": "Flax", ".onnx": "ONNX"}
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
@@ -56,6 +63,8 @@ class SafetensorsFile:
             check_no_pointer(path, start, CheckpointError)
             length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else 0
             if not 2 <= length <= min(self._size - 8, MAX_HEADER_BYTES):
+                if start.startswith(PICKLES):
+                    raise CheckpointError(f"{path} is a pickle under another name, {PICKLE_ADVICE}")
                 raise CheckpointError(
                     f"{path} is not a safetensors file, or is cut short: it has {self._size:,} bytes, but its header"
                     f" would take {length:,}. Download it again."
@@ -87,8 +96,10 @@ class SafetensorsFile:
             self._ranges[name] = (begin, stop)
             self._infos[name] = TensorInfo(tuple(shape), dtype)
         if end != self._size - self._data_start:
-            raise ValueError(
-                f"the tensors take {end:,} bytes, but the file has {self._size - self._data_start:,} for them"
+            what = "cut short" if end > self._size - self._data_start else "too long"
+            raise CheckpointError(
+                f"{self._path} is {what}: it has {self._size:,} bytes, but its header says {self._data_start + end:,}."
+                " Download it again."
             )
 
     @property
@@ -111,7 +122,7 @@ class ShardedSafetensors:
 
     Raises:
       CheckpointError: the index is damaged or names a file outside of the folder, or a file is missing, damaged, or
-        lacks a tensor.
+        has other tensors than the index says.
     """
 
     def __init__(self, folder: epath.Path):
@@ -131,6 +142,11 @@ class ShardedSafetensors:
         for tensor, file in self._files.items():
             if tensor not in file.infos:
                 raise CheckpointError(f"{folder / where[tensor]} lacks {quoted(tensor)}: download it again.")
+        for name, file in files.items():
+            if others := sorted(tensor for tensor in file.infos if where.get(tensor) != name):
+                raise CheckpointError(
+                    f"{folder / name} has {quoted(others[0])}, but {INDEX} does not say so: download both again."
+                )
 
     @property
     def infos(self) -> Mapping[str, TensorInfo]:
@@ -151,10 +167,10 @@ def open_safetensors(folder: epath.Path) -> TensorFile:
     if (folder / INDEX).exists():
         return ShardedSafetensors(folder)
     if pickles := sorted(path.name for path in folder.iterdir() if path.suffix in (".bin", ".pt", ".pth", ".ckpt")):
-        raise CheckpointError(
-            f"{folder} has {pickles[0]}, a pickle, which can run code and is never opened: save the model as"
-            " safetensors, with save_pretrained of a current transformers."
-        )
+        raise CheckpointError(f"{folder} has {pickles[0]}, a pickle, {PICKLE_ADVICE}")
+    if others := sorted((path.name, OTHERS[path.suffix]) for path in folder.iterdir() if path.suffix in OTHERS):
+        name, kind = others[0]
+        raise CheckpointError(f"{folder} has {name}, weights for {kind}, which are not read: get {WEIGHTS}.")
     raise CheckpointError(f"There is no {WEIGHTS} in {folder}.")
 
 

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 
 from bert_jax.batch import Batch
-from bert_jax.errors import ConfigError
 from bert_jax.model.composite import Encoded
 from bert_jax.model.config import ModelConfig
 from bert_jax.model.dropout import Dropout, keys_at
@@ -96,35 +95,6 @@ class SpansHead(nn.Module):
         logits = _labels(self.config, 2)(encoded.hidden).astype(jnp.float32)
         logits = jnp.where(members(batch)[..., None], logits[:, None], jnp.finfo(jnp.float32).min)
         return SpanLogits(logits[..., 0], logits[..., 1])
-
-
-class ChoicesHead(nn.Module):
-    """Scores C choices, each of which is an example: the question with one of its answers.
-
-    The slots of a batch, row after row, are divided into questions of C slots: C rows make a question if rows are
-    unpacked, one row does if N = C.
-    """
-
-    config: ModelConfig
-    num_choices: int
-    dropout: float
-
-    @nn.compact
-    def __call__(self, encoded: Encoded, batch: Batch) -> jax.Array:
-        """Returns logits [B · N / C, C].
-
-        Raises:
-          ConfigError: the slots cannot be divided into questions.
-        """
-        rows, slots = batch["cls_positions"].shape
-        if rows * slots % self.num_choices:
-            raise ConfigError(
-                f"{rows} rows of {slots} examples cannot be divided into questions of {self.num_choices} choices:"
-                " change the batch size."
-            )
-        keys = keys_at(encoded.dropout_keys, batch["cls_positions"])
-        x = Dropout(self.dropout, name="dropout")(encoded.pooled(), keys)
-        return _labels(self.config, 1)(x).astype(jnp.float32).reshape(-1, self.num_choices)
 
 
 class PooledHead(nn.Module):

@@ -120,7 +120,9 @@ class Classification(LabelledKind[ClassificationConfig]):
     def predict(self, model: Any, examples: Sequence[LabelledText]) -> Iterable[dict[str, Any]]:
         texts = [row.text if row.pair is None else (row.text, row.pair) for row in examples]
         choose = model.run.data.choose
-        for row, said in zip(examples, model.rate(texts) if choose == NUMBER else model.classify(texts), strict=True):
+        for row, said in zip(
+            examples, model.regress(texts) if choose == NUMBER else model.classify(texts), strict=True
+        ):
             found = {"text": row.text} | ({} if row.pair is None else {"pair": row.pair}) | {"gold": row.label}
             if choose == NUMBER:
                 yield found | {"predicted": float(said)}

@@ -5,8 +5,8 @@ from bert_jax.interop.parameters import named_tensors, read_parameters
 from bert_jax.interop.tensors import Arrays
 
 
-def from_state_dict(tensors, config, parts=("pooler", "mlm", "nsp")):
-    return read_parameters(Arrays(tensors), config, parts=parts)
+def from_state_dict(tensors, config, parts=("pooler", "mlm", "nsp"), classifier="label"):
+    return read_parameters(Arrays(tensors), config, parts=parts, classifier=classifier)
 
 
 def to_state_dict(params, config):

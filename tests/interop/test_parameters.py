@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import jax
 import ml_dtypes
@@ -43,14 +44,14 @@ def assert_equal(left, right):
         (composites.pretraining, (), ("pooler", "mlm", "nsp")),
         (composites.sequence, (5,), ("pooler", "label")),
         (composites.tokens, (7,), ("label",)),
-        (composites.choices, (2,), ("pooler", "label")),
+        (composites.choices, (), ("pooler", "choice")),
         (composites.spans, (), ("span",)),
     ],
 )
 def test_all_composites_survive_both_ways(kind, settings, parts):
     params = random_params(kind(CONFIG, *settings), BATCH)
     tensors = to_state_dict(params, CONFIG)
-    assert_equal(from_state_dict(tensors, CONFIG, parts), params)
+    assert_equal(from_state_dict(tensors, CONFIG, parts, "choice" if "choice" in parts else "label"), params)
     assert all(value.flags.c_contiguous and value.dtype == np.float32 for value in tensors.values())
 
 
@@ -67,6 +68,12 @@ def test_each_number_goes_where_it_belongs(params, tensors):
     assert tensors["cls.predictions.decoder.weight"] is tensors["bert.embeddings.word_embeddings.weight"]
 
 
+def test_the_body_alone_has_the_names_of_bert_model(params, tensors):
+    bare = to_state_dict({"bert": params["bert"]}, CONFIG)
+    assert bare.keys() == {name.removeprefix("bert.") for name in tensors if name.startswith("bert.")}
+    assert_equal(from_state_dict(bare, CONFIG, ("pooler",)), {"bert": params["bert"]})
+
+
 def legacy(tensors):
     renamed = {}
     for name, value in tensors.items():
@@ -77,13 +84,34 @@ def legacy(tensors):
 
 
 def test_other_spellings_of_the_same_checkpoint_are_understood(params, tensors):
-    positions = {"bert.embeddings.position_ids": np.arange(16)[None]}
+    buffers = ("bert.embeddings.position_ids", "embeddings.position_ids", "bert.embeddings.token_type_ids")
+    positions = {name: np.arange(16)[None] for name in buffers}
     untwinned = {name: value for name, value in tensors.items() if name not in TWINS}
     bare = {name.removeprefix("bert."): value for name, value in untwinned.items()}
     decoder_only = {name: value for name, value in tensors.items() if name != "cls.predictions.bias"}
     for other in (legacy(tensors), tensors | positions, untwinned, legacy(bare), decoder_only):
         assert_equal(from_state_dict(other, CONFIG), params)
     assert_equal(from_state_dict(tensors, CONFIG, ("pooler",)), {"bert": params["bert"]})
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model.", "0.auto_model.", "bert.", "encoder."])
+def test_a_prefix_of_all_names_is_taken_off(params, tensors, prefix):
+    """`bert.bert.` too; a model without heads is `encoder.embeddings.…`, say."""
+    assert_equal(from_state_dict({prefix + name: value for name, value in tensors.items()}, CONFIG), params)
+    body = {name.removeprefix("bert."): value for name, value in tensors.items() if name.startswith("bert.")}
+    prefixed = {prefix + name: value for name, value in body.items()}
+    assert_equal(from_state_dict(prefixed, CONFIG, ("pooler",)), {"bert": params["bert"]})
+    prefixed[f"{prefix}pooler.dense.bias"] = np.ones(3)
+    with pytest.raises(CheckpointError, match=f"'{re.escape(prefix)}pooler.dense.bias' has the shape"):
+        from_state_dict(prefixed, CONFIG, ("pooler",))
+
+
+@pytest.mark.parametrize("name", ["x" * 100_000, "a\x1b[2Jb\nc"])
+def test_names_in_messages_are_short_and_printable(tensors, name):
+    with pytest.raises(CheckpointError, match="does not have") as caught:
+        from_state_dict(tensors | {name: np.ones(3)}, CONFIG)
+    assert len(str(caught.value)) < 250
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float64])

@@ -54,13 +54,13 @@ def test_configs_survive_both_ways():
         assert read_config(there).model == explicit
 
 
-def head_case(kind, parts, **settings):
+def head_case(kind, parts, classifier="label", **settings):
     """A model of another kind, our reading of it, and rows."""
     config = peer.CASES["tanh"]
     model = peer.reference(kind, config, "eager", initializer_range=0.2, **settings)
     tensors = {name: value.numpy() for name, value in model.state_dict().items()}
     batch = rows.padded_batch(config, [24, 5, 9, 17], 24, 5)
-    params = from_state_dict(tensors, config, parts)
+    params = from_state_dict(tensors, config, parts, classifier)
     back = to_state_dict(params, config)
     assert back.keys() == tensors.keys()
     return model, config, params, batch
@@ -94,10 +94,11 @@ def test_spans_agree():
 
 
 def test_multiple_choice_agrees():
-    model, config, params, batch = head_case(transformers.BertForMultipleChoice, ("pooler", "label"))
-    logits = composites.choices(config, 2).apply({"params": params}, batch)["label"]
+    kind = transformers.BertForMultipleChoice
+    model, config, params, batch = head_case(kind, ("pooler", "choice"), "choice")
+    scores = composites.choices(config).apply({"params": params}, batch)["choice"]
     questions = {name: value.reshape(2, 2, -1) for name, value in peer.inputs(batch).items()}
-    close(logits, model(**questions).logits)
+    close(scores.reshape(2, 2), model(**questions).logits)
 
 
 def test_pre_norm_agrees_with_megatron():

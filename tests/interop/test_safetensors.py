@@ -1,8 +1,13 @@
 """Files of the format: those of the reference library, and those made to do harm."""
 
+import io
 import json
+import os
+import pickle
+import re
 import struct
 import time
+import zipfile
 
 import ml_dtypes
 import numpy as np
@@ -108,9 +113,32 @@ def test_a_harmful_file_ends_in_a_sentence_at_once(what, tmp_path):
     assert ("git lfs pull" in message) == ("LFS" in what)
 
 
-def test_a_pickle_is_refused_by_name(tmp_path):
-    (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04")
-    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin, a pickle, .* save the model as safetensors"):
+def test_a_pickle_is_refused_by_name_and_never_opened(tmp_path):
+    """Each of them would make a file."""
+
+    class Touch:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path}/MARK",)
+
+    plain = pickle.dumps(Touch(), protocol=2)
+    zipped = io.BytesIO()
+    with zipfile.ZipFile(zipped, "w") as archive:
+        archive.writestr("archive/data.pkl", plain)
+    for content in (plain, zipped.getvalue()):
+        for name in ("pytorch_model.bin", WEIGHTS):
+            (tmp_path / name).write_bytes(content)
+            with pytest.raises(CheckpointError, match=f"{re.escape(name)}.* pickle.* save the model as safetensors"):
+                open_safetensors(epath.Path(tmp_path))
+            (tmp_path / name).unlink()
+    assert not (tmp_path / "MARK").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), [("tf_model.h5", "Keras"), ("flax_model.msgpack", "Flax"), ("model.onnx", "ONNX")]
+)
+def test_other_weights_are_refused_by_name(name, what, tmp_path):
+    (tmp_path / name).write_bytes(b"1234")
+    with pytest.raises(CheckpointError, match=rf"has {name}, weights for {what}, .* model\.safetensors"):
         open_safetensors(epath.Path(tmp_path))
 
 
@@ -145,6 +173,25 @@ def test_a_lying_index_is_refused(change, message, tmp_path):
     folder = sharded(tmp_path, where)
     (tmp_path / INDEX).write_text(json.dumps({"weight_map": where | change}))
     with pytest.raises(CheckpointError, match=message):
+        open_safetensors(folder)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.6, 0.99])
+def test_a_part_that_is_cut_is_named_with_its_bytes(share, tmp_path):
+    folder = sharded(tmp_path, {"b": "1.safetensors", "scalar": "2.safetensors"})
+    content = (tmp_path / "2.safetensors").read_bytes()
+    kept = int(share * len(content))
+    (tmp_path / "2.safetensors").write_bytes(content[:kept])
+    with pytest.raises(CheckpointError, match=rf"2\.safetensors is .*cut short: it has {kept} bytes, "):
+        open_safetensors(folder)
+
+
+@pytest.mark.parametrize("tensor", ["scalar", "other"])
+def test_a_tensor_that_the_index_does_not_know_is_named(tensor, tmp_path):
+    """It would be lost, or be one of two."""
+    folder = sharded(tmp_path, {"b": "1.safetensors", "scalar": "2.safetensors"})
+    write(tmp_path / "1.safetensors", {"b": ARRAYS["b"], tensor: ARRAYS["scalar"]})
+    with pytest.raises(CheckpointError, match=rf"1\.safetensors has '{tensor}', but .* does not say so"):
         open_safetensors(folder)
 
 

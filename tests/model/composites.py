@@ -3,7 +3,8 @@
 from bert_jax.data.config import DataConfig
 from bert_jax.model.composite import Composite, MakeHead
 from bert_jax.model.config import ModelConfig
-from bert_jax.model.heads import ChoicesHead, ExampleLabelsHead, SpansHead, TokenLabelsHead
+from bert_jax.model.heads import ExampleLabelsHead, SpansHead, TokenLabelsHead
+from bert_jax.objectives.choices import Choices
 from bert_jax.objectives.learner import Learner
 from bert_jax.tasks.pretraining import make_objectives
 
@@ -33,9 +34,9 @@ def spans(config: ModelConfig) -> Composite:
     return _one_head(config, "span", lambda name: SpansHead(config, name=name))
 
 
-def choices(config: ModelConfig, num_choices: int) -> Composite:
-    """A head `label` on each choice."""
-    return _one_head(config, "label", lambda name: ChoicesHead(config, num_choices, config.dropout, name=name))
+def choices(config: ModelConfig) -> Composite:
+    """A head `choice`."""
+    return _one_head(config, "choice", Choices().head(config))
 
 
 def _one_head(config: ModelConfig, name: str, make: MakeHead) -> Composite:

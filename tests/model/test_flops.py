@@ -5,6 +5,7 @@ import pytest
 
 from bert_jax.model.config import ModelConfig
 from bert_jax.model.flops import body_flops
+from bert_jax.objectives.choices import Choices
 from bert_jax.objectives.labels import Labels
 from bert_jax.objectives.learner import Learner
 from bert_jax.objectives.spans import Spans
@@ -51,6 +52,7 @@ def test_padding_is_no_work_and_examples_do_not_span_each_other():
         (Labels(names=("a", "b", "c")), "mean", 2 * 768 * 3),
         (Labels(names=("a", "b", "c"), of_tokens=True, name="tag"), "cls", 5 * 768 * 3),  # five tokens count
         (Spans(), "cls", 9 * 768 * 2),  # every token is scored
+        (Choices(), "cls", 3 * 768 * 768 + 2 * 768),  # three are pooled, two are candidates
     ],
     ids=str,
 )
@@ -62,6 +64,7 @@ def test_heads_work_on_what_counts(objective, pooling, multiplications):
         "label_weights": np.array([[1, 1, 0, 0]], np.float32),
         "tag_weights": np.array([[0, 1, 1, 1, 0, 0, 1, 1, 0]], np.float32),
         "span_weights": np.ones((1, 4), np.float32),
+        "choice_weights": np.array([[0.5, 0.5, 0, 0]], np.float32),
     }
     head = Learner(config, (objective,)).flops(batch) - body_flops(config, batch)
     assert head == pytest.approx(6 * multiplications)  # 2 for each forward, 4 backward

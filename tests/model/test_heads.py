@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from bert_jax import losses, sharding
-from bert_jax.errors import ConfigError
 from bert_jax.model.bert import Bert
 from bert_jax.model.composite import Encoded
 from bert_jax.model.config import ModelConfig
@@ -25,7 +24,7 @@ COMPOSITES = {
     "sequence": lambda config: composites.sequence(config, 3),
     "token": lambda config: composites.tokens(config, 5),
     "span": composites.spans,
-    "choice": lambda config: composites.choices(config, 4),
+    "choice": composites.choices,
 }
 
 
@@ -87,27 +86,6 @@ def test_neighbours_and_padding_change_nothing(packed, kind):
     for example in counts + 1:  # the second of each row
         np.testing.assert_array_equal(left[example], right[example])
     assert not np.array_equal(left[counts[0]], right[counts[0]])
-
-
-def test_choices_are_the_same_in_one_row_and_in_rows_of_their_own(packed):
-    """Three choices a question: the first three examples of each row."""
-    first = {name: value.copy() for name, value in packed.items()}
-    for name in ("token_ids", "token_type_ids", "position_ids", "example_ids"):
-        first[name][packed["example_ids"] > 3] = 0
-    for name in ("cls_positions", "example_keys"):
-        first[name] = first[name][:, :3]
-    model = composites.choices(SMALL, 3)
-    params = init(model, first)
-    together = model.apply({"params": params}, first, keys_of(first))["label"]
-    alone = unpack(first, 128)
-    alone = alone | {name: alone[name][:, :1] for name in ("cls_positions", "example_keys")}
-    apart = model.apply({"params": params}, alone, keys_of(alone))["label"]
-    assert together.shape == apart.shape == (4, 3)
-    scores = composites.sequence(SMALL, 1).apply({"params": params}, first, keys_of(first))["label"]
-    np.testing.assert_allclose(together, scores[..., 0], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(together, apart, rtol=1e-4, atol=1e-5)
-    with pytest.raises(ConfigError, match="4 rows of 3 examples cannot be divided into questions of 5 choices"):
-        composites.choices(SMALL, 5).init(jax.random.key(0), first)
 
 
 def test_spans_are_scored_within_their_example_and_unused_slots_stay_finite(packed):

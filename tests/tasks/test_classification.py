@@ -118,8 +118,8 @@ def test_the_body_comes_from_the_pretrained_run_and_the_head_is_new(settings, pr
     assert json.loads(files["labels.json"]) == ["first", "neither", "second"]
     told = capsys.readouterr().err
     assert "start        bert (" in told
-    assert "new, at random: label (2 arrays)" in told
-    assert "left there: mlm (5 arrays), nsp (2 arrays)" in told
+    assert "new, at random: label/dense (2 arrays)" in told
+    assert "left there: mlm (5 arrays), nsp/dense (2 arrays)" in told
 
 
 def test_classify_keeps_the_order_and_company_changes_nothing(settings, tmp_path):

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
@@ -134,8 +135,9 @@ def _by_name(params: Any) -> dict[str, jax.ShapeDtypeStruct]:
 
 
 def _grouped(names: Iterable[str]) -> str:
-    """Formats names as `bert (37 arrays), label/dense/bias`: a part with only one array is spelled out."""
+    """Formats names as `bert (37 arrays), label/dense/bias`: of each part, the longest path that all of them share."""
     parts: dict[str, list[str]] = collections.defaultdict(list)
     for name in names:
         parts[name.partition("/")[0]].append(name)
-    return ", ".join(f"{part} ({len(all_)} arrays)" if len(all_) > 1 else all_[0] for part, all_ in parts.items())
+    shared = {posixpath.commonpath(all_): len(all_) for all_ in parts.values()}
+    return ", ".join(f"{path} ({count} arrays)" if count > 1 else path for path, count in shared.items())

@@ -94,7 +94,7 @@ def test_what_is_taken_new_and_left_is_told(config, source):
     assert set(warm.taken) == parameters(source).keys() - set(warm.left)
     assert warm.describe() == [
         f"start        bert ({len(warm.taken) - 1} arrays), mlm/bias from {source}, step 4",
-        "             new, at random: bert (3 arrays), mlm (4 arrays), nsp (2 arrays)",
+        "             new, at random: bert (3 arrays), mlm (4 arrays), nsp/dense (2 arrays)",
         "             left there: bert/embeddings/word, mlm (4 arrays)",
     ]
 
@@ -118,7 +118,7 @@ def test_a_run_takes_them_says_so_and_needs_the_source_no_more(config, source, t
     told = capfd.readouterr().err
     assert "starting, 4 steps in all\n" in told
     assert f"arrays), mlm (5 arrays) from {tmp_path}/source, step 4\n" in told
-    assert "new, at random: bert (2 arrays), nsp (2 arrays)\n" in told
+    assert "new, at random: bert/pooler/dense (2 arrays), nsp/dense (2 arrays)\n" in told
     saved, first = parameters(source), parameters(tmp_path / "stopped")
     for name, value in saved.items():
         np.testing.assert_array_equal(first[name], value, err_msg=name)  # the rate of step 1 is 0
