@@ -93,7 +93,7 @@ def test_what_decides_the_ids_decides_the_hash():
         ("vocab.txt", b"", "empty"),
         ("vocab.txt", b" \n\n", "empty"),
         ("vocab.txt", b"[PAD]\n\xff\xfe\n", "not UTF-8"),
-        ("vocab.txt", b"a\nb\n", r"lacks \[PAD\]"),
+        ("vocab.txt", b"a\nb\n", r"lacks '\[PAD\]'"),
         ("my.txt", b"", "my.txt: "),
         ("tokenizer.model", b"\0\1\2", "SentencePiece"),
         ("tokenizer.json", b"\0\1\2", "not JSON"),
@@ -115,7 +115,7 @@ def test_damaged_files_are_said(tmp_path, name, content, message):
         (b'{"additional_special_tokens": [3]}', "additional_special_tokens"),
         (b'{"additional_special_tokens": 3}', "additional_special_tokens"),
         (b'{"additional_special_tokens": [{}]}', "additional_special_tokens"),
-        (b'{"additional_special_tokens": ["<nowhere>"]}', "lacks <nowhere>"),
+        (b'{"additional_special_tokens": ["<nowhere>"]}', "lacks '<nowhere>'"),
     ],
 )  # fmt: skip
 def test_damaged_configs_are_said(tmp_path, config, message):
