@@ -54,6 +54,12 @@ def fairseq_document(model_proto: bytes, stated: Stated) -> dict[str, Any]:
         for i, (name, _) in enumerate(pieces)
         if name in special or name in defined
     ]
+    # The model's own `<s>` and `</s>`, where the special tokens have other names, are added behind.
+    behind = [p.piece for p in model.pieces[:skipped] if p.type == Type.CONTROL and p.piece not in dict(pieces)]
+    added += [
+        {"id": i, "content": name, **flags, "lstrip": False, "special": True}
+        for i, name in enumerate(behind, len(pieces))
+    ]
     charsmap = model.normalizer_spec.precompiled_charsmap
     scheme = "always" if stated.options.get("add_prefix_space", True) else "never"
     spaces = {"type": "Metaspace", "replacement": SPACE, "prepend_scheme": scheme, "split": True}

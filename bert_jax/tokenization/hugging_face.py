@@ -120,8 +120,8 @@ def with_added(added: Sequence[dict[str, Any]], vocabulary: list[str], stated: S
             logging.warning("The vocabulary has no %s, so it is appended as id %d.", quoted(name), ids[name])
     for name in (*stated.extra, *stated.mentioned):
         if name in ids:
-            token = by_id.get(ids[name], {"id": ids[name], "content": name, **flags})
-            by_id[ids[name]] = token | {"special": True}
+            # A word that a file lists among the special tokens, and says is none, is found in text.
+            by_id.setdefault(ids[name], {"id": ids[name], "content": name, **flags, "special": True})
     return [by_id[i] for i in sorted(by_id)]
 
 

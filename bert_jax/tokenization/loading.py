@@ -8,7 +8,7 @@ from absl import logging
 from etils import epath
 
 from bert_jax.errors import TokenizerError, quoted
-from bert_jax.foreign_files import read_small
+from bert_jax.foreign_files import parse_json, read_small
 from bert_jax.tokenization.byte_level import MERGES_FILE, PIECES_FILE, byte_level_document
 from bert_jax.tokenization.fairseq import FAIRSEQ_FILE, fairseq_document
 from bert_jax.tokenization.hugging_face import (
@@ -128,15 +128,16 @@ def looks_uncased(vocabulary: tuple[str, ...]) -> bool:
 
 def _from_json(files: Mapping[str, bytes], stated: Stated) -> Tokenizer:
     document = parse_tokenizer_json(files[JSON_FILE])
+    if PIECES_FILE in files:
+        _agree(PIECES_FILE, parse_json(PIECES_FILE, files[PIECES_FILE], TokenizerError), document)
     if VOCABULARY_FILE in files:
         pieces = {piece: i for i, piece in enumerate(_lines(files[VOCABULARY_FILE]))}
-        agree = _agree(VOCABULARY_FILE, pieces, document)
-        if agree and stated.exact_file == VOCABULARY_FILE:
+        if _agree(VOCABULARY_FILE, pieces, document) and stated.exact_file == VOCABULARY_FILE:
             return _from_vocabulary(files, stated)
     return open_document(document, stated)
 
 
-def _agree(name: str, pieces: dict[str, int], document: Any) -> bool:
+def _agree(name: str, pieces: Mapping[str, Any], document: Any) -> bool:
     """Whether a vocabulary is that of the `tokenizer.json` beside it. If not, says so."""
     try:
         theirs = {piece.strip(): i for i, piece in enumerate(model_pieces(document)) if piece.strip()}
