@@ -72,7 +72,9 @@ def load_tokenizer(path: epath.PathLike) -> Tokenizer:
     """
     path = epath.Path(path).expanduser()
     if path.is_dir():
-        folder, names = path, {name: name for name in PRECEDENCE if (path / name).exists()}
+        # The last name of a kind that is written stays: hence from the last to the first.
+        there = [name for name in reversed(PRECEDENCE) if (path / name).exists()]
+        folder, names = path, {MODEL_FILE if name in MODEL_NAMES else name: name for name in there}
         if not names:
             raise TokenizerError(f"No tokenizer in {path}: it should hold one of {', '.join(PRECEDENCE)}.")
         if JSON_FILE in names:  # others are not needed, except to see whether they agree
