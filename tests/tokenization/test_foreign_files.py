@@ -196,10 +196,10 @@ DAMAGED = {
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_hostile_files_are_refused_at_once(kind):
     for files in DAMAGED[kind]:
-        begin = time.monotonic()
+        begin = time.process_time()
         with pytest.raises(TokenizerError) as error:
             from_files(files)
-        assert time.monotonic() - begin < 1.0, error.value
+        assert time.process_time() - begin < 1.0, error.value
         assert str(error.value).isprintable(), error.value
         assert len(str(error.value)) < 400
 
@@ -237,9 +237,9 @@ def damaged_json(content, **changes):
     ],
 )
 def test_a_hostile_tokenizer_json_is_refused_at_once(content):
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(TokenizerError) as error:
         from_files({"tokenizer.json": content})
-    assert time.monotonic() - begin < 1.0
+    assert time.process_time() - begin < 1.0
     assert str(error.value).isprintable(), error.value
     assert len(str(error.value)) < 400
