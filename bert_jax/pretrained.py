@@ -313,8 +313,9 @@ class Pretrained:
                 f"This model was trained on the {objective.question}, not the next sentence: {self!r}."
             )
         if isinstance(first, str) and isinstance(second, str):
-            return float(self._labelled([(first, second)], objective.name, jax.nn.softmax)[0, 0])
-        return self._labelled(list(zip(first, second, strict=True)), objective.name, jax.nn.softmax)[:, 0]
+            return float(self.next_sentence([first], [second])[0])
+        pairs = list(zip(first, second, strict=True))
+        return self._labelled(pairs, objective.name, jax.nn.softmax, two_types=True)[:, 0]
 
     def classify(self, texts: Iterable[Text]) -> list[Label]:
         """Returns the label of each text, or pair of texts.
@@ -424,10 +425,10 @@ class Pretrained:
         files["README.md"] = model_card(self, written, sentence_pooling).encode()
         write_folder(folder, self.config, params, written, files, sentence_pooling, self.max_tokens)
 
-    def _labelled(self, texts: Iterable[Text], name: str, activation: Any) -> np.ndarray:
+    def _labelled(self, texts: Iterable[Text], name: str, activation: Any, two_types: bool = False) -> np.ndarray:
         """The activation of the logits of a head that labels examples: float32 [texts, C]."""
         found = []
-        for encoded in self._windows(texts):
+        for encoded in self._windows(texts, two_types=two_types):
             rows: Any = None
             for packed in self._packed(encoded):
                 values = np.asarray(activation(self._predict(name, packed.batch)))
@@ -436,14 +437,16 @@ class Pretrained:
             found.append(rows)
         return np.concatenate(found) if found else np.zeros((0, 1), np.float32)
 
-    def _windows(self, texts: Iterable[Text], at_once: int = TEXTS_AT_ONCE) -> Iterator[EncodedTexts]:
+    def _windows(
+        self, texts: Iterable[Text], at_once: int = TEXTS_AT_ONCE, two_types: bool = False
+    ) -> Iterator[EncodedTexts]:
         """Encodes some texts after the other, with progress for long lists."""
         total = len(texts) if isinstance(texts, Sequence) else 0
         progress = Progress(0, total, quiet=total <= at_once)
         rest, done, num_cut = iter(texts), 0, 0
         while window := list(itertools.islice(rest, at_once)):
             pairs = [(text, None) if isinstance(text, str) else text for text in window]
-            encoded = encode(pairs, self.tokenizer, self.max_tokens)
+            encoded = encode(pairs, self.tokenizer, self.max_tokens, two_types)
             num_cut += encoded.num_cut
             yield encoded
             done += len(window)

@@ -31,7 +31,9 @@ class EncodedTexts:
     num_cut: int
 
     @classmethod
-    def of(cls, pairs: Sequence[tuple[Sequence[int], Sequence[int]]], longest: int) -> "EncodedTexts":
+    def of(
+        cls, pairs: Sequence[tuple[Sequence[int], Sequence[int]]], longest: int, between: Sequence[int] = ()
+    ) -> "EncodedTexts":
         """Makes examples `[CLS] A [SEP] B [SEP]`, or `[CLS] A [SEP]` if B is empty, of at most `longest` tokens.
 
         If a pair is too long, the longer text is cut at its end first.
@@ -39,24 +41,43 @@ class EncodedTexts:
         Args:
           pairs: the ids of A and B, without special tokens.
           longest: the most tokens in an example, with special tokens.
+          between: the separators between A and B of a model that was trained on pairs of one type, as RoBERTa; empty:
+            one separator, and two types.
         """
         lengths = np.array([[len(a), len(b)] for a, b in pairs], np.int64).reshape(-1, 2)
         starts = (np.cumsum(lengths.ravel()) - lengths.ravel()).reshape(-1, 2)
         flat = [id_ for a, b in pairs for id_ in (*a, *b)]
-        room = longest - 2 - (lengths[:, 1] > 0)
+        room = longest - 2 - (lengths[:, 1] > 0) * (len(between) or 1)
         fair = np.minimum(lengths, (room // 2)[:, None])  # the least that each text keeps
         kept_b = np.minimum(lengths[:, 1], room - np.minimum(lengths[:, 0], room - fair[:, 1]))
         kept_a = np.minimum(lengths[:, 0], room - kept_b)
+        num_cut = int((lengths.sum(1) > kept_a + kept_b).sum())
+        if between and kept_b.any():
+            # A pair of one type is one segment.
+            kept = zip(pairs, kept_a.tolist(), kept_b.tolist(), strict=True)
+            joined = [((*a[:n], *between, *b[:m]) if m else a[:n], ()) for (a, b), n, m in kept]
+            return dataclasses.replace(cls.of(joined, longest), num_cut=num_cut)
         key = draws.bits64(Purpose.LABELLED, np.arange(len(pairs))).astype(np.uint32)
         segments = Segments(starts[:, 0], kept_a, starts[:, 1], kept_b, key)
-        return cls(np.array(flat or [0], np.int32), segments, int((lengths.sum(1) > kept_a + kept_b).sum()))
+        return cls(np.array(flat or [0], np.int32), segments, num_cut)
 
 
-def encode(texts: Sequence[tuple[str, str | None]], tokenizer: Tokenizer, longest: int) -> EncodedTexts:
-    """Encodes texts or pairs of texts, as `EncodedTexts.of`."""
+def encode(
+    texts: Sequence[tuple[str, str | None]], tokenizer: Tokenizer, longest: int, two_types: bool = False
+) -> EncodedTexts:
+    """Encodes texts or pairs of texts, as `EncodedTexts.of`.
+
+    Args:
+      texts: the texts.
+      tokenizer: its `separators_between` decides the form of a pair.
+      longest: the most tokens in an example, with special tokens.
+      two_types: whether pairs have BERT's form in any case, as in pretraining on sentence pairs.
+    """
     a_ids = tokenizer.encode_batch(text for text, _ in texts)
     b_ids = tokenizer.encode_batch(pair or "" for _, pair in texts)
-    return EncodedTexts.of(list(zip(a_ids, b_ids, strict=True)), longest)
+    separators = 1 if two_types else tokenizer.separators_between
+    between = [tokenizer.sep_id] * separators if separators > 1 else []
+    return EncodedTexts.of(list(zip(a_ids, b_ids, strict=True)), longest, between)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -136,7 +136,7 @@ class ShardedSafetensors:
             if "/" in name or "\\" in name or not name.endswith(".safetensors"):
                 raise CheckpointError(f"{index} names {quoted(name)}, which is not a safetensors file of its folder.")
             if not (folder / name).exists():
-                raise CheckpointError(f"{folder / name} is missing, one of {len(names)} parts: download it.")
+                raise CheckpointError(f"{folder} lacks {quoted(name)}, one of {len(names)} parts: download it.")
         files = {name: SafetensorsFile(folder / name) for name in names}
         self._files = {tensor: files[name] for tensor, name in where.items()}
         for tensor, file in self._files.items():

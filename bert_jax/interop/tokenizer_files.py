@@ -15,10 +15,12 @@ from typing import Any
 from sentencepiece.sentencepiece_model_pb2 import ModelProto  # pyrefly: ignore[missing-module-attribute]
 
 from bert_jax.errors import TokenizerError, quoted
+from bert_jax.tokenization.frames import template
 from bert_jax.tokenization.json_tokenizer import JSON_FILE, SEAL, JsonTokenizer
 from bert_jax.tokenization.normalisation import is_cjk, is_punctuation
 from bert_jax.tokenization.sentence_piece import MODEL_FILE, SPACE, SentencePieceTokenizer
-from bert_jax.tokenization.tokenizer import RESERVED, UNK, Tokenizer
+from bert_jax.tokenization.stated import EXACT_FILE
+from bert_jax.tokenization.tokenizer import RESERVED, Tokenizer
 from bert_jax.tokenization.wordpiece import (
     CONFIG_FILE,
     MAX_WORD_CHARACTERS,
@@ -55,8 +57,9 @@ def hugging_face_tokenizer_files(tokenizer: Tokenizer, max_length: int | None = 
         document = json.loads(tokenizer.files()[JSON_FILE])
     else:
         raise TokenizerError(f"{type(tokenizer).__name__} cannot be written for Hugging Face: use another tokenizer.")
-    document["post_processor"] = document.get("post_processor") or _frame(tokenizer)
-    names = tokenizer.vocabulary
+    names, cls, sep = tokenizer.vocabulary, tokenizer.cls_id, tokenizer.sep_id
+    frame = template(names[cls], cls, names[sep], sep, tokenizer.separators_between)
+    document["post_processor"] = document.get("post_processor") or frame
     five = {tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id}
     config: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -74,6 +77,7 @@ def hugging_face_tokenizer_files(tokenizer: Tokenizer, max_length: int | None = 
             "do_lower_case": tokenizer.lowercase,
             "strip_accents": tokenizer.strip_accents,
             "tokenize_chinese_chars": tokenizer.split_cjk,
+            EXACT_FILE: VOCABULARY_FILE,
         }
     if max_length is not None:
         config["model_max_length"] = max_length
@@ -91,25 +95,6 @@ def _document(tokenizer: Tokenizer, **parts: Any) -> dict[str, Any]:
     for token in added:
         token["lstrip"] = token["id"] == tokenizer.mask_id
     return {"version": "1.0", "truncation": None, "padding": None, "added_tokens": added} | parts
-
-
-def _frame(tokenizer: Tokenizer) -> dict[str, Any]:
-    """`[CLS] A [SEP]` and `[CLS] A [SEP] B [SEP]`."""
-    cls, sep = tokenizer.vocabulary[tokenizer.cls_id], tokenizer.vocabulary[tokenizer.sep_id]
-
-    def special(name: str, kind: int) -> dict[str, Any]:
-        return {"SpecialToken": {"id": name, "type_id": kind}}
-
-    single = [special(cls, 0), {"Sequence": {"id": "A", "type_id": 0}}, special(sep, 0)]
-    return {
-        "type": "TemplateProcessing",
-        "single": single,
-        "pair": [*single, {"Sequence": {"id": "B", "type_id": 1}}, special(sep, 1)],
-        "special_tokens": {
-            name: {"id": name, "ids": [i], "tokens": [name]}
-            for name, i in ((cls, tokenizer.cls_id), (sep, tokenizer.sep_id))
-        },
-    }
 
 
 def _replace(pattern: str, content: str) -> dict[str, Any]:
@@ -139,7 +124,7 @@ def _wordpiece(tokenizer: WordPieceTokenizer) -> dict[str, Any]:
         decoder={"type": "WordPiece", "prefix": PREFIX, "cleanup": False},
         model={
             "type": "WordPiece",
-            "unk_token": UNK,
+            "unk_token": tokenizer.vocabulary[tokenizer.unk_id],
             "continuing_subword_prefix": PREFIX,
             "max_input_chars_per_word": MAX_WORD_CHARACTERS,
             "vocab": {piece: i for i, piece in enumerate(tokenizer.vocabulary)},

@@ -1,15 +1,16 @@
 """Runs a `tokenizer.json` of any kind (byte-level BPE, Unigram, …) with the `tokenizers` library."""
 
-import copy
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import tokenizers
 from absl import logging
 
-from bert_jax.errors import TokenizerError
+from bert_jax.errors import TokenizerError, quoted
+from bert_jax.tokenization.frames import separators_between
 from bert_jax.tokenization.tokenizer import (
+    NAME_FIELDS,
     SPECIAL_TOKENS,
     SPELLINGS,
     UNK,
@@ -17,6 +18,7 @@ from bert_jax.tokenization.tokenizer import (
     stands_alone,
     without_surrogates,
 )
+from bert_jax.tokenization.wordpiece import CONFIG_FILE
 
 JSON_FILE = "tokenizer.json"
 # A character that Unicode guarantees never to use. It is added to special pieces, so that no text spells them.
@@ -29,20 +31,33 @@ class JsonTokenizer(Tokenizer):
     Truncation and padding settings in the file are ignored. Special tokens that it lacks are appended.
     """
 
-    def __init__(self, document: dict[str, Any], vocabulary: Sequence[str]):
-        """Opens a parsed `tokenizer.json`, whose pieces by id are `vocabulary`.
+    def __init__(self, document: dict[str, Any], vocabulary: Sequence[str], names: Mapping[str, str] | None = None):
+        """Opens a parsed `tokenizer.json`.
+
+        Args:
+          document: the file.
+          vocabulary: its pieces by id.
+          names: how it spells some of `SPECIAL_TOKENS`; the others are looked for in their usual spellings.
 
         Raises:
           TokenizerError: the library rejects it, or gives other ids to its pieces.
         """
         document = dict(document, truncation=None, padding=None)
         self._document = document
-        vocabulary = list(vocabulary)
-        five = _find_special_tokens(document, vocabulary)
+        vocabulary, names = list(vocabulary), names or {}
+        five = _find_special_tokens(document, vocabulary, names)
+        ids = {piece: i for i, piece in enumerate(vocabulary)}
+        usual = [next((ids[name] for name in SPELLINGS[token] if name in ids), None) for token in SPECIAL_TOKENS]
+        self._unusual = {
+            field: names[token]
+            for (field, token), found, i in zip(NAME_FIELDS.items(), usual, five, strict=True)
+            if found != i and token in names
+        }
         extra = [token["id"] for token in document["added_tokens"] if token["special"]]
         super().__init__(vocabulary, five, extra)
         self._backend = _open(document, self)
         self._begins = _word_mark(document)
+        self.separators_between = separators_between(document.get("post_processor"))
 
     def encode(self, text: str) -> list[int]:
         return self._backend.encode(_encodable(text), add_special_tokens=False).ids
@@ -55,8 +70,11 @@ class JsonTokenizer(Tokenizer):
         return self._decode_around_specials(ids, self._backend.decode)
 
     def files(self) -> dict[str, bytes]:
-        """Returns `tokenizer.json`."""
-        return {JSON_FILE: (json.dumps(self._document, ensure_ascii=False) + "\n").encode()}
+        """Returns `tokenizer.json` and, if special tokens have unusual names, these in `tokenizer_config.json`."""
+        files = {JSON_FILE: (json.dumps(self._document, ensure_ascii=False) + "\n").encode()}
+        if self._unusual:
+            files[CONFIG_FILE] = (json.dumps(self._unusual, ensure_ascii=False) + "\n").encode()
+        return files
 
     def _starts_word(self, index: int, piece: str) -> bool:
         return self._begins(piece)
@@ -66,7 +84,7 @@ def _encodable(text: str) -> str:
     return without_surrogates(text.replace(SEAL, "\ufffd"))
 
 
-def _find_special_tokens(document: dict[str, Any], vocabulary: list[str]) -> list[int]:
+def _find_special_tokens(document: dict[str, Any], vocabulary: list[str], names: Mapping[str, str]) -> list[int]:
     """The ids of the five special tokens, which become special in `document`. Missing ones are appended to both."""
     ids = {piece: i for i, piece in enumerate(vocabulary)}
     model = document["model"]
@@ -76,14 +94,18 @@ def _find_special_tokens(document: dict[str, Any], vocabulary: list[str]) -> lis
         raise TokenizerError("tokenizer.json has no unknown piece (unk_id): use another tokenizer.")
     five = []
     for token in SPECIAL_TOKENS:
-        found = next((ids[name] for name in SPELLINGS[token] if name in ids), None)
+        spellings = (names[token],) if token in names else SPELLINGS[token]
+        found = next((ids[name] for name in spellings if name in ids), None)
         found = unknown if token == UNK and unknown is not None else found
         if found is None:
             found = len(vocabulary)
-            vocabulary.append(token)
+            name = names.get(token, token)
+            vocabulary.append(name)
+            ids[name] = found
             flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
-            added.append({"id": found, "content": token, **flags, "special": True})
-            logging.warning("tokenizer.json has no %s, so it is appended as id %d.", token, found)
+            added.append({"id": found, "content": name, **flags, "special": True})
+            shown = quoted(name) if token in names else token
+            logging.warning("tokenizer.json has no %s, so it is appended as id %d.", shown, found)
         five.append(found)
     for token in added:
         token["special"] = token["special"] or token["id"] in five
@@ -93,8 +115,8 @@ def _find_special_tokens(document: dict[str, Any], vocabulary: list[str]) -> lis
 def _open(document: dict[str, Any], tokenizer: Tokenizer) -> tokenizers.Tokenizer:
     """The library's tokenizer, with the special pieces of the model renamed to strings that no text contains."""
     sealed = {tokenizer.vocabulary[i]: SEAL + tokenizer.vocabulary[i] for i in tokenizer.frame_ids}
-    document = copy.deepcopy(document) | {"post_processor": None}
-    model = document["model"]
+    model = dict(document["model"])
+    document = document | {"post_processor": None, "model": model}
     if isinstance(model["vocab"], dict):
         in_model = sealed.keys() & model["vocab"].keys()
         model["vocab"] = {sealed.get(piece, piece): i for piece, i in model["vocab"].items()}
@@ -107,8 +129,10 @@ def _open(document: dict[str, Any], tokenizer: Tokenizer) -> tokenizers.Tokenize
     document["added_tokens"] = [token for token in document["added_tokens"] if token["content"] not in in_model]
     try:
         backend = tokenizers.Tokenizer.from_str(json.dumps(document))
-    except Exception as error:  # the library raises no narrower class
-        raise TokenizerError(f"tokenizer.json is damaged ({error}): fetch it again.") from None
+    except BaseException as error:  # the library raises no narrower class, and panics at some damaged files
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise TokenizerError(f"tokenizer.json is damaged ({quoted(error)}): fetch it again.") from None
     backend.encode_special_tokens = True
     ids = backend.get_vocab(with_added_tokens=True)
     expected = {sealed[p] if p in in_model else p: i for i, p in enumerate(tokenizer.vocabulary) if p}

@@ -1,6 +1,7 @@
 """Opens tokenizers from files: our own, Google's and Hugging Face's."""
 
-import json
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from absl import logging
@@ -8,9 +9,28 @@ from etils import epath
 
 from bert_jax.errors import TokenizerError, quoted
 from bert_jax.foreign_files import parse_json, read_small
-from bert_jax.tokenization.hugging_face import JSON_FILE, read_tokenizer_json
+from bert_jax.tokenization.byte_level import MERGES_FILE, PIECES_FILE, byte_level_document
+from bert_jax.tokenization.fairseq import FAIRSEQ_FILE, fairseq_document
+from bert_jax.tokenization.hugging_face import (
+    model_pieces,
+    open_document,
+    parse_tokenizer_json,
+    spelling,
+    with_added,
+)
+from bert_jax.tokenization.json_tokenizer import JSON_FILE
 from bert_jax.tokenization.sentence_piece import MODEL_FILE, SentencePieceTokenizer
-from bert_jax.tokenization.tokenizer import UNK, Tokenizer
+from bert_jax.tokenization.stated import (
+    ADDED_FILE,
+    CAMEMBERT,
+    GENERIC,
+    ROBERTA,
+    SIDE_FILES,
+    XLM_ROBERTA,
+    Stated,
+    read_stated,
+)
+from bert_jax.tokenization.tokenizer import SPECIAL_TOKENS, Tokenizer
 from bert_jax.tokenization.wordpiece import (
     CONFIG_FILE,
     MAX_WORD_CHARACTERS,
@@ -19,46 +39,68 @@ from bert_jax.tokenization.wordpiece import (
     WordPieceTokenizer,
 )
 
-# The first of these files in a folder is opened. `sentencepiece.bpe.model` comes last: XLM-R uses the ids of the
-# tokenizer.json next to it, which are shifted by one from the model's own.
-PRECEDENCE = (MODEL_FILE, "spiece.model", "spm.model", VOCABULARY_FILE, JSON_FILE, "sentencepiece.bpe.model")
-MAX_FILE_BYTES = 1 << 28
-ADDED_FILE = "added_tokens.json"
+MODEL_NAMES = (MODEL_FILE, "spiece.model", "spm.model")
+# The first of these files in a folder is opened, unless the class of the tokenizer has another one.
+PRECEDENCE = (JSON_FILE, *MODEL_NAMES, VOCABULARY_FILE, PIECES_FILE, FAIRSEQ_FILE)
+# The classes of `transformers` that read a file as this package does.
+READ_BY = {
+    VOCABULARY_FILE: (
+        "BertTokenizer",
+        "DistilBertTokenizer",
+        "ElectraTokenizer",
+        "MobileBertTokenizer",
+        "ConvBertTokenizer",
+        "SqueezeBertTokenizer",
+    ),
+    PIECES_FILE: (ROBERTA,),
+    FAIRSEQ_FILE: (XLM_ROBERTA, CAMEMBERT),
+}
+MAX_FILE_BYTES, MAX_SIDE_BYTES = 1 << 27, 1 << 24
 
 
 def load_tokenizer(path: epath.PathLike) -> Tokenizer:
-    """Opens a `vocab.txt`, a `tokenizer.json`, a SentencePiece `.model`, or a folder that holds one.
+    """Opens a folder with a tokenizer, or one of its files.
 
     Args:
-      path: local or `gs://`. In a folder, the first file of `PRECEDENCE` is opened. A `tokenizer_config.json` next to
-        a `vocab.txt` gives its case; without one, the pieces decide (see `from_files`).
+      path: local or `gs://`; a folder, or a `vocab.txt`, a `tokenizer.json`, a `vocab.json` beside its `merges.txt`, a
+        `sentencepiece.bpe.model` of XLM-R or CamemBERT, or another SentencePiece `.model`. In a folder, the first file
+        of `PRECEDENCE` is opened. The files beside it give names of special tokens, added tokens and options; without
+        them, the pieces of a `vocab.txt` decide its case (see `from_files`).
 
     Raises:
       TokenizerError: there is no such file, or it is not a tokenizer.
     """
     path = epath.Path(path).expanduser()
     if path.is_dir():
-        names = [name for name in PRECEDENCE if (path / name).exists()]
+        # The last name of a kind that is written stays: hence from the last to the first.
+        there = [name for name in reversed(PRECEDENCE) if (path / name).exists()]
+        folder, names = path, {MODEL_FILE if name in MODEL_NAMES else name: name for name in there}
         if not names:
             raise TokenizerError(f"No tokenizer in {path}: it should hold one of {', '.join(PRECEDENCE)}.")
-        path = path / names[0]
+        if JSON_FILE in names:  # others are not needed, except to see whether they agree
+            names = {name: name for name in names if name in (JSON_FILE, VOCABULARY_FILE, PIECES_FILE)}
     elif not path.exists():
         raise TokenizerError(f"No vocabulary at {path}: give a vocab.txt, tokenizer.json, .model, or their folder.")
-    kinds = {".txt": VOCABULARY_FILE, ".json": JSON_FILE, ".model": MODEL_FILE}
-    if path.suffix not in kinds:
-        raise TokenizerError(f"{path} does not end in .txt, .json or .model: give such a file, or a folder.")
-    files = {kinds[path.suffix]: _read(path)}
-    if path.suffix == ".txt":
-        files |= {
-            name: _read(path.parent / name) for name in (CONFIG_FILE, ADDED_FILE) if (path.parent / name).exists()
-        }
+    else:
+        kinds = {".txt": VOCABULARY_FILE, ".json": JSON_FILE, ".model": MODEL_FILE}
+        if path.suffix not in kinds:
+            raise TokenizerError(f"{path} does not end in .txt, .json or .model: give such a file, or a folder.")
+        known = path.name if path.name in (PIECES_FILE, FAIRSEQ_FILE) else kinds[path.suffix]
+        folder, names = path.parent, {known: path.name}
+    beside = (*SIDE_FILES, MERGES_FILE) if PIECES_FILE in names else SIDE_FILES
     try:
+        files = {known: read_small(folder / name, MAX_FILE_BYTES, TokenizerError) for known, name in names.items()}
+        files |= {
+            name: read_small(folder / name, MAX_FILE_BYTES if name == MERGES_FILE else MAX_SIDE_BYTES, TokenizerError)
+            for name in beside
+            if (folder / name).exists()
+        }
         return from_files(files)
     except TokenizerError as error:
         raise TokenizerError(f"{path}: {error}") from None
 
 
-def from_files(files: dict[str, bytes]) -> Tokenizer:
+def from_files(files: Mapping[str, bytes]) -> Tokenizer:
     """Makes a tokenizer from the content of its files by name, as `Tokenizer.files` returns them.
 
     If no `tokenizer_config.json` gives the case of a `vocab.txt` (`do_lower_case`), it is taken as uncased if
@@ -67,14 +109,18 @@ def from_files(files: dict[str, bytes]) -> Tokenizer:
     Raises:
       TokenizerError: no file has a known name, or the content is damaged.
     """
-    if MODEL_FILE in files:
-        return SentencePieceTokenizer(files[MODEL_FILE])
-    if VOCABULARY_FILE in files:
-        tokenizer = _wordpiece(files[VOCABULARY_FILE], _config(files.get(CONFIG_FILE, b"{}")))
-        return _with_added(tokenizer, files[ADDED_FILE]) if ADDED_FILE in files else tokenizer
-    if JSON_FILE in files:
-        return read_tokenizer_json(files[JSON_FILE])
-    raise TokenizerError(f"There is no {MODEL_FILE}, {VOCABULARY_FILE} or {JSON_FILE}: restore the tokenizer.")
+    found = [name for name in PRECEDENCE if name in files]
+    if not found:
+        raise TokenizerError(f"There is none of {', '.join(PRECEDENCE)}: restore the tokenizer.")
+    stated = read_stated(files)
+    own = next((name for name in found if stated.kind in READ_BY.get(name, ())), found[0])
+    chosen = found[0] if found[0] == JSON_FILE else own
+    if chosen in READ_BY and stated.is_named and stated.kind not in (*GENERIC, *READ_BY[chosen]):
+        raise TokenizerError(
+            f"The tokenizer is of the class {quoted(stated.kind)}, which reads {chosen} in a way of its own: save it"
+            f" with a {JSON_FILE}."
+        )
+    return READERS[chosen](files, stated)
 
 
 def looks_uncased(vocabulary: tuple[str, ...]) -> bool:
@@ -82,7 +128,53 @@ def looks_uncased(vocabulary: tuple[str, ...]) -> bool:
     return not any(piece.lower() != piece for piece in vocabulary if piece[:1] not in ("[", "<"))
 
 
-def _wordpiece(content: bytes, config: dict[str, Any]) -> WordPieceTokenizer:
+def _from_json(files: Mapping[str, bytes], stated: Stated) -> Tokenizer:
+    document = parse_tokenizer_json(files[JSON_FILE])
+    if PIECES_FILE in files:
+        _agree(PIECES_FILE, parse_json(PIECES_FILE, files[PIECES_FILE], TokenizerError), document)
+    if VOCABULARY_FILE in files:
+        pieces = {piece: i for i, piece in enumerate(_lines(files[VOCABULARY_FILE]))}
+        if _agree(VOCABULARY_FILE, pieces, document) and stated.exact_file == VOCABULARY_FILE:
+            return _from_vocabulary(files, stated)
+    return open_document(document, stated)
+
+
+def _agree(name: str, pieces: Mapping[str, Any], document: Any) -> bool:
+    """Whether a vocabulary is that of the `tokenizer.json` beside it. If not, says so."""
+    try:
+        theirs = {piece.strip(): i for i, piece in enumerate(model_pieces(document)) if piece.strip()}
+        added = {token["content"].strip() for token in document["added_tokens"]}
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError):
+        return False  # the file is damaged, as will be said when it is opened
+    differ = {piece for piece, i in pieces.items() if piece and theirs.get(piece) != i}
+    differ |= {piece for piece in theirs if piece not in pieces} - added
+    if differ:
+        logging.warning(
+            "%s and %s differ in %d pieces, for example in %s: %s is used, as in transformers.",
+            *(name, JSON_FILE, len(differ), quoted(min(differ)), JSON_FILE),
+        )
+    return not differ
+
+
+def _from_byte_level(files: Mapping[str, bytes], stated: Stated) -> Tokenizer:
+    if MERGES_FILE not in files:
+        raise TokenizerError(f"There is a {PIECES_FILE}, but no {MERGES_FILE}: fetch it, too.")
+    document = byte_level_document(files[PIECES_FILE], files[MERGES_FILE], stated)
+    return open_document(document, _of_kind(stated, ROBERTA), PIECES_FILE)
+
+
+def _from_fairseq(files: Mapping[str, bytes], stated: Stated) -> Tokenizer:
+    return open_document(fairseq_document(files[FAIRSEQ_FILE], stated), _of_kind(stated, XLM_ROBERTA), FAIRSEQ_FILE)
+
+
+def _of_kind(stated: Stated, usual: str) -> Stated:
+    """The same, of the usual class of a file if the stated one does not read it."""
+    reads = next(classes for classes in READ_BY.values() if usual in classes)
+    return stated if stated.kind in reads else dataclasses.replace(stated, kind=usual)
+
+
+def _lines(content: bytes) -> list[str]:
+    """The pieces of a `vocab.txt`."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -90,89 +182,75 @@ def _wordpiece(content: bytes, config: dict[str, Any]) -> WordPieceTokenizer:
     if not text.strip():
         raise TokenizerError("The vocabulary is empty: give a file with one piece per line.")
     # Not splitlines(), which also splits at separators that may be pieces.
-    vocabulary = tuple(line.strip() for line in text.removesuffix("\n").split("\n"))
-    lowercase = config["do_lower_case"]
+    return [line.strip() for line in text.removesuffix("\n").split("\n")]
+
+
+def _from_vocabulary(files: Mapping[str, bytes], stated: Stated) -> Tokenizer:
+    vocabulary = _lines(files[VOCABULARY_FILE])
+    ids = {piece: i for i, piece in enumerate(vocabulary)}
+    five = [spelling(token, ids, stated) for token in SPECIAL_TOKENS]
+    lowercase = stated.options.get("do_lower_case")
     if lowercase is None:
-        lowercase = looks_uncased(vocabulary)
+        lowercase = looks_uncased(tuple(vocabulary))
         logging.warning(
             "The vocabulary is taken as %s, judging by its pieces: if that is wrong, put"
             ' {"do_lower_case": %s} into a %s next to it.',
             *(("uncased", "false") if lowercase else ("cased", "true")),
             CONFIG_FILE,
         )
-    return WordPieceTokenizer(
+    length = len(vocabulary)
+    added = with_added([], vocabulary, dataclasses.replace(stated, extra=()))
+    special = [token["content"] for token in added if token["special"]]
+    extra = dict.fromkeys((*stated.extra, *(name for name in special if name not in five)))
+    plain = [token for token in added if token["content"] not in (*five, *extra)]
+    if plain:
+        vocabulary, extra = vocabulary[:length], [name for name in extra if name not in vocabulary[length:]]
+    tokenizer = WordPieceTokenizer(
         vocabulary,
         lowercase,
-        config["strip_accents"],
-        config["tokenize_chinese_chars"],
-        config["additional_special_tokens"],
+        stated.options.get("strip_accents"),
+        stated.options.get("tokenize_chinese_chars", True),
+        tuple(extra),
+        five,
     )
+    return open_document(_document(tokenizer, added), Stated(names=stated.names), ADDED_FILE) if plain else tokenizer
 
 
-def _config(content: bytes) -> dict[str, Any]:
-    """The fields of a tokenizer_config.json that matter here, with their types checked."""
-    try:
-        config = json.loads(content)
-    except (ValueError, RecursionError):
-        raise TokenizerError(f"{CONFIG_FILE} is not JSON: restore or delete it.") from None
-    fields = {"do_lower_case": None, "strip_accents": None, "tokenize_chinese_chars": True}
-    if not isinstance(config, dict):
-        raise TokenizerError(f"{CONFIG_FILE} is not a JSON object: restore or delete it.")
-    chosen = {name: config.get(name, default) for name, default in fields.items()}
-    for name, value in chosen.items():
-        if not isinstance(value, bool) and value is not fields[name]:
-            raise TokenizerError(f"{CONFIG_FILE} has {name}={quoted(str(value))}: set it to true or false.")
-    extra = config.get("additional_special_tokens") or []
-    names = [t.get("content") if isinstance(t, dict) else t for t in extra] if isinstance(extra, list) else [None]
-    if not all(isinstance(name, str) for name in names):
-        raise TokenizerError(f"{CONFIG_FILE} has additional_special_tokens that are not text: list their names.")
-    return chosen | {"additional_special_tokens": names}
-
-
-def _with_added(tokenizer: WordPieceTokenizer, content: bytes) -> Tokenizer:
-    """Adds the tokens of an `added_tokens.json`, which are found in text before words are split, as `transformers`
-    does. Returns `tokenizer` itself if its vocabulary already has them all."""
-    added = parse_json(ADDED_FILE, content, TokenizerError)
+def _document(tokenizer: WordPieceTokenizer, added: list[dict[str, Any]]) -> dict[str, Any]:
+    """The `tokenizer.json` of a WordPiece vocabulary with tokens that are found in text before words are split."""
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
     pieces = tokenizer.vocabulary
-    new = {name: i for name, i in added.items() if type(i) is not int or pieces[i : i + 1] != (name,)}
-    for expected, (name, i) in enumerate(sorted(new.items(), key=lambda item: str(item[1]).zfill(20)), len(pieces)):
-        if type(i) is not int or i != expected or not name or name in pieces:
-            raise TokenizerError(
-                f"{ADDED_FILE} gives {quoted(name)} the id {quoted(str(i))}, but the next free one is {expected}:"
-                " restore the file that belongs to this vocabulary."
-            )
-    if not new:
-        return tokenizer
-    flags = dict.fromkeys(("single_word", "lstrip", "rstrip"), False)
-    special = [{"id": i, "content": pieces[i], "normalized": False, "special": True} for i in tokenizer.special_ids]
-    others = [{"id": i, "content": name, "normalized": True, "special": False} for name, i in new.items()]
-    normalizer = {
-        "type": "BertNormalizer",
-        "clean_text": True,
-        "handle_chinese_chars": tokenizer.split_cjk,
-        "strip_accents": tokenizer.strip_accents,
-        "lowercase": tokenizer.lowercase,
-    }
-    model = {
-        "type": "WordPiece",
-        "unk_token": UNK,
-        "continuing_subword_prefix": PREFIX,
-        "max_input_chars_per_word": MAX_WORD_CHARACTERS,
-        "vocab": {piece: i for i, piece in enumerate(pieces)},
-    }
-    document = {
+    by_id = {token["id"]: token for token in added}
+    by_id |= {i: {"id": i, "content": pieces[i], **flags, "special": True} for i in tokenizer.special_ids}
+    return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [flags | token for token in (*special, *sorted(others, key=lambda token: token["id"]))],
-        "normalizer": normalizer,
+        "added_tokens": [by_id[i] for i in sorted(by_id)],
+        "normalizer": {
+            "type": "BertNormalizer",
+            "clean_text": True,
+            "handle_chinese_chars": tokenizer.split_cjk,
+            "strip_accents": tokenizer.strip_accents,
+            "lowercase": tokenizer.lowercase,
+        },
         "pre_tokenizer": {"type": "BertPreTokenizer"},
         "post_processor": None,
         "decoder": {"type": "WordPiece", "prefix": PREFIX, "cleanup": False},
-        "model": model,
+        "model": {
+            "type": "WordPiece",
+            "unk_token": pieces[tokenizer.unk_id],
+            "continuing_subword_prefix": PREFIX,
+            "max_input_chars_per_word": MAX_WORD_CHARACTERS,
+            "vocab": {piece: i for i, piece in enumerate(pieces)},
+        },
     }
-    return read_tokenizer_json(json.dumps(document).encode())
 
 
-def _read(path: epath.Path) -> bytes:
-    return read_small(path, MAX_FILE_BYTES, TokenizerError)
+READERS: dict[str, Callable[[Mapping[str, bytes], Stated], Tokenizer]] = {
+    JSON_FILE: _from_json,
+    MODEL_FILE: lambda files, stated: SentencePieceTokenizer(files[MODEL_FILE]),
+    VOCABULARY_FILE: _from_vocabulary,
+    PIECES_FILE: _from_byte_level,
+    FAIRSEQ_FILE: _from_fairseq,
+}

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 # Protobuf makes it at import.
 from sentencepiece.sentencepiece_model_pb2 import ModelProto  # pyrefly: ignore[missing-module-attribute]
 
-from bert_jax.errors import TokenizerError
+from bert_jax.errors import TokenizerError, quoted
 from bert_jax.tokenization.tokenizer import (
     RESERVED,
     SPECIAL_TOKENS,
@@ -112,7 +112,7 @@ def _open(proto: bytes) -> sentencepiece.SentencePieceProcessor:
     try:
         return sentencepiece.SentencePieceProcessor(model_proto=proto)
     except RuntimeError as error:
-        raise TokenizerError(f"The SentencePiece model is damaged ({error}): fetch it again.") from None
+        raise TokenizerError(f"The SentencePiece model is damaged ({quoted(error)}): fetch it again.") from None
 
 
 def _encode(processor: sentencepiece.SentencePieceProcessor, text: str | list[str]) -> Any:

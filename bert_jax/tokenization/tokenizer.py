@@ -15,6 +15,8 @@ from bert_jax import storage
 PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # The same five as XLM-R and RoBERTa spell them. The first spelling in a vocabulary is used.
 SPELLINGS = {PAD: (PAD, "<pad>"), UNK: (UNK, "<unk>"), CLS: (CLS, "<s>"), SEP: (SEP, "</s>"), MASK: (MASK, "<mask>")}
+# The fields of Hugging Face's files that name them.
+NAME_FIELDS = {"pad_token": PAD, "unk_token": UNK, "cls_token": CLS, "sep_token": SEP, "mask_token": MASK}
 # Free places in a vocabulary, for tokens to be added later.
 RESERVED = re.compile(r"[\[<]unused_?\d+[\]>]")
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -35,7 +37,10 @@ class Tokenizer(abc.ABC):
       vocabulary: [V] the pieces, by id.
       pad_id, unk_id, cls_id, sep_id, mask_id: the five special tokens, whatever their spelling in the vocabulary.
       special_ids: the sorted ids of these and of the extra special tokens.
+      separators_between: how many separators the model was released with between two texts: 1, or RoBERTa's 2.
     """
+
+    separators_between = 1
 
     def __init__(self, vocabulary: Iterable[str], five: Sequence[int], extra_ids: Iterable[int] = ()):
         """Stores the pieces, the ids of the five in the order of `SPECIAL_TOKENS`, and of extra special tokens."""

@@ -8,7 +8,7 @@ import tokenizers
 
 from bert_jax.errors import TokenizerError, quoted
 from bert_jax.tokenization.normalisation import Normaliser
-from bert_jax.tokenization.tokenizer import SPECIAL_TOKENS, UNK, Tokenizer
+from bert_jax.tokenization.tokenizer import NAME_FIELDS, SPECIAL_TOKENS, Tokenizer
 
 VOCABULARY_FILE, CONFIG_FILE = "vocab.txt", "tokenizer_config.json"
 # google-research/bert maps words longer than 200 characters to [UNK]; the library's default is 100.
@@ -35,6 +35,7 @@ class WordPieceTokenizer(Tokenizer):
         strip_accents: bool | None = None,
         split_cjk: bool = True,
         extra_special_tokens: Sequence[str] = (),
+        special_tokens: Sequence[str] = SPECIAL_TOKENS,
     ):
         """Creates a tokenizer from its pieces.
 
@@ -45,25 +46,28 @@ class WordPieceTokenizer(Tokenizer):
           strip_accents: see the class; None: the same as `lowercase`, as in BERT.
           split_cjk: see the class.
           extra_special_tokens: pieces that no text is encoded to.
+          special_tokens: the five special tokens, in the order of `SPECIAL_TOKENS`, as the vocabulary spells them.
 
         Raises:
           TokenizerError: a special token is missing, or a piece contains a line break.
         """
         pieces = tuple(piece.strip() for piece in vocabulary)
         ids = {piece: i for i, piece in enumerate(pieces)}
-        missing = [token for token in (*SPECIAL_TOKENS, *extra_special_tokens) if token not in ids]
+        missing = [token for token in (*special_tokens, *extra_special_tokens) if token not in ids]
         if missing:
+            more = f" and {len(missing) - 5} more" if missing[5:] else ""
             raise TokenizerError(
-                f"The vocabulary lacks {', '.join(missing)}: add each missing token on a line of its own."
+                f"The vocabulary lacks {', '.join(map(quoted, missing[:5]))}{more}: add each missing token on a line of"
+                " its own."
             )
         if broken := [piece for piece in pieces if "\n" in piece]:
             raise TokenizerError(f"The piece {quoted(broken[0])} contains a line break: remove it from the vocabulary.")
         super().__init__(
-            pieces, [ids[token] for token in SPECIAL_TOKENS], [ids[token] for token in extra_special_tokens]
+            pieces, [ids[token] for token in special_tokens], [ids[token] for token in extra_special_tokens]
         )
         self.lowercase, self.split_cjk = bool(lowercase), bool(split_cjk)
         self.strip_accents = self.lowercase if strip_accents is None else bool(strip_accents)
-        self.extra_special_tokens = tuple(extra_special_tokens)
+        self.extra_special_tokens, self._five = tuple(extra_special_tokens), tuple(special_tokens)
         self._words = Normaliser(self.lowercase, self.strip_accents, self.split_cjk).words
         # Without special tokens, which may be spelt like words, and without U+FFFD, which the normaliser drops from
         # text and writes for characters that have no UTF-8.
@@ -72,7 +76,7 @@ class WordPieceTokenizer(Tokenizer):
         self._cut = _Words(
             tokenizers.models.WordPiece(
                 matched,
-                unk_token=UNK,
+                unk_token=pieces[self.unk_id],
                 max_input_chars_per_word=MAX_WORD_CHARACTERS,
                 continuing_subword_prefix=PREFIX,
             )
@@ -97,6 +101,9 @@ class WordPieceTokenizer(Tokenizer):
             "strip_accents": self.strip_accents,
             "tokenize_chinese_chars": self.split_cjk,
             "additional_special_tokens": list(self.extra_special_tokens),
+        }
+        config |= {
+            field: name for (field, usual), name in zip(NAME_FIELDS.items(), self._five, strict=True) if name != usual
         }
         return {
             VOCABULARY_FILE: ("\n".join(self.vocabulary) + "\n").encode(),

@@ -52,3 +52,22 @@ def test_the_longer_text_of_a_pair_is_cut_first():
     assert texts.segments.a_length.tolist() == [9, 4, 14]
     assert texts.segments.b_length.tolist() == [4, 4, 0]
     assert texts.num_cut == 2
+
+
+def test_robertas_pair_has_two_separators_and_one_type():
+    pairs = [([5] * 20, [6] * 4), ([5] * 4, [6] * 4), ([5] * 30, ()), ([5], [6])]
+    texts = EncodedTexts.of(pairs, 16, between=[2, 2])
+    (packed,) = packed_batches(texts, Tokenizer(), 1024)
+    ids = packed.batch["token_ids"]
+    found = {
+        i: ids[row, packed.batch["example_ids"][row] == slot + 1].tolist()
+        for i, row, slot in zip(packed.index, packed.row, packed.slot, strict=True)
+    }
+    assert found == {
+        0: [1, *[5] * 8, 2, 2, *[6] * 4, 2],
+        1: [1, *[5] * 4, 2, 2, *[6] * 4, 2],
+        2: [1, *[5] * 14, 2],
+        3: [1, 5, 2, 2, 6, 2],
+    }
+    assert texts.num_cut == 2
+    assert not packed.batch["token_type_ids"].any()

@@ -162,7 +162,7 @@ def test_parts_are_read_as_one(tmp_path):
         ({"b": "../1.safetensors"}, "not a safetensors file of its folder"),
         ({"b": "/etc/passwd"}, "not a safetensors file of its folder"),
         ({"b": "1.bin"}, "not a safetensors file of its folder"),
-        ({"b": "3.safetensors"}, r"3\.safetensors is missing, one of 2 parts"),
+        ({"b": "3.safetensors"}, r"lacks '3\.safetensors', one of 2 parts"),
         ({"c": "1.safetensors"}, r"1\.safetensors lacks 'c'"),
         ({"b": 5}, "is damaged"),
         ({"b": ["1.safetensors"]}, "is damaged"),

@@ -63,16 +63,29 @@ def test_a_mark_of_byte_order_is_no_part_of_a_piece(tmp_path):
 
 def test_precedence_in_a_folder(tmp_path):
     model, document = sentence_piece().files()["tokenizer.model"], byte_level_json()
-    files = {"sentencepiece.bpe.model": model, "tokenizer.json": document}
-    vocabulary = wordpiece().files()
-    expected = from_files({"tokenizer.json": document}), wordpiece(), sentence_piece()
-    for added, tokenizer in zip((files, vocabulary, {"spiece.model": model}), expected, strict=True):
-        for name, content in added.items():
+    added = [wordpiece().files(), {"spiece.model": model}, {"tokenizer.json": document}]
+    expected = wordpiece(), sentence_piece(), from_files({"tokenizer.json": document})
+    for files, tokenizer in zip(added, expected, strict=True):
+        for name, content in files.items():
             (tmp_path / name).write_bytes(content)
-        assert load_tokenizer(tmp_path).sha256 == tokenizer.sha256
-    assert isinstance(load_tokenizer(tmp_path / "vocab.txt"), WordPieceTokenizer)
-    assert isinstance(load_tokenizer(tmp_path / "sentencepiece.bpe.model"), SentencePieceTokenizer)
-    assert load_tokenizer(tmp_path / "tokenizer.json").sha256 == expected[0].sha256
+        (tmp_path / "tokenizer_config.json").unlink(missing_ok=True)
+        assert type(load_tokenizer(tmp_path)) is type(tokenizer)
+    assert load_tokenizer(tmp_path).sha256 == expected[-1].sha256
+    assert load_tokenizer(tmp_path / "vocab.txt").vocabulary == wordpiece().vocabulary
+    assert load_tokenizer(tmp_path / "spiece.model").sha256 == sentence_piece().sha256
+
+
+def test_the_class_decides_among_the_files_of_a_folder(tmp_path):
+    write_vocabulary(tmp_path)
+    (tmp_path / "tokenizer.model").write_bytes(sentence_piece().files()["tokenizer.model"])
+    for name, config, kind in (
+        ("config.json", {}, SentencePieceTokenizer),
+        ("config.json", {"model_type": "bert"}, WordPieceTokenizer),
+        ("tokenizer_config.json", {"tokenizer_class": "AlbertTokenizer"}, SentencePieceTokenizer),
+        ("tokenizer_config.json", {"tokenizer_class": "BertTokenizerFast"}, WordPieceTokenizer),
+    ):
+        (tmp_path / name).write_text(json.dumps(config))
+        assert isinstance(load_tokenizer(tmp_path), kind)
 
 
 def test_what_decides_the_ids_decides_the_hash():
@@ -93,7 +106,7 @@ def test_what_decides_the_ids_decides_the_hash():
         ("vocab.txt", b"", "empty"),
         ("vocab.txt", b" \n\n", "empty"),
         ("vocab.txt", b"[PAD]\n\xff\xfe\n", "not UTF-8"),
-        ("vocab.txt", b"a\nb\n", r"lacks \[PAD\]"),
+        ("vocab.txt", b"a\nb\n", r"lacks '\[PAD\]'"),
         ("my.txt", b"", "my.txt: "),
         ("tokenizer.model", b"\0\1\2", "SentencePiece"),
         ("tokenizer.json", b"\0\1\2", "not JSON"),
@@ -115,7 +128,7 @@ def test_damaged_files_are_said(tmp_path, name, content, message):
         (b'{"additional_special_tokens": [3]}', "additional_special_tokens"),
         (b'{"additional_special_tokens": 3}', "additional_special_tokens"),
         (b'{"additional_special_tokens": [{}]}', "additional_special_tokens"),
-        (b'{"additional_special_tokens": ["<nowhere>"]}', "lacks <nowhere>"),
+        (b'{"additional_special_tokens": ["<nowhere>"]}', "lacks '<nowhere>'"),
     ],
 )  # fmt: skip
 def test_damaged_configs_are_said(tmp_path, config, message):

@@ -110,9 +110,9 @@ def test_of_equal_pieces_the_last_counts():
 
 
 def test_errors_name_the_culprit():
-    with pytest.raises(TokenizerError, match=r"lacks \[MASK\]"):
+    with pytest.raises(TokenizerError, match=r"lacks '\[MASK\]'"):
         WordPieceTokenizer((*FIVE[:4], "a"), True)
-    with pytest.raises(TokenizerError, match="lacks <spk>"):
+    with pytest.raises(TokenizerError, match="lacks '<spk>'"):
         WordPieceTokenizer(FIVE, True, extra_special_tokens=["<spk>"])
     with pytest.raises(TokenizerError, match="line break"):
         WordPieceTokenizer((*FIVE, "a\nb"), True)
