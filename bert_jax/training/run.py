@@ -221,7 +221,8 @@ def _train(placed: PlacedTask, kind: TaskKind, workdir: Workdir, options: Option
     if not _is_finished(config, step, best):
         return {}
     evaluations = {row["step"]: row for row in read_metrics(workdir.path) if "eval/seconds" in row}
-    return evaluations.get(best.step if best else step, evaluations.get(step, {}))
+    chosen = best.step if best and best.step is not None else step
+    return evaluations.get(chosen, evaluations.get(step, {}))
 
 
 def _is_finished(config: RunConfig, step: int, best: Best | None) -> bool:

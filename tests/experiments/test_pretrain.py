@@ -70,7 +70,9 @@ def test_killed_three_times_it_ends_like_the_straight_run(straight, corpus_path,
     best = read_best(straight / "checkpoints")
     assert read_best(tmp_path / "run" / "checkpoints") == best
     assert (tmp_path / "run" / "checkpoints" / str(best.step)).exists()
-    assert f"The best checkpoint by nsp_accuracy is that of step {best.step} of 60, with {best.value:.3f}" in done.stdout
+    assert (
+        f"The best checkpoint by nsp_accuracy is that of step {best.step} of 60, with {best.value:.3f}" in done.stdout
+    )
     assert f"next sentence, accuracy {best.value:.3f}" in done.stdout
 
 
