@@ -47,16 +47,17 @@ def test_restores_the_newest_and_keeps_as_many_as_told(checkpoints, tmp_path):
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()) == ["2", "3"]
 
 
-def test_the_best_is_kept_besides_the_latest_and_goes_with_each_checkpoint(tmp_path):
-    def reopened():
-        return Checkpoints(tmp_path / "checkpoints", keep=1, assets=ASSETS)
-
+@pytest.mark.parametrize("reopens", [True, False])
+def test_the_best_is_kept_besides_the_latest_and_goes_with_each_checkpoint(tmp_path, reopens):
+    opened = Checkpoints(tmp_path / "checkpoints", keep=1, assets=ASSETS)
     for step, best in ((1, 1), (2, 1), (3, 1), (4, 4), (5, 4)):
-        opened = reopened()
-        restored = opened.restore_latest(shapes(make_state(0)))
-        assert restored is None or opened.best == read_best(tmp_path / "checkpoints")
+        if reopens:
+            opened.close()
+            opened = Checkpoints(tmp_path / "checkpoints", keep=1, assets=ASSETS)
+            restored = opened.restore_latest(shapes(make_state(0)))
+            assert restored is None or opened.best == read_best(tmp_path / "checkpoints")
         opened.save(step, make_state(step), Best("loss", True, best, 0.5, step - best))
-        opened.close()
+        opened.wait()
         assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == sorted({str(best), str(step)})
         assert read_best(tmp_path / "checkpoints") == Best("loss", True, best, 0.5, step - best)
         for chosen in (None, step):
@@ -66,6 +67,7 @@ def test_the_best_is_kept_besides_the_latest_and_goes_with_each_checkpoint(tmp_p
     with pytest.raises(CheckpointError, match=r"step 5 in .* cannot be read"):
         read_params(tmp_path / "checkpoints")
     assert read_params(tmp_path / "checkpoints", 4)[0] == 4
+    opened.close()
 
 
 def test_arrays_may_be_donated_while_they_are_saved(checkpoints):
