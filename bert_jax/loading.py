@@ -33,7 +33,8 @@ def load(
       path: a run's folder, its `checkpoints/` (which is self-contained), a checkpoint in it such as
         `checkpoints/2295`; a folder of Hugging Face `transformers` or sentence-transformers; or a folder of Google's
         with a TensorFlow checkpoint. If a folder holds both, Hugging Face's is read.
-      step: which checkpoint of a run; None: the newest.
+      step: which checkpoint of a run; None: the best one if the run keeps it (`eval.best_by`), else the newest. The
+        result's `step` says which it is.
       dtype: of products and activations, `float32` or `bfloat16`; None: as in its training, float32 for a released
         model. Parameters are float32 in any case.
 

@@ -12,7 +12,7 @@ from experiments import sentences
 FORMATS = ("huggingface", "sentence_transformers")
 _FROM = flags.DEFINE_string("from", None, "A run, a checkpoint, or a folder of Hugging Face or Google.", required=True)
 _TO = flags.DEFINE_string("to", None, "huggingface:DIR or sentence_transformers:DIR.", required=True)
-_STEP = flags.DEFINE_integer("step", None, "Which checkpoint of a run; by default the newest.")
+_STEP = flags.DEFINE_integer("step", None, "Which checkpoint of a run; by default the best if it is kept, else the newest.")
 _POOLING = flags.DEFINE_enum(
     "pooling", "mean", ["mean", "max", "cls"], "With sentence_transformers: how texts are embedded."
 )

@@ -14,7 +14,9 @@ from typing import Any
 from absl import flags
 
 from bert_jax.reporting import write_report
+from bert_jax.reporting.report import best_line
 from bert_jax.reporting.run_record import read_run
+from bert_jax.reporting.run_scores import value
 from bert_jax.scores import behind_baseline
 from bert_jax.training import processes
 from bert_jax.training.config import TrainConfig
@@ -59,10 +61,18 @@ def train(kind: TaskKind[Any], config: Any, script: str) -> None:
     scores = run(kind, config, _WORKDIR.value, options)
     if scores and processes.is_first():
         write_report(_WORKDIR.value)
-        print("\n".join([*_verdict(scores, script), f"The report is in {_WORKDIR.value}/report.md"]))
+        lines = [*_best(), *_verdict(scores, script), f"The report is in {_WORKDIR.value}/report.md"]
+        print("\n".join(lines))
     everywhere = [number for numbers in processes.gather(received) for number in numbers]
     if everywhere and not scores:
         sys.exit(128 + everywhere[0])  # the exit code that a shell reports for this signal
+
+
+def _best() -> list[str]:
+    """Says which checkpoint is the best, and its scores, if the run chooses one."""
+    run = read_run(_WORKDIR.value)
+    shown = [f"{score.title} {found:.3f}" for score in run.scores if (found := value(score, run)) is not None]
+    return [line, f"Its scores: {', '.join(shown)}."] if (line := best_line(run)) else []
 
 
 def _verdict(scores: dict[str, float], script: str) -> list[str]:
@@ -80,6 +90,6 @@ def _verdict(scores: dict[str, float], script: str) -> list[str]:
             next(arguments, None)  # its value is an argument of its own
     longer = [f"--workdir={_WORKDIR.value.rstrip('/')}-longer", f"--config.train.num_steps={10 * run.step}"]
     return [
-        f"Not better than the baseline after {run.step:,} steps: {'; '.join(behind)}.",
+        f"Not better than the baseline after {run.evaluation['step']:,} steps: {'; '.join(behind)}.",
         f"To train for longer: {shlex.join(['python', '-m', script, *rest, *longer])}",
     ]

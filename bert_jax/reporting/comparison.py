@@ -162,8 +162,9 @@ def _remarks(runs: Sequence[RunRecord]) -> list[str]:
             "The runs were scored on different held-out sets, because their baselines differ: compare their gains over"
             " the baselines, not their losses.\n"
         )
-    if len({run.last_evaluation.get("step") for run in runs if run.last_evaluation}) > 1:
-        remarks.append("The scores are from the last evaluation of each run, after different numbers of steps.\n")
+    if len({run.evaluation.get("step") for run in runs if run.evaluation}) > 1:
+        which = "best or last" if any(run.best for run in runs) else "last"
+        remarks.append(f"The scores are from the {which} evaluation of each run, after different numbers of steps.\n")
     return remarks
 
 
@@ -190,8 +191,9 @@ def _texts(values: Sequence[float | None], mark_best: bool, lowest: bool = False
 
 
 def _steps(run: RunRecord) -> str:
-    unfinished = run.num_steps and run.step < run.num_steps
-    return f"{run.step:,} of {run.num_steps:,}" if unfinished else f"{run.step:,}"
+    if run.stopped_early:
+        return f"{run.step:,} of {run.num_steps:,} (stopped early)"
+    return f"{run.step:,}" if run.is_finished else f"{run.step:,} of {run.num_steps:,}"
 
 
 def _setting(run: RunRecord, field: str) -> str:

@@ -76,7 +76,7 @@ def _summary(run: RunRecord, model: Pretrained | None) -> list[str]:
     size = sum(array.size for array in jax.tree.leaves(model.params)) if model else None
     steps = f"{run.step:,} steps"
     if run.num_steps and run.step < run.num_steps:
-        steps = f"{run.step:,} of {run.num_steps:,} steps (unfinished)"
+        steps = f"{run.step:,} of {run.num_steps:,} steps ({'stopped early' if run.stopped_early else 'unfinished'})"
     parts = [
         f"A BERT of {config.get('model.num_layers')} layers, width {config.get('model.hidden_size')}"
         f" and {config.get('model.num_heads')} heads",
@@ -96,17 +96,35 @@ def _phases(run: RunRecord) -> list[str]:
 
 
 def _scores(run: RunRecord) -> list[str]:
-    if not run.last_evaluation:
+    if not run.evaluation:
         return ["## Held-out scores\n", "None: the run has not been evaluated yet.\n"]
-    rows = []
+    rows, step, last = [], run.evaluation["step"], run.last_evaluation
+    goes_on = last["step"] != step
     for score in scores_of(run):
         found, baseline, better_by = value(score, run), baseline_value(score, run), gain(score, run)
         if found is not None:
             against = "" if baseline is None else f"{as_text(baseline)} ({score.baseline_title})"
             better = "" if better_by is None else as_text(better_by)
-            rows.append([score.title, as_text(found), against, better])
-    lines = table(["", "model", "baseline", "better by"], rows, numbers=True)
-    return ["## Held-out scores\n", f"After step {run.last_evaluation['step']:,}.\n", *lines]
+            at_last = last.get(f"eval/{score.name}")
+            later = ["" if at_last is None else as_text(at_last)] if goes_on else []
+            rows.append([score.title, as_text(found), *later, against, better])
+    later = [f"after step {last['step']:,}"] if goes_on else []
+    lines = table(["", "model", *later, "baseline", "better by"], rows, numbers=True)
+    return ["## Held-out scores\n", f"{best_line(run) or f'After step {step:,}.'}\n", *lines]
+
+
+def best_line(run: RunRecord) -> str:
+    """Says which checkpoint is the best and where the run ended; empty if the run does not choose one."""
+    best, num_steps = run.best, run.num_steps or run.step
+    if best is None:
+        return ""
+    end = f" The run {best.describe_end(run.step, num_steps)}." if run.stopped_early else ""
+    if best.step is None or best.value is None:
+        return f"No evaluation had a finite {best.by}, so the last checkpoint counts as the best.{end}"
+    return (
+        f"The best checkpoint by {best.by} is that of step {best.step:,} of {run.step:,}, with {as_text(best.value)};"
+        f" `load` opens it.{end}"
+    )
 
 
 def _cost(run: RunRecord) -> list[str]:

@@ -14,6 +14,8 @@ from bert_jax import storage
 from bert_jax.configuration import leaves, split_phases
 from bert_jax.errors import ConfigError
 from bert_jax.scores import Score
+from bert_jax.training.best import Best
+from bert_jax.training.workdir.checkpoints import read_best
 from bert_jax.training.workdir.folder import check_is_run, task_of
 from bert_jax.training.workdir.metrics import read_metrics
 
@@ -36,6 +38,7 @@ class RunRecord:
       versions: versions of the packages, by name.
       starts: one entry for each start, in order: `step` (steps done before it), `time`, `command`, `git_commit`,
         `devices`, `num_devices`, `matrix_peak` and others.
+      best: the best evaluation, as of the newest checkpoint; None if the run does not choose one.
     """
 
     path: epath.Path
@@ -47,6 +50,7 @@ class RunRecord:
     data_fingerprints: dict[str, str]
     versions: dict[str, str]
     starts: list[dict[str, Any]]
+    best: Best | None = None
 
     @property
     def step(self) -> int:
@@ -61,7 +65,19 @@ class RunRecord:
     @property
     def restarts(self) -> list[dict[str, Any]]:
         """All starts but the first, without those that found nothing left to train."""
-        return [start for start in self.starts[1:] if self.num_steps is None or start.get("step", 0) < self.num_steps]
+        end = self.step if self.stopped_early else self.num_steps
+        return [start for start in self.starts[1:] if end is None or start.get("step", 0) < end]
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether `eval.patience` ended the run before its last step."""
+        ended = self.best is not None and self.best.ends_run(self.config.get("eval.patience"))
+        return ended and self.num_steps is not None and self.step < self.num_steps
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether there is nothing left to train, as far as is known."""
+        return not self.num_steps or self.step >= self.num_steps or self.stopped_early
 
     @property
     def phases(self) -> list[tuple[int, str]]:
@@ -81,7 +97,13 @@ class RunRecord:
     @functools.cached_property
     def last_evaluation(self) -> dict[str, float]:
         """The last row with held-out scores; empty before the first one."""
-        return next((row for row in reversed(self.rows) if any(name.startswith("eval/") for name in row)), {})
+        return next((row for row in reversed(self.rows) if _is_evaluation(row)), {})
+
+    @functools.cached_property
+    def evaluation(self) -> dict[str, float]:
+        """The row with the scores of the checkpoint that `load` opens: of the best one if it is kept, else the last."""
+        step = self.best.step if self.best else None
+        return next((row for row in self.rows if row["step"] == step and _is_evaluation(row)), self.last_evaluation)
 
     def series(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Returns the steps [n] and the finite values [n] that were logged under `name`."""
@@ -148,6 +170,10 @@ class RunRecord:
         return next((start for start in reversed(self.starts) if start.get("step", 0) < row["step"]), {})
 
 
+def _is_evaluation(row: dict[str, float]) -> bool:
+    return any(name.startswith("eval/") for name in row)
+
+
 def read_run(workdir: epath.PathLike) -> RunRecord:
     """Reads the records in the folder of a run.
 
@@ -172,6 +198,7 @@ def read_run(workdir: epath.PathLike) -> RunRecord:
         data_fingerprints=about.get("data_fingerprints", {}),
         versions=about.get("versions", {}),
         starts=about.get("starts", []),
+        best=read_best(workdir / "checkpoints"),
     )
 
 

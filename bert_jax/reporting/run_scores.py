@@ -27,18 +27,18 @@ def parts_of(run: RunRecord, score: Score) -> list[Score]:
 
 
 def value(score: Score, run: RunRecord) -> float | None:
-    """Returns the score of the last evaluation."""
-    return run.last_evaluation.get(f"eval/{score.name}")
+    """Returns a score of the checkpoint that `load` opens: the best one if the run keeps it, else the last."""
+    return run.evaluation.get(f"eval/{score.name}")
 
 
 def baseline_value(score: Score, run: RunRecord) -> float | None:
     """Returns the baseline of a score; None if it has none."""
-    return run.last_evaluation.get(f"eval/{score.baseline}") if score.baseline else None
+    return run.evaluation.get(f"eval/{score.baseline}") if score.baseline else None
 
 
 def gain(score: Score, run: RunRecord) -> float | None:
     """Returns how much better than its baseline a score is; None if one of them is missing."""
-    return scores.gain(score, run.last_evaluation)
+    return scores.gain(score, run.evaluation)
 
 
 def as_text(number: float) -> str:

@@ -37,7 +37,8 @@ class TrainConfig:
     grad_norms_every: int = setting(10, may_change="cadence")
     # steps between checkpoints; the last step is always saved
     checkpoint_every: int = setting(1000, may_change="cadence")
-    keep_checkpoints: int = setting(3, may_change="cadence")  # number of checkpoints to keep; older ones are deleted
+    # number of checkpoints to keep, besides the best one (eval.best_by); older ones are deleted
+    keep_checkpoints: int = setting(3, may_change="cadence")
     # save and stop after this step, as on preemption; the same command resumes
     stop_after: int | None = setting(None, may_change="cadence")
 
@@ -77,11 +78,22 @@ class TrainConfig:
 
 @dataclasses.dataclass
 class EvalConfig:
-    """When the held-out set is scored."""
+    """When the held-out set is scored, and what follows from the scores."""
 
     # steps between evaluations; the last step is always evaluated
     every: int = setting(1000, may_change="cadence")
+    # the held-out score whose best checkpoint is kept, such as label_accuracy; empty: only the last ones are kept
+    best_by: str = ""
+    # evaluations in a row without a better eval.best_by that end the run; the learning rates are those of all steps
+    patience: int | None = setting(None, may_change="where the run ends, not how")
 
     def problems(self) -> list[str]:
         """Returns error messages about this section."""
-        return [f"eval.every={self.every} must be above 0."] if self.every <= 0 else []
+        found = [f"eval.every={self.every} must be above 0."] if self.every <= 0 else []
+        if self.patience is not None and self.patience <= 0:
+            found.append(f"eval.patience={self.patience} must be above 0, or none.")
+        if self.patience is not None and not self.best_by:
+            found.append(
+                "eval.patience needs a score to wait for: name it in eval.best_by, or leave eval.patience out."
+            )
+        return found

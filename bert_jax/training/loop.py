@@ -9,6 +9,8 @@ from typing import Any
 import jax
 
 from bert_jax.errors import BertJaxError
+from bert_jax.training import processes
+from bert_jax.training.best import Best
 from bert_jax.training.config import TrainConfig
 from bert_jax.training.placed import Work
 from bert_jax.training.profile import Profile
@@ -72,12 +74,14 @@ class Schedule:
       num_steps: the number of steps of the whole run.
       train: when to log, save and stop.
       eval_every: steps between evaluations.
+      patience: evaluations in a row without a better score that end the run; None: it never ends early.
       should_stop: called after each step; True saves a checkpoint and ends the run.
     """
 
     num_steps: int
     train: TrainConfig
     eval_every: int
+    patience: int | None
     should_stop: Callable[[], bool]
 
     def evaluates(self, step: int) -> bool:
@@ -116,7 +120,8 @@ def run(
     epochs: Callable[[int], dict[str, float]],
     schedule: Schedule,
     outputs: Outputs,
-) -> TrainState:
+    best: Best | None = None,
+) -> tuple[TrainState, Best | None]:
     """Trains from `state`. Returns early, after saving a checkpoint, if the schedule says to stop.
 
     Args:
@@ -127,15 +132,16 @@ def run(
       epochs: returns the passes over each source after a number of steps.
       schedule: when to log, evaluate, save and stop.
       outputs: where to write the results.
+      best: the best evaluation up to `state`; None: no checkpoint is kept as the best.
 
     Returns:
-      The last state.
+      The last state, and the best evaluation up to it.
 
     Raises:
       TrainingError: the loss or the gradient is not finite. Nothing of that step is saved.
     """
     pending: tuple[int, dict[str, jax.Array]] | None = None
-    step, stopping = int(state.step), False
+    step, stopping, ended = int(state.step), False, False
 
     def log() -> None:
         # Read one step late, so that the devices already have the next step to work on.
@@ -167,20 +173,31 @@ def run(
             log()
             _finite(step, metrics)
             began = time.perf_counter()
+            improved = False
             if schedule.evaluates(step):
                 values = evaluate(state.params)
+                if best:
+                    best = best.after(step, processes.of_first(values))
+                    improved, ended = best.step == step, best.ends_run(schedule.patience)
                 values["eval/seconds"] = time.perf_counter() - began
                 outputs.writer.write(step, values)
                 outputs.progress.note(f"step {step:,}  " + "  ".join(f"{k} {v:.3f}" for k, v in values.items()))
-            if stopping or schedule.saves(step):
-                outputs.checkpoints.save(step, state)
             outputs.meter.pause(time.perf_counter() - began)
-        if stopping:
+            if ended and not schedule.logs(step):  # the last step is always logged
+                pending = step, metrics
+                log()
+            began = time.perf_counter()
+            if stopping or ended or improved or schedule.saves(step):
+                outputs.checkpoints.save(step, state, best)
+            outputs.meter.pause(time.perf_counter() - began)
+        if stopping or ended:
             break
     outputs.checkpoints.wait()
-    if stopping and step < schedule.num_steps:
+    if best and ended and step < schedule.num_steps:
+        outputs.progress.note(best.describe_end(step, schedule.num_steps))
+    elif stopping and step < schedule.num_steps:
         outputs.progress.note(f"saved after step {step:,}; the same command resumes")
-    return state
+    return state, best
 
 
 def _finite(step: int, metrics: dict[str, jax.Array]) -> dict[str, float]:

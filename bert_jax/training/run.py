@@ -14,6 +14,7 @@ from bert_jax import configuration, sharding
 from bert_jax.errors import ConfigError, check_all
 from bert_jax.optim.schedules import warmup_problem
 from bert_jax.training import loop, processes
+from bert_jax.training.best import Best
 from bert_jax.training.loader import Loader
 from bert_jax.training.placed import PlacedTask, Probe
 from bert_jax.training.planning import budget, devices, forecast
@@ -22,7 +23,7 @@ from bert_jax.training.program import Program
 from bert_jax.training.progress import Progress
 from bert_jax.training.state import TrainState
 from bert_jax.training.task import Config, RunConfig, TaskKind
-from bert_jax.training.workdir.checkpoints import Checkpoints
+from bert_jax.training.workdir.checkpoints import Checkpoints, read_best
 from bert_jax.training.workdir.folder import Workdir, version
 from bert_jax.training.workdir.metrics import MetricWriter, read_metrics
 from bert_jax.training.workdir.resume import check_resumed
@@ -68,7 +69,8 @@ def run(
       probe: an additional evaluation.
 
     Returns:
-      The evaluation of the last step, with baselines; empty if the run stopped before it.
+      The evaluation of the best checkpoint if the run keeps it (`eval.best_by`), else of the last step, with baselines;
+      empty if the run is not finished.
 
     Raises:
       BertJaxError: the config cannot work. Raised before anything is compiled, with one sentence per problem.
@@ -114,6 +116,7 @@ def prepare(
     if config.train.num_steps is None and config.train.num_epochs is not None:
         config.train.num_steps = task.stream.num_steps(config.train.num_epochs)
         _check_warmup(config, config.train.num_steps)
+    Best.of_run(config.eval, task.learner.scores)  # raises an error if it names no score
     placed = PlacedTask(task, config, mesh, kind.group_rows(config), probe)
     placed.check_scores()
     return placed
@@ -193,7 +196,8 @@ def _train(placed: PlacedTask, kind: TaskKind, workdir: Workdir, options: Option
         if warm:
             workdir.compare_data(warm.fingerprints)
         if options.dry_run:
-            text = opening(kind, placed, program, workdir, start or 0, warm, complete=True)
+            best = read_best(workdir.checkpoints)
+            text = opening(kind, placed, program, workdir, start or 0, best, warm, complete=True)
             if processes.is_first():
                 print(text)
             return {}
@@ -205,44 +209,60 @@ def _train(placed: PlacedTask, kind: TaskKind, workdir: Workdir, options: Option
         state = checkpoints.restore_latest(program.state_shapes)
         if state is None:
             state = program.make_state(warm.read(program.state_shapes.params) if warm else {})
+        best = checkpoints.best or Best.of_run(config.eval, task.learner.scores)
         peak = devices.matrix_peak(task.learner.dtype)
         if processes.is_first():
             workdir.add_start(int(state.step), options.command, peak)
         progress = Progress(int(state.step), config.train.num_steps, quiet=not processes.is_first())
-        progress.note(opening(kind, placed, program, workdir, int(state.step), warm, complete=False))
-        _steps(placed, program, state, workdir, options, checkpoints, progress)
+        progress.note(opening(kind, placed, program, workdir, int(state.step), best, warm, complete=False))
+        state, best = _steps(placed, program, state, best, workdir, options, checkpoints, progress)
         processes.wait()  # until the first process has written the last log line
-    last = [row for row in read_metrics(workdir.path) if row["step"] == config.train.num_steps]
-    return next((row for row in last if "eval/seconds" in row), {})
+    step = int(state.step)
+    if not _is_finished(config, step, best):
+        return {}
+    evaluations = {row["step"]: row for row in read_metrics(workdir.path) if "eval/seconds" in row}
+    chosen = best.step if best and best.step is not None else step
+    return evaluations.get(chosen, evaluations.get(step, {}))
+
+
+def _is_finished(config: RunConfig, step: int, best: Best | None) -> bool:
+    return step >= config.train.length or (best is not None and best.ends_run(config.eval.patience))
 
 
 def _steps(
     placed: PlacedTask,
     program: Program,
     state: TrainState,
+    best: Best | None,
     workdir: Workdir,
     options: Options,
     checkpoints: Checkpoints,
     progress: Progress,
-) -> None:
+) -> tuple[TrainState, Best | None]:
     task, config, start = placed.task, placed.config, int(state.step)
     writer = MetricWriter(workdir.path, after_step=start)
-    loader = Loader(placed.work, start, config.train.length, task.prefetch)
+    stop = start if _is_finished(config, start, best) else config.train.length
+    loader = Loader(placed.work, start, stop, task.prefetch)
     profile = Profile(options.profile if processes.is_first() else None, workdir.path / "profiles")
     meter = loop.Meter(lambda: loader.waited, lambda: program.compile_seconds, devices.matrix_peak(task.learner.dtype))
     with contextlib.ExitStack() as opened:  # closes all of them, even if one raises
         for one in (checkpoints, writer, profile, loader):
             opened.callback(one.close)
-        loop.run(
+        return loop.run(
             state,
             loader,
             program.train_step,
             functools.partial(placed.evaluate, program),
             task.stream.epochs,
             loop.Schedule(
-                config.train.length, config.train, config.eval.every, processes.anywhere(options.should_stop)
+                config.train.length,
+                config.train,
+                config.eval.every,
+                config.eval.patience,
+                processes.anywhere(options.should_stop),
             ),
             loop.Outputs(checkpoints, writer, progress, profile, meter),
+            best,
         )
 
 
@@ -286,6 +306,7 @@ def opening(
     program: Program,
     workdir: Workdir,
     start: int,
+    best: Best | None,
     warm: WarmStart | None,
     complete: bool,
 ) -> str:
@@ -297,14 +318,16 @@ def opening(
       program: its compiled functions.
       workdir: where the results go.
       start: number of steps already taken.
+      best: the best evaluation up to there.
       warm: where the initial parameters come from, if not random.
       complete: compile and measure all remaining phases, not only the next one.
     """
     config, learner, starts = placed.config, placed.task.learner, placed.phase_starts
     steps = config.train.length
     lines = ["config", *configuration.lines(config)]
-    if start >= steps:
-        return "\n".join([*lines, f"This run is finished: {steps:,} of {steps:,} steps."])
+    if _is_finished(config, start, best):
+        end = best.describe_end(start, steps) if best and start < steps else f"{steps:,} of {steps:,} steps"
+        return "\n".join([*lines, f"This run is finished: {end}."])
     left = forecast.phases_left(starts, start, steps)
     compiled = [program.compiled(placed.work(step).batch) for step in (left if complete else left[:1])]
     evaluation = program.compiled_evaluation(next(placed.held_out_batches()))

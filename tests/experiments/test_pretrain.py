@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from bert_jax.training.workdir.checkpoints import read_best
 from tests.tasks.test_pretraining import results
 
 FLAGS = [
@@ -18,7 +19,8 @@ FLAGS = [
     "--config.train.batch_size=8",
     "--config.train.log_every=5",
     "--config.train.checkpoint_every=7",
-    "--config.eval.every=30",
+    "--config.eval.every=12",
+    "--config.eval.best_by=nsp_accuracy",
     "--config.eval.num_targets=300",
 ]
 
@@ -63,8 +65,15 @@ def test_killed_three_times_it_ends_like_the_straight_run(straight, corpus_path,
         process.send_signal(signal.SIGKILL)
         kills += process.wait() == -signal.SIGKILL
     assert kills >= 2, "the runs ended before they could be killed"
-    subprocess.run(command(corpus_path, tmp_path / "run"), check=True, capture_output=True)
+    done = subprocess.run(command(corpus_path, tmp_path / "run"), check=True, capture_output=True, text=True)
     assert results(tmp_path / "run") == results(straight)
+    best = read_best(straight / "checkpoints")
+    assert read_best(tmp_path / "run" / "checkpoints") == best
+    assert (tmp_path / "run" / "checkpoints" / str(best.step)).exists()
+    assert (
+        f"The best checkpoint by nsp_accuracy is that of step {best.step} of 60, with {best.value:.3f}" in done.stdout
+    )
+    assert f"next sentence, accuracy {best.value:.3f}" in done.stdout
 
 
 def test_sigterm_saves_and_the_same_command_goes_on(straight, corpus_path, tmp_path):

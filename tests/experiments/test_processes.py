@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 
+from bert_jax.training.workdir.checkpoints import read_best
 from bert_jax.training.workdir.metrics import read_metrics
 
 STEPS = 8
@@ -23,6 +24,7 @@ FLAGS = [
     "--config.train.log_every=1",
     "--config.train.checkpoint_every=3",
     "--config.eval.every=4",
+    "--config.eval.best_by=mlm_loss",
     "--config.eval.num_targets=300",
     "--config.optimizer.warmup_steps=4",
 ]
@@ -128,6 +130,9 @@ def test_two_processes_one_of_which_is_killed_go_on_like_one(runs):
     assert [code for code, _ in again] == [0, 0], again
     assert "resuming after step" in again[0][1]
     assert sorted(runs.losses("two")) == list(range(1, STEPS + 1))
+    best, expected = (read_best(runs.folder / name / "checkpoints") for name in ("two", "one"))
+    assert best.step == expected.step == 8
+    assert best.value == pytest.approx(expected.value, rel=1e-5)
     check_like_one(runs, "two")
 
 

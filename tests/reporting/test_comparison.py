@@ -1,8 +1,13 @@
+import dataclasses
+import json
+
 import pytest
 
 from bert_jax.errors import ConfigError
 from bert_jax.reporting.comparison import write_comparison
-from tests.reporting.fake_run import eval_row, train_row, write_run
+from bert_jax.reporting.run_record import read_run
+from bert_jax.training.best import Best
+from tests.reporting.fake_run import START, eval_row, train_row, write_run
 
 
 def cells(text, title):
@@ -88,3 +93,19 @@ def test_only_an_earlier_comparison_is_replaced(tmp_path):
         with pytest.raises(ConfigError, match=message):
             write_comparison([folder], output)
     assert not (folder / "comparison.md").exists()
+
+
+def test_a_run_that_keeps_its_best_checkpoint_is_compared_by_it(tmp_path):
+    """It stopped early, and a later start found it so: that is no restart."""
+    rows = (train_row(10), eval_row(10, mlm_loss=6.0), train_row(20), eval_row(20, mlm_loss=6.5))
+    folder = write_run(
+        tmp_path / "b", rows, (START, START | {"step": 20}), 50, eval__best_by="mlm_loss", eval__patience=1
+    )
+    about = folder / "checkpoints" / "20" / "about"
+    about.mkdir(parents=True)
+    (about / "metadata").write_text(json.dumps({"best": dataclasses.asdict(Best("mlm_loss", True, 10, 6.0, 1))}))
+    text = write_comparison([write_run(tmp_path / "a"), folder], tmp_path / "out")
+    assert cells(text, "masked language model, loss in nats") == [["7.000", "**6.000**"]]
+    assert cells(text, "steps") == [["20", "20 of 50 (stopped early)"]]
+    assert "The scores are from the best or last evaluation of each run" in text
+    assert read_run(folder).restarts == []

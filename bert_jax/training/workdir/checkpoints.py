@@ -1,14 +1,16 @@
 """Checkpoints: saved atomically and asynchronously by Orbax, self-contained, and verified by checksums.
 
 checkpoints/STEP/state/      arrays (Orbax)
-checkpoints/STEP/about/      JSON: format version, a checksum of each array, and the files given as assets
+checkpoints/STEP/about/      JSON: format version, a checksum of each array, the best evaluation up to this step, and
+                             the files given as assets
 """
 
 import base64
 import contextlib
+import dataclasses
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import flax.traverse_util
@@ -19,8 +21,9 @@ from absl import logging
 from etils import epath
 
 from bert_jax import hashing, storage
-from bert_jax.errors import CheckpointError, WriteError
+from bert_jax.errors import CheckpointError, DamagedFileError, WriteError
 from bert_jax.training import processes
+from bert_jax.training.best import Best
 from bert_jax.training.workdir import event_loops
 from bert_jax.training.workdir.checksums import checksums, compare_checksums
 
@@ -64,7 +67,7 @@ def read_params(directory: epath.PathLike, step: int | None = None) -> tuple[int
 
     Args:
       directory: a `checkpoints/` folder.
-      step: which checkpoint; None: the newest.
+      step: which checkpoint; None: as `SavedParams` chooses.
 
     Returns:
       The step, the parameters as nested dictionaries of NumPy arrays, and the assets saved with them.
@@ -77,12 +80,36 @@ def read_params(directory: epath.PathLike, step: int | None = None) -> tuple[int
     return saved.step, flax.traverse_util.unflatten_dict(arrays, sep="/"), saved.assets
 
 
+def read_best(directory: epath.PathLike) -> Best | None:
+    """Reads the best evaluation of a run as of its newest checkpoint. Needs no device.
+
+    Args:
+      directory: a `checkpoints/` folder.
+
+    Returns:
+      None if the run does not choose a best checkpoint, or if there is no checkpoint that can be read.
+    """
+    folder = epath.Path(directory)
+    steps = [int(path.name) for path in folder.iterdir() if path.name.isdigit()] if folder.exists() else []
+    if not steps:
+        return None
+    try:
+        return _best_in(storage.read_json(folder / str(max(steps)) / "about" / "metadata"))
+    except (OSError, DamagedFileError, AttributeError, TypeError):  # incomplete, or damaged
+        return None
+
+
+def _best_in(about: Mapping[str, Any]) -> Best | None:
+    """Returns the best evaluation that a checkpoint stores; None in those of versions that stored none."""
+    return Best(**stored) if (stored := about.get("best")) else None
+
+
 class SavedParams:
     """The parameters in a checkpoint of a run, of which `read` reads some.
 
     Args:
       directory: a `checkpoints/` folder.
-      step: which checkpoint; None: the newest.
+      step: which checkpoint; None: the best one if the run keeps it (`eval.best_by`), else the newest.
 
     Attributes:
       step: the step of the checkpoint.
@@ -105,10 +132,14 @@ class SavedParams:
                 raise CheckpointError(
                     f"There is no checkpoint of step {step} in {self._directory}: it has {', '.join(map(str, steps))}."
                 )
-            self.step = step = steps[-1] if step is None else step
+            self.step: int = steps[-1] if step is None else step
             with self._reading():
-                about = manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
-                self._tree = manager.item_metadata(step)["state"].tree["params"]
+                about = self._about(manager)
+                best = _best_in(about) if step is None else None
+                if best and best.step is not None and best.step in steps:
+                    self.step = best.step
+                    about = self._about(manager)
+                self._tree = manager.item_metadata(self.step)["state"].tree["params"]
                 if about["format_version"] != FORMAT_VERSION:
                     raise ValueError(
                         f"it has format {about['format_version']}, but this version reads format {FORMAT_VERSION}"
@@ -143,6 +174,9 @@ class SavedParams:
         compare_checksums(checksums(restored), self._checksums, self.step)
         return flax.traverse_util.flatten_dict(restored["params"], sep="/")
 
+    def _about(self, manager: ocp.CheckpointManager) -> dict[str, Any]:
+        return manager.restore(self.step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
+
     def _manager(self) -> ocp.CheckpointManager:
         me = jax.process_index()
         alone = ocp.options.MultiprocessingOptions(
@@ -164,6 +198,22 @@ class SavedParams:
             raise CheckpointError(f"step {self.step} in {self._directory} cannot be read: {error}") from error
 
 
+@dataclasses.dataclass
+class _LatestAndBest:
+    """Which checkpoints Orbax preserves: the last `keep`, and that of the best evaluation.
+
+    Orbax asks when a save begins, and deletes the others when it is complete: until a better checkpoint is there, the
+    best so far stays.
+    """
+
+    keep: int
+    best: int | None = None
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:
+        first = len(checkpoints) - self.keep
+        return [place >= first or one.step == self.best for place, one in enumerate(checkpoints)]
+
+
 class Checkpoints:
     """The checkpoints of one run.
 
@@ -171,6 +221,9 @@ class Checkpoints:
       directory: their folder; made if it does not exist.
       keep: the number of latest checkpoints to keep.
       assets: small files to store in each checkpoint, by name.
+
+    Attributes:
+      best: the best evaluation up to the checkpoint that was restored; None before, and if it stores none.
 
     Raises:
       WriteError: a checkpoint cannot be written; also raised by a method that is called later.
@@ -184,13 +237,26 @@ class Checkpoints:
         self._quiet.enter_context(event_loops.patient())
         logging.get_absl_logger().addFilter(_is_news)
         self._quiet.callback(logging.get_absl_logger().removeFilter, _is_news)
-        self._manager = ocp.CheckpointManager(
-            self._directory, options=ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
-        )
+        self._kept = _LatestAndBest(keep)
+        options = ocp.CheckpointManagerOptions(preservation_policy=self._kept, cleanup_tmp_directories=True)
+        self._manager = ocp.CheckpointManager(self._directory, options=options)
+        self.best: Best | None = None
 
-    def save(self, step: int, state: Any) -> None:
-        """Starts to save `state`. The arrays may be donated as soon as this returns."""
-        about = {"format_version": FORMAT_VERSION, "checksums": checksums(state), "assets": self._assets}
+    def save(self, step: int, state: Any, best: Best | None = None) -> None:
+        """Starts to save `state`. The arrays may be donated as soon as this returns.
+
+        Args:
+          step: the step of the state.
+          state: the state.
+          best: the best evaluation up to this step. Its checkpoint is kept, besides the latest ones.
+        """
+        about = {
+            "format_version": FORMAT_VERSION,
+            "checksums": checksums(state),
+            "best": dataclasses.asdict(best) if best else None,
+            "assets": self._assets,
+        }
+        self._kept.best = best.step if best else None
         arguments = ocp.args.Composite(state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about))
         with self._writing():
             self._manager.save(step, args=arguments)
@@ -257,6 +323,7 @@ class Checkpoints:
         if found.keys() != stored.keys():
             raise CheckpointError(f"step {step} does not hold the arrays that were saved")
         compare_checksums(found, stored, step)
+        self.best = _best_in(about)
         return restored["state"]
 
     def close(self) -> None:

@@ -40,7 +40,7 @@ class Start(Protocol):
 
 
 def open_start(path: epath.PathLike) -> SavedParams:
-    """Opens a run's folder, its `checkpoints/`, or one of these checkpoints.
+    """Opens a run's folder or its `checkpoints/`, of which `SavedParams` chooses one, or one of these checkpoints.
 
     Raises:
       CheckpointError: there is no checkpoint.

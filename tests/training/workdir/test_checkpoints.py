@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from bert_jax.errors import CheckpointError, WriteError
+from bert_jax.training.best import Best
 from bert_jax.training.state import TrainState
-from bert_jax.training.workdir.checkpoints import Checkpoints, checksums, read_params
+from bert_jax.training.workdir.checkpoints import Checkpoints, checksums, read_best, read_params
 
 ASSETS = {"config.json": b"{}\n", "tokenizer/tokenizer.model": bytes(range(256))}
 
@@ -44,6 +45,29 @@ def test_restores_the_newest_and_keeps_as_many_as_told(checkpoints, tmp_path):
     checkpoints.wait()
     assert_equal(checkpoints.restore_latest(shapes(make_state(0))), make_state(3))
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()) == ["2", "3"]
+
+
+@pytest.mark.parametrize("reopens", [True, False])
+def test_the_best_is_kept_besides_the_latest_and_goes_with_each_checkpoint(tmp_path, reopens):
+    opened = Checkpoints(tmp_path / "checkpoints", keep=1, assets=ASSETS)
+    for step, best in ((1, 1), (2, 1), (3, 1), (4, 4), (5, 4)):
+        if reopens:
+            opened.close()
+            opened = Checkpoints(tmp_path / "checkpoints", keep=1, assets=ASSETS)
+            restored = opened.restore_latest(shapes(make_state(0)))
+            assert restored is None or opened.best == read_best(tmp_path / "checkpoints")
+        opened.save(step, make_state(step), Best("loss", True, best, 0.5, step - best))
+        opened.wait()
+        assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == sorted({str(best), str(step)})
+        assert read_best(tmp_path / "checkpoints") == Best("loss", True, best, 0.5, step - best)
+        for chosen in (None, step):
+            assert read_params(tmp_path / "checkpoints", chosen)[0] == (chosen or best)
+    (tmp_path / "checkpoints" / "5" / "about" / "metadata").write_bytes(b"{")
+    assert read_best(tmp_path / "checkpoints") is None
+    with pytest.raises(CheckpointError, match=r"step 5 in .* cannot be read"):
+        read_params(tmp_path / "checkpoints")
+    assert read_params(tmp_path / "checkpoints", 4)[0] == 4
+    opened.close()
 
 
 def test_arrays_may_be_donated_while_they_are_saved(checkpoints):
