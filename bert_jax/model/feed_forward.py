@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from bert_jax.model.config import ModelConfig
 from bert_jax.model.layers import Dense
 
-# Φ(x) - 1/2 = x · P(x²) for the normal distribution function Φ, where |x| <= FARTHEST, with P's coefficients from x⁰ on:
+# Φ(x) - 1/2 = x · P(x²) for the normal distribution function Φ, where |x| <= FARTHEST, P's coefficients from x⁰ on,
 # fitted so that the largest error of the GELU is least, 7e-5.
 FARTHEST = 4.25
 COEFFICIENTS = (

@@ -9,8 +9,9 @@ Three cases: `throughput`, texts per second over the whole file; `latency`, the 
 length; `startup`, the time of a fresh process from its start to its first vector, ours with an empty and with a filled
 compilation cache. Ours and the peer take turns. For each dtype of ours and each mode of the peer, the script prints a
 JSON line with the medians over the turns, and the median and range of the ratios of neighbouring turns; above 1, ours
-is faster. Threads: as many as the processors that the process may use (see `taskset`). The peer needs
-`pip install transformers torch`; its `compile` modes also need a C++ compiler.
+is faster. `processor_ratio` is that of processor seconds, which other programs on the machine change less, and
+`largest_difference` that of the vectors. Threads: as many as the processors that the process may use (see `taskset`).
+The peer needs `pip install transformers torch`; its `compile` modes also need a C++ compiler.
 """
 
 import json
@@ -93,7 +94,12 @@ def _case(case: str, model: str, texts: list[str]) -> list[dict[str, Any]]:
         for dtype, pair in pairs.items():
             apart = max(abs(mine["vectors"] - theirs["vectors"]).max() for mine, theirs in pair)
             scale = len(texts) if case == "throughput" else None
-            extra = {"texts": len(texts), "largest_difference": float(f"{apart:.1e}")}
+            busy = statistics.median(theirs["processor"] / mine["processor"] for mine, theirs in pair)
+            extra = {
+                "processor_ratio": round(busy, 3),
+                "texts": len(texts),
+                "largest_difference": float(f"{apart:.1e}"),
+            }
             rows.append(_row(case, dtype, mode, [(a["median"], b["median"]) for a, b in pair], scale, extra))
         peer.end()
     for turns in ours.values():
