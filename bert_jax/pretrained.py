@@ -42,7 +42,8 @@ from bert_jax.training.progress import Progress
 
 TEXTS_AT_ONCE = 4096  # of a generator; so many are in memory
 SCORED_AT_ONCE = 256  # texts; each is a batch or several
-TOKENS_AT_ONCE = 4096  # in a batch
+# In a batch. On CPU, the activations of more tokens do not fit into the cache.
+TOKENS_AT_ONCE, TOKENS_AT_ONCE_ON_CPU = 4096, 1024
 POOLINGS = ("mean", "max", "cls", "pooler")
 PRETRAINED_PARTS = ("mlm", "nsp", "pooler")  # what BERT's pretraining gives besides the body
 
@@ -295,7 +296,7 @@ class Pretrained:
         for encoded in self._windows(texts):
             vectors = np.empty((len(encoded.segments), self.config.hidden_size), np.float32)
             for packed in self._packed(encoded):
-                pooled = self._pooled(self.params, packed.batch, pooling)
+                pooled = self._pooled(self._rounded_params, packed.batch, pooling)
                 vectors[packed.index] = np.asarray(pooled)[packed.row, packed.slot]
             found.append(vectors)
         result = np.concatenate(found)
@@ -390,7 +391,7 @@ class Pretrained:
         for encoded in self._windows(texts):
             found: list[Any] = [None] * len(encoded.segments)
             for packed in self._packed(encoded):
-                states, maps = (np.stack(x) for x in self._inside(self.params, packed.batch))
+                states, maps = (np.stack(x) for x in self._inside(self._rounded_params, packed.batch))
                 for i, row, first in zip(packed.index, packed.row, packed.first, strict=True):
                     inside = slice(first, first + int(encoded.segments.length[i]))
                     pieces = tuple(self.tokenizer.vocabulary[t] for t in packed.batch["token_ids"][row, inside])
@@ -457,7 +458,8 @@ class Pretrained:
             )
 
     def _packed(self, encoded: EncodedTexts) -> Iterator[PackedBatch]:
-        return packed_batches(encoded, self.tokenizer, TOKENS_AT_ONCE)
+        at_once = TOKENS_AT_ONCE_ON_CPU if jax.default_backend() == "cpu" else TOKENS_AT_ONCE
+        return packed_batches(encoded, self.tokenizer, at_once)
 
     @functools.cached_property
     def _predictors(self) -> dict[str, Any]:
@@ -465,7 +467,14 @@ class Pretrained:
         return {one.name: jax.jit(Learner(self.config, (one,)).predict) for one in self.objectives}
 
     def _predict(self, name: str, batch: Batch) -> jax.Array:
-        return self._predictors[name](self.params, batch)[name]
+        return self._predictors[name](self._rounded_params, batch)[name]
+
+    @functools.cached_property
+    def _rounded_params(self) -> Any:
+        """The parameters with kernels in the dtype of products: otherwise each batch would round them anew."""
+        return jax.tree.map_with_path(
+            lambda path, x: jnp.asarray(x, self.config.dtype) if path[-1].key == "kernel" else x, self.params
+        )
 
     @functools.cached_property
     def _pooled(self) -> Any:

@@ -12,7 +12,7 @@ from bert_jax.data.draws import Purpose
 from bert_jax.data.examples import Segments
 from bert_jax.tokenization import Tokenizer
 
-SHORTEST_ROW, USUAL_ROW = 16, 128  # tokens; powers of two
+SHORTEST_ROW, USUAL_ROW = 16, 64  # tokens; powers of two
 TOKENS_PER_EXAMPLE = 8  # a row has a slot for each example of at least this length
 
 

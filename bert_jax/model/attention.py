@@ -60,10 +60,10 @@ def attend(
     Returns:
       [B, heads, S, head size], in the dtype of the inputs.
     """
-    scores = product(query, key.mT).astype(jnp.float32)
+    scores = product(query, key.mT)
     probabilities = jax.nn.softmax(jnp.where(layout.mask(), scores, jnp.finfo(jnp.float32).min), axis=-1)
     observe(probabilities)
-    return product(dropout(probabilities.astype(value.dtype)), value)
+    return product(dropout(probabilities.astype(value.dtype)), value).astype(value.dtype)
 
 
 class SelfAttention(nn.Module):

@@ -27,13 +27,13 @@ class MaskedWordsHead(nn.Module):
         """Returns logits [B, K, V] at `masked_positions` [B, K]."""
         config = self.config
         x = jnp.take_along_axis(encoded.hidden, batch["masked_positions"][..., None], axis=1)
-        x = activation(config, Dense(config, (config.hidden_size,), ("embed",), ("embed_out",), name="transform")(x))
+        dense = Dense(config, (config.hidden_size,), ("embed",), ("embed_out",), "float32", name="transform")
+        x = activation(config, dense(x))
         x = nn.with_logical_constraint(x, ("batch", None, "activation_embed"))
         x = make_norm(config, name="norm")(x)
         bias = self.param("bias", zeros(("vocab",)), (config.vocab_size,))
         table = whole_width(encoded.word_table.astype(config.dtype), ("vocab", "embed"))
-        flat = product(x.reshape(-1, config.hidden_size), table.T)
-        logits = flat.astype(jnp.float32).reshape(*x.shape[:-1], -1) + bias
+        logits = product(x.reshape(-1, config.hidden_size), table.T).reshape(*x.shape[:-1], -1) + bias
         # With `tensor`, each device scores its own words. `losses.py` reduces over them without gathering the logits.
         return nn.with_logical_constraint(logits, ("batch", None, "activation_vocab"))
 

@@ -67,12 +67,14 @@ class Dense(nn.Module):
       config: the shape of the model.
       output_shape: the axes of y that replace the contracted axes of x.
       input_axes, output_axes: logical names; as many axes of x are contracted as there are input names.
+      output_dtype: of y; None: that of the model.
     """
 
     config: ModelConfig
     output_shape: tuple[int, ...]
     input_axes: tuple[str, ...]
     output_axes: tuple[str, ...]
+    output_dtype: str | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -85,7 +87,6 @@ class Dense(nn.Module):
         kernel = whole_width(kernel.astype(dtype), (*self.input_axes, *self.output_axes))
         # In two dimensions: on CPU, products with three axes are slower.
         kernel = kernel.reshape(int(np.prod(contracted)), -1)
-        y = product(x.astype(dtype).reshape(-1, kernel.shape[0]), kernel)
-        # Broadcast first, then cast, so that the gradient is summed in float32: exact, and on CPU 40 times as fast.
-        y += jnp.broadcast_to(bias.reshape(-1), y.shape).astype(dtype)
-        return y.reshape(*lead, *self.output_shape)
+        # In float32, so that the gradient of the bias is summed in float32, too.
+        y = product(x.astype(dtype).reshape(-1, kernel.shape[0]), kernel) + bias.reshape(-1)
+        return y.astype(self.output_dtype or dtype).reshape(*lead, *self.output_shape)

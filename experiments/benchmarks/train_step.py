@@ -10,23 +10,19 @@ resident size of the process. The peer needs `pip install transformers torch`; i
 compiler.
 """
 
-import contextlib
 import json
-import multiprocessing
-import resource
 import statistics
 import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from typing import Any
 
 from absl import flags
 
 from bert_jax.batch import Batch, real_tokens
-from bert_jax.errors import BertJaxError
 from bert_jax.objectives.learner import Learner
 from bert_jax.tasks.pretraining import PretrainingConfig, make_objectives, training_batches
 from experiments import config_flags
+from experiments.benchmarks.turns import FailedError, Turns
 
 MODES = tuple(f"{dtype} {kind}" for dtype in ("float32", "bfloat16") for kind in ("sdpa", "eager", "compile"))
 _MODES = flags.DEFINE_list("modes", list(MODES), "Modes of the peer.")
@@ -42,20 +38,20 @@ def main(config: PretrainingConfig) -> None:
     config.train.num_steps = config.train.num_steps or 1000
     peaks = {}
     for dtype in _OURS.value:
-        measuring = _Turns(_matrix_peak, config, dtype)
+        measuring = Turns(_matrix_peak, dtype)
         peaks[dtype] = measuring.take()["flops"]
         measuring.end()
-    ours = {dtype: _Turns(_ours, config, dtype) for dtype in _OURS.value}
+    ours = {dtype: Turns(_ours, config, dtype, _STEPS.value) for dtype in _OURS.value}
     rows, failures = [], {}
     for mode in _MODES.value:
-        peer = _Turns(_peer, config, mode)
+        peer = Turns(_peer, config, mode, _STEPS.value)
         try:
             for repeat in range(_REPEATS.value):
                 theirs = peer.take()
                 for dtype, turns in ours.items():
                     rows.append(_row(config, dtype, mode, repeat, turns.take(), theirs, peaks[dtype]))
                     print(json.dumps(rows[-1]), flush=True)
-        except _FailedError as failure:
+        except FailedError as failure:
             failures[mode] = str(failure)
             print(json.dumps({"benchmark": "train_step", "peer": f"torch {mode}", "failed": str(failure)}), flush=True)
         peer.end()
@@ -101,57 +97,6 @@ def _table(rows: list[dict], failures: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
-class _FailedError(BertJaxError):
-    """A mode cannot be measured on this machine."""
-
-
-class _Turns:
-    """A process that takes a measurement on request."""
-
-    def __init__(self, make: Callable, config: PretrainingConfig, mode: str):
-        context = multiprocessing.get_context("spawn")
-        self._pipe, other = context.Pipe()
-        self._process = context.Process(target=_serve, args=(make, config, mode, _STEPS.value, other), daemon=True)
-        self._process.start()
-        other.close()
-
-    def take(self) -> dict:
-        """Takes one measurement."""
-        self._pipe.send(True)
-        try:
-            answer = self._pipe.recv()
-        except EOFError:
-            raise _FailedError("A measuring process died: see its output above.") from None
-        if isinstance(answer, str):
-            raise _FailedError(answer)
-        return answer
-
-    def end(self) -> None:
-        """Ends the process."""
-        with contextlib.suppress(OSError):  # it may have died
-            self._pipe.send(False)
-        self._process.join()
-
-
-def _serve(make: Callable, config: PretrainingConfig, mode: str, steps: int, pipe: Connection) -> None:
-    try:
-        turn = make(config, mode)
-        turn(2)  # compiles, and touches memory for the first time
-    except ImportError:
-        turn = "The peer is missing: pip install transformers torch."
-    except Exception as error:  # any error, so that the other modes are still measured
-        turn = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
-    while pipe.recv():
-        if isinstance(turn, str):
-            pipe.send(turn)
-            continue
-        start, processor = time.perf_counter(), time.process_time()
-        result = turn(steps)
-        used = {"seconds": time.perf_counter() - start, "processor": time.process_time() - processor}
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        pipe.send(result | used | {"memory": memory})
-
-
 def _host(config: PretrainingConfig) -> tuple[Learner, list[Batch]]:
     """Returns the learner, for its FLOPs, and some batches; fills in the vocabulary size of the config."""
     corpora, stream = training_batches(config)
@@ -169,7 +114,7 @@ def _counts(learner: Learner, batches: list[Batch], steps: int) -> dict[str, flo
     }
 
 
-def _ours(config: PretrainingConfig, dtype: str) -> Callable[[int], dict]:
+def _ours(config: PretrainingConfig, dtype: str, steps: int) -> Callable[[], dict]:
     import jax
 
     from bert_jax import sharding
@@ -184,7 +129,7 @@ def _ours(config: PretrainingConfig, dtype: str) -> Callable[[int], dict]:
         program = placed.program(config.train.length)
         batches, state = [placed.work(step).batch for step in range(BATCHES)], program.make_state({})
 
-        def turn(steps: int) -> dict:
+        def turn() -> dict:
             nonlocal state
             metrics = {}
             for i in range(steps):
@@ -192,11 +137,11 @@ def _ours(config: PretrainingConfig, dtype: str) -> Callable[[int], dict]:
             jax.block_until_ready(metrics)
             return _counts(learner, host, steps)
 
-        turn(1)
+        turn()
     return turn
 
 
-def _peer(config: PretrainingConfig, mode: str) -> Callable[[int], dict]:
+def _peer(config: PretrainingConfig, mode: str, steps: int) -> Callable[[], dict]:
     import numpy as np
     import torch
     import transformers
@@ -234,7 +179,7 @@ def _peer(config: PretrainingConfig, mode: str) -> Callable[[int], dict]:
         }
         inputs.append({name: torch.tensor(value, dtype=torch.long) for name, value in arrays.items()})
 
-    def turn(steps: int) -> dict:
+    def turn() -> dict:
         for i in range(steps):
             with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
                 loss = run(**inputs[i % BATCHES]).loss
@@ -247,7 +192,7 @@ def _peer(config: PretrainingConfig, mode: str) -> Callable[[int], dict]:
     return turn
 
 
-def _matrix_peak(config: PretrainingConfig, dtype: str) -> Callable[[int], dict]:
+def _matrix_peak(dtype: str) -> Callable[[], dict]:
     """Measures the fastest matrix product in `dtype` on this machine, in floating-point operations per second."""
     import jax
     import jax.numpy as jnp
@@ -259,7 +204,7 @@ def _matrix_peak(config: PretrainingConfig, dtype: str) -> Callable[[int], dict]
     product = jax.jit(lambda x: multiply(x, x))
     product(x).block_until_ready()
 
-    def turn(steps: int) -> dict:
+    def turn() -> dict:
         best = 0.0
         for _ in range(10):
             start = time.perf_counter()
