@@ -115,7 +115,7 @@ class PlacedTask:
             lambda left, right: left + right, (program.eval_step(params, batch) for batch in self.held_out_batches())
         )
         found = self.task.learner.score(jax.device_get(total)) | self._baselines
-        found |= self.probe(self.task, params) if self.probe else {}
+        found |= self.probe(self.task, program.merge(params)) if self.probe else {}
         return {f"eval/{name}": value for name, value in found.items()}
 
 
