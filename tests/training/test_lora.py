@@ -11,10 +11,12 @@ import pytest
 
 from bert_jax import load
 from bert_jax.errors import ConfigError
-from bert_jax.tasks.pretraining import pretrain
+from bert_jax.tasks.pretraining import Pretraining, pretrain
 from bert_jax.training.planning import forecast
+from bert_jax.training.run import prepare
 from bert_jax.training.workdir.checkpoints import SavedParams, read_params
 from bert_jax.training.workdir.metrics import read_metrics
+from bert_jax.training.workdir.warm_start import WarmStart
 from tests.optim.test_lora import by_name
 from tests.tasks.test_pretraining import results
 from tests.training.workdir.test_warm_start import make_config, plan
@@ -103,7 +105,8 @@ def test_its_fingerprint_is_that_of_all_arrays(run, source):
 
 def test_adapters_are_new_and_the_optimiser_holds_little(corpus_path, source):
     config = make_adapted(corpus_path, source)
-    program, warm = plan(config)
+    program = prepare(Pretraining(), config).program(4)
+    warm = WarmStart.plan(config.train, program.state_shapes.params)
     assert len(warm.new) == 2 * 4 * 3
     assert warm.describe()[1] == "             new, at random: lora (24 arrays)"
     shapes, learned = by_name(program.state_shapes.params), by_name(program.trained)

@@ -147,7 +147,9 @@ def _reinit(count: int, params: Any, layer_of: LayerOf) -> tuple[str, ...]:
     layers = encoder_layers(params, layer_of)
     if count > len(layers):
         raise ConfigError(f"train.reinit_layers={count} is more than the model's {len(layers)} layers: lower it.")
-    return (*layers[len(layers) - count :], "pooler") if count else ()
+    # A model that pools without a layer of its own has no pooler to start anew.
+    pooler = {layer_of(base_path(tuple(name.split("/")))) for name in _by_name(params)} & {"pooler"}
+    return (*layers[len(layers) - count :], *pooler) if count else ()
 
 
 def _by_name(params: Any) -> dict[str, jax.ShapeDtypeStruct]:
