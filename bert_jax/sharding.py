@@ -38,6 +38,7 @@ LOGICAL_AXIS_RULES = (
     ("head", None),
     ("token_types", None),
     ("labels", None),
+    ("rank", None),
 )
 
 

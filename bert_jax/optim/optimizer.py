@@ -10,9 +10,11 @@ import jax
 import optax
 
 from bert_jax.errors import ConfigError, choice_problem
+from bert_jax.optim import lora
 from bert_jax.optim.bert_adam import scale_by_bert_adam
 from bert_jax.optim.lamb import scale_by_trust_ratios
 from bert_jax.optim.parameters import parameter_name, path_names
+from bert_jax.optim.rates import LayerOf, scale_by_layer
 from bert_jax.optim.schedules import ScheduleConfig, make_schedule
 
 __all__ = ["OPTIMIZERS", "OptimizerConfig", "decays", "make_optimizer", "make_schedule"]
@@ -34,6 +36,12 @@ class OptimizerConfig(ScheduleConfig):
     epsilon: float = 1e-6  # added to the square root of that mean
     weight_decay: float = 0.01  # share of a weight lost per step, times the learning rate; not layer norms and biases
     clip_norm: float = 1.0  # gradients with a larger global norm are scaled down to it; 0: never
+    layer_decay: float = 1.0  # the rate of each layer of the body, as a share of that of the layer above; 1: all alike
+    head_rate: float = 1.0  # the rate of the heads, as a multiple of learning_rate
+    # r: learn only an update of this rank for each matrix of attention and feed-forward (LoRA), besides pooler and
+    # heads; 0: train all parameters
+    lora_rank: int = 0
+    lora_alpha: float = 16.0  # with lora_rank: the update is lora_alpha / r · a · b
 
     def problems(self) -> list[str]:
         """Returns a message for each setting that cannot work."""
@@ -48,6 +56,16 @@ class OptimizerConfig(ScheduleConfig):
         for name in ("weight_decay", "clip_norm"):
             if not 0 <= getattr(self, name) < math.inf:
                 found.append(f"optimizer.{name}={getattr(self, name)} must be at least 0 and finite.")
+        if not 0 < self.layer_decay <= 1:
+            found.append(f"optimizer.layer_decay={self.layer_decay} must be above 0 and at most 1.")
+        for name in ("head_rate", "lora_alpha"):
+            if not 0 < getattr(self, name) < math.inf:
+                found.append(f"optimizer.{name}={getattr(self, name)} must be above 0 and finite.")
+        if self.lora_rank < 0:
+            found.append(f"optimizer.lora_rank={self.lora_rank} must not be negative.")
+        if self.lora_rank and self.name == "lamb":
+            # The step of a matrix is in proportion to its norm, and an adapter's begins at 0.
+            found.append("optimizer.lora_rank does not learn with optimizer.name=lamb: use adamw or bert_adam.")
         return found
 
 
@@ -56,20 +74,27 @@ def decays(params: optax.Params) -> Any:
     return jax.tree_util.tree_map_with_path(lambda path, _: path_names(path)[-1] not in ("bias", "scale"), params)
 
 
-def make_optimizer(config: OptimizerConfig, schedule: optax.Schedule, freeze: str = "") -> optax.GradientTransformation:
+def make_optimizer(
+    config: OptimizerConfig,
+    schedule: optax.Schedule,
+    freeze: str = "",
+    layer_of: LayerOf = "/".join,
+) -> optax.GradientTransformation:
     """Makes the optimiser, which first clips gradients by their global norm.
 
     With learning rate r, weights w, decay d and Adam's direction a = m / (√v + epsilon), the new weights are
       adamw:     w − r · (a + d · w), where m and v are divided by 1 − b1^t and 1 − b2^t;
       bert_adam: the same, where m and v are not corrected;
       lamb:      w − r · ‖w‖ / ‖u‖ · u, where u = a + d · w as in adamw, and ‖·‖ is the norm of each weight matrix.
-    Biases and layer norms have d = 0 and no ‖w‖ / ‖u‖.
+    Biases and layer norms have d = 0 and no ‖w‖ / ‖u‖. With `layer_decay` and `head_rate`, r depends on the layer; see
+    `rates.rate_factors`.
 
     Args:
       config: chooses the optimiser.
       schedule: the learning rate of each step.
       freeze: a regular expression. Parameters with a name that matches stay as they are and take no memory here; their
         gradients must be zero, as `training.step` makes them.
+      layer_of: maps the names on a parameter's path to its layer, for `layer_decay`.
     """
     # Here, gradients are those of the whole global batch. BERT's code clips on each replica before it averages, so its
     # result depends on the number of replicas. NVIDIA's clips after averaging, as here. You et al. do not clip.
@@ -83,7 +108,17 @@ def make_optimizer(config: OptimizerConfig, schedule: optax.Schedule, freeze: st
     parts.append(optax.scale_by_learning_rate(schedule))
     # For adamw, this is `optax.adamw`, including its state.
     optimizer = optax.chain(clip, optax.chain(*parts))
-    return optax.masked(optimizer, functools.partial(trained, freeze=freeze)) if freeze else optimizer
+    if freeze:
+        optimizer = optax.masked(optimizer, functools.partial(trained, freeze=freeze))
+    if config.layer_decay == config.head_rate == 1:
+        return optimizer
+    # Last, where frozen layers are still there to be counted.
+    return optax.chain(optimizer, scale_by_layer(layer_of, config.layer_decay, config.head_rate))
+
+
+def frozen_names(config: OptimizerConfig, freeze: str) -> str:
+    """Returns the regular expression of what is not trained: `train.freeze`, and with adapters most of the body."""
+    return "|".join(part for part in (freeze, lora.FROZEN if config.lora_rank else "") if part)
 
 
 def check_freeze(params: optax.Params, freeze: str) -> None:
@@ -103,4 +138,8 @@ def check_freeze(params: optax.Params, freeze: str) -> None:
 
 def trained(params: optax.Params, freeze: str) -> Any:
     """Returns a tree of booleans: whether each parameter is trained, because the expression does not match its name."""
-    return jax.tree_util.tree_map_with_path(lambda path, _: not re.search(freeze, parameter_name(path)), params)
+
+    def one(path: tuple, _: Any) -> bool:
+        return not (freeze and re.search(freeze, parameter_name(path)))
+
+    return jax.tree_util.tree_map_with_path(one, params)

@@ -31,6 +31,8 @@ class TrainConfig:
     # initial parameters: a run's folder or its checkpoints/; empty: random
     init_from: str = setting("", may_change="the folder may move; its parameters are compared", fixed=bool)
     init_skip: str = ""  # parameters to initialize at random anyway: a regular expression, searched in their paths
+    # with init_from, this many of the encoder's top layers start at random all the same, and so does the pooler
+    reinit_layers: int = 0
     freeze: str = ""  # parameters that are not trained: a regular expression, such as ^bert/embeddings
     log_every: int = setting(100, may_change="cadence")  # steps between log lines
     # log lines between those that include the gradient norm of each layer
@@ -71,8 +73,11 @@ class TrainConfig:
                 re.compile(getattr(self, name))
             except re.error as error:
                 found.append(f"train.{name}={getattr(self, name)!r} is not a valid regular expression: {error}.")
-        if self.init_skip and not self.init_from:
-            found.append("train.init_skip has no effect without train.init_from: leave it out.")
+        if self.reinit_layers < 0:
+            found.append(f"train.reinit_layers={self.reinit_layers} must not be negative.")
+        for name in ("init_skip", "reinit_layers"):
+            if getattr(self, name) and not self.init_from:
+                found.append(f"train.{name} has no effect without train.init_from: leave it out.")
         return found
 
 

@@ -118,7 +118,7 @@ class PlacedTask:
         rows = len(self.task.held_out["example_ids"])
         whole = jax.tree.map(lambda *parts: np.concatenate(parts)[:rows], *decoded)
         found = self.task.learner.score(total, whole, self.task.held_out) | self._baselines
-        found |= self.probe(self.task, params) if self.probe else {}
+        found |= self.probe(self.task, program.merge(params)) if self.probe else {}
         return {f"eval/{name}": value for name, value in found.items()}
 
 

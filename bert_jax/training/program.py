@@ -8,10 +8,12 @@ from typing import Any
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from bert_jax.batch import Batch
 from bert_jax.losses import Outcome
-from bert_jax.optim.optimizer import check_freeze, make_optimizer, make_schedule
+from bert_jax.optim import lora
+from bert_jax.optim.optimizer import check_freeze, frozen_names, make_optimizer, make_schedule, trained
 from bert_jax.training.state import TrainState, create_state
-from bert_jax.training.step import make_eval_step, make_train_step
+from bert_jax.training.step import Randomness, make_eval_step, make_train_step
 from bert_jax.training.task import Learner, RunConfig
 
 # On TPUs, XLA would compute a sharded gradient in a ring, one slice of the product at a time, and reread the
@@ -27,11 +29,13 @@ class Program:
       make_state: makes the initial state, already sharded; see `create_state`.
       state_shapes: that state as `jax.ShapeDtypeStruct` with shardings.
       frozen: the task's frozen arrays on the mesh, or None.
+      trained: a tree of booleans, whether each parameter is trained.
     """
 
     make_state: Callable[[Mapping[str, jax.Array]], TrainState]
     state_shapes: TrainState
     frozen: Any
+    trained: Any
     _train_step: Any
     _eval_step: Any
     _compiled: dict[Any, jax.stages.Compiled] = dataclasses.field(default_factory=dict)
@@ -66,6 +70,10 @@ class Program:
         """Computes the outcome of a batch without dropout, and what else its scores need; the same in each process."""
         return self.compiled_evaluation(batch)(params, self.frozen, batch)
 
+    def merge(self, params: Any) -> Any:
+        """Returns the parameters of the model itself, with what adapters have learned; see `optim/lora.py`."""
+        return jax.jit(lora.merged)(params) if lora.BRANCH in params else params
+
 
 def make_program(
     learner: Learner, config: RunConfig, num_steps: int, group_rows: int, mesh: Mesh, frozen: Any = None
@@ -74,26 +82,39 @@ def make_program(
 
     The mesh may consist of devices that you do not have: `compiled` then shows what a step would need on them.
     """
-    schedule = make_schedule(config.optimizer, num_steps)
-    optimizer = make_optimizer(config.optimizer, schedule, config.train.freeze)
-    make_state, shapes = create_state(learner.init, optimizer, config.train.seed, mesh)
+    schedule, rank = make_schedule(config.optimizer, num_steps), config.optimizer.lora_rank
+    freeze = frozen_names(config.optimizer, config.train.freeze)
+    optimizer = make_optimizer(config.optimizer, schedule, freeze, learner.layer_of)
+
+    def init(key: jax.Array) -> Any:
+        params = learner.init(key)
+        return lora.with_adapters(params, rank, config.optimizer.lora_alpha, key) if rank else params
+
+    def eval_fn(params: Any, frozen: Any, batch: Batch, randomness: Randomness) -> tuple[Outcome, Any]:
+        return learner.eval_fn(lora.merged(params) if rank else params, frozen, batch, randomness)
+
+    def loss_fn(params: Any, frozen: Any, batch: Batch, randomness: Randomness) -> Outcome:
+        return learner.loss_fn(lora.merged(params) if rank else params, frozen, batch, randomness)
+
+    make_state, shapes = create_state(init, optimizer, config.train.seed, mesh)
     check_freeze(shapes.params, config.train.freeze)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)
     step = make_train_step(
-        learner.loss_fn,
+        loss_fn,
         optimizer,
         schedule,
-        learner.layer_of,
+        lambda names: learner.layer_of(lora.base_path(names)),
         config.train.grad_accumulation_steps,
         group_rows,
-        config.train.freeze,
+        freeze,
     )
     return Program(
         make_state=make_state,
         state_shapes=shapes,
         frozen=frozen,
+        trained=trained(shapes.params, freeze),
         _eval_step=jax.jit(
-            make_eval_step(learner.eval_fn, config.train.seed), out_shardings=NamedSharding(mesh, PartitionSpec())
+            make_eval_step(eval_fn, config.train.seed), out_shardings=NamedSharding(mesh, PartitionSpec())
         ),
         _train_step=jax.jit(
             step,

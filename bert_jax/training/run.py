@@ -12,6 +12,8 @@ from etils import epath
 
 from bert_jax import configuration, sharding
 from bert_jax.errors import ConfigError, check_all
+from bert_jax.optim import lora
+from bert_jax.optim.rates import describe_rates
 from bert_jax.optim.schedules import warmup_problem
 from bert_jax.training import loop, processes
 from bert_jax.training.best import Best
@@ -152,6 +154,11 @@ def check_config(kind: TaskKind[Config], config: Config, devices: list[jax.Devic
     steps = config.train.num_steps
     if steps is not None and (problem := warmup_problem(config.optimizer, steps)):
         problems.append(problem)
+    if config.optimizer.lora_rank and not config.train.init_from:
+        problems.append(
+            "optimizer.lora_rank keeps the body as it starts, and without train.init_from it starts at random: give"
+            " train.init_from, or leave out optimizer.lora_rank."
+        )
     if not config.mesh.problems():
         problems += _device_problems(kind, config, len(devices or jax.devices()))
     if problems:
@@ -188,7 +195,12 @@ def _train(placed: PlacedTask, kind: TaskKind, workdir: Workdir, options: Option
         program = placed.program(config.train.num_steps or max(1000, placed.phase_starts[-1] + 1))
         start = workdir.latest_step()
         with processes.together():
-            warm = WarmStart.plan(config.train, program.state_shapes.params, kind.open_start) if start is None else None
+            warm = None
+            if start is None:
+                params, layer_of = program.state_shapes.params, task.learner.layer_of
+                warm = WarmStart.plan(config.train, params, kind.open_start, layer_of)
+            if warm and config.optimizer.lora_rank:
+                lora.check_start(warm.new)
         processes.check_same(warm.fingerprints if warm else {})
         if config.train.num_steps is None:
             config.train.num_steps = _measure(placed, program)
@@ -332,10 +344,13 @@ def opening(
     compiled = [program.compiled(placed.work(step).batch) for step in (left if complete else left[:1])]
     evaluation = program.compiled_evaluation(next(placed.held_out_batches()))
     need = forecast.memory(program.state_shapes, compiled, evaluation, devices.memory())
-    count = sum(leaf.size for leaf in jax.tree.leaves(program.state_shapes.params))
+    params = program.state_shapes.params
+    sizes = [leaf.size for leaf in jax.tree.leaves(params)]
+    learned = sum(size for size, change in zip(sizes, jax.tree.leaves(program.trained), strict=True) if change)
     flops = forecast.total_flops(placed.work, starts, start, steps)
     details = [
-        *forecast.describe_memory(need, count),
+        *forecast.describe_memory(need, sum(sizes), learned),
+        *describe_rates(params, learner.layer_of, config.optimizer),
         *(warm.describe() if warm else []),
         forecast.describe_devices(placed.mesh),
         *placed.task.stream.describe(steps),

@@ -67,8 +67,13 @@ def make_train_step(
         # The denominators are the whole batch's. They do not depend on the parameters: this pass is not computed.
         whole = loss_fn(state.params, frozen, batch, randomness).losses
 
-        def loss(params, part: Batch):
-            outcome = loss_fn(without_gradient(params, freeze), frozen, part, randomness)
+        # Frozen parameters are constants of the loss, so their gradients take no memory, not even as zeros.
+        changes = trained(state.params, freeze)
+        learned = jax.tree.map(lambda change, leaf: leaf if change else None, changes, state.params)
+
+        def loss(learned, part: Batch):
+            params = jax.tree.map(lambda change, *both: both[not change], changes, learned, state.params)
+            outcome = loss_fn(params, frozen, part, randomness)
             terms = [
                 one.coefficient * WeightedSum(one.sum.total, whole[name].sum.weight).mean
                 for name, one in outcome.losses.items()
@@ -78,15 +83,18 @@ def make_train_step(
         gradient = jax.value_and_grad(loss, has_aux=True)
 
         def add(sums, part: Batch):
-            return jax.tree.map(jnp.add, sums, gradient(state.params, part)), None
+            return jax.tree.map(jnp.add, sums, gradient(learned, part)), None
 
         if microbatches == 1:
-            (total, outcome), grads = gradient(state.params, batch)
+            (total, outcome), grads = gradient(learned, batch)
         else:
             divided = divide(batch, microbatches, group_rows)
-            first = jax.eval_shape(gradient, state.params, jax.tree.map(lambda x: x[0], divided))
+            first = jax.eval_shape(gradient, learned, jax.tree.map(lambda x: x[0], divided))
             zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), first)
             ((total, outcome), grads), _ = jax.lax.scan(add, zeros, divided)
+        grads = jax.tree.map(
+            lambda change, grad, leaf: grad if change else jnp.zeros_like(leaf), changes, grads, state.params
+        )
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         metrics = outcome.means | {
             "loss": total,
@@ -98,16 +106,6 @@ def make_train_step(
         return TrainState(state.step + 1, params, opt_state, state.seed), metrics
 
     return train_step
-
-
-def without_gradient(params: Any, freeze: str) -> Any:
-    """Stops the gradient of the parameters whose names match the regular expression `freeze` (searched)."""
-    if not freeze:
-        return params
-
-    return jax.tree.map(
-        lambda leaf, changes: leaf if changes else jax.lax.stop_gradient(leaf), params, trained(params, freeze)
-    )
 
 
 def grad_norms_by_layer(grads: Any, layer_of: Callable[[tuple[str, ...]], str]) -> dict[str, jax.Array]:

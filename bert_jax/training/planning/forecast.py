@@ -68,10 +68,10 @@ def operations(count: float) -> str:
     return f"{count:.2e} floating-point operations"
 
 
-def describe_memory(need: Memory, count: int) -> list[str]:
-    """Describes the parameter count and the memory per device; warns if the memory is insufficient."""
+def describe_memory(need: Memory, count: int, trained: int) -> list[str]:
+    """Describes the parameters, how many are trained, and the memory per device; warns if that is insufficient."""
     lines = [
-        f"parameters   {count:,}",
+        f"parameters   {count:,}" + (f", {trained:,} of them trained" if trained < count else ""),
         f"memory       {gigabytes(need.total)} of {gigabytes(need.available)} a device: parameters"
         f" {gigabytes(need.parameters)}, optimiser {gigabytes(need.optimizer)}, activations and gradients"
         f" {gigabytes(need.workspace)}",

@@ -22,6 +22,7 @@ from etils import epath
 
 from bert_jax import hashing, storage
 from bert_jax.errors import CheckpointError, DamagedFileError, WriteError
+from bert_jax.optim import lora
 from bert_jax.training import processes
 from bert_jax.training.best import Best
 from bert_jax.training.workdir import event_loops
@@ -113,7 +114,7 @@ class SavedParams:
 
     Attributes:
       step: the step of the checkpoint.
-      shapes: the shapes of the parameters, by name.
+      shapes: the shapes of the parameters, by name. Adapters are not among them: `read` adds them to what they adapt.
       assets: the files saved with them.
 
     Raises:
@@ -147,12 +148,13 @@ class SavedParams:
                 self.assets = _from_json(about["assets"])
                 self._checksums = about["checksums"]
                 leaves: dict[str, Any] = flax.traverse_util.flatten_dict(self._tree, sep="/")
-                self.shapes = {name: tuple(leaf.shape) for name, leaf in leaves.items()}
+                self._names = tuple(leaves)
+                self.shapes = {name: tuple(leaf.shape) for name, leaf in lora.own_names(leaves).items()}
 
     @property
     def fingerprint(self) -> str:
         """A hash of the parameters."""
-        return hashing.fingerprint({name: self._checksums.get(f"params/{name}") for name in self.shapes})
+        return hashing.fingerprint({name: self._checksums.get(f"params/{name}") for name in self._names})
 
     def read(self, wanted: Mapping[str, ocp.RestoreArgs]) -> dict[str, Any]:
         """Reads some parameters, by name.
@@ -164,15 +166,25 @@ class SavedParams:
           CheckpointError: an array is damaged.
         """
         leaves = flax.traverse_util.flatten_dict(self._tree, sep="/")
+        adapters = {name: parts for name in wanted if (parts := lora.adapter_of(name, self._names))}
+        on_host = ocp.RestoreArgs(restore_type=np.ndarray)
+        everything = {**wanted, **{part: on_host for parts in adapters.values() for part in parts}}
         item, arguments = (
-            {"params": flax.traverse_util.unflatten_dict({name: source[name] for name in wanted}, sep="/")}
-            for source in (leaves, wanted)
+            {"params": flax.traverse_util.unflatten_dict({name: source[name] for name in everything}, sep="/")}
+            for source in (leaves, everything)
         )
         restore = ocp.args.PyTreeRestore(item=item, restore_args=arguments, partial_restore=True)
         with self._manager() as manager, self._reading():
             restored = manager.restore(self.step, args=ocp.args.Composite(state=restore))["state"]
         compare_checksums(checksums(restored), self._checksums, self.step)
-        return flax.traverse_util.flatten_dict(restored["params"], sep="/")
+        found = flax.traverse_util.flatten_dict(restored["params"], sep="/")
+        for name, parts in adapters.items():
+            kernel, adapter = found[name], [found.pop(part) for part in parts]
+            place = (
+                jax.jit(lora.updated, out_shardings=kernel.sharding) if isinstance(kernel, jax.Array) else lora.updated
+            )
+            found[name] = place(kernel, *adapter)
+        return found
 
     def _about(self, manager: ocp.CheckpointManager) -> dict[str, Any]:
         return manager.restore(self.step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]

@@ -12,7 +12,9 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from bert_jax.errors import ConfigError
+from bert_jax.optim.lora import base_path
 from bert_jax.optim.parameters import parameter_name
+from bert_jax.optim.rates import LayerOf, encoder_layers
 from bert_jax.training.config import TrainConfig
 from bert_jax.training.workdir.checkpoints import SavedParams, find_checkpoints
 
@@ -57,7 +59,8 @@ class WarmStart:
       saved: the checkpoint.
       taken: names of the parameters that come from it.
       new: names of the parameters that start at random.
-      left: names in the checkpoint that the model does not have, or that `train.init_skip` matches.
+      left: names in the checkpoint that the model does not have, or that are to start at random.
+      reinit: the layers that `train.reinit_layers` starts at random.
     """
 
     path: str
@@ -65,26 +68,35 @@ class WarmStart:
     taken: tuple[str, ...]
     new: tuple[str, ...]
     left: tuple[str, ...]
+    reinit: tuple[str, ...] = ()
 
     @classmethod
     def plan(
-        cls, config: TrainConfig, params: Any, open_saved: Callable[[str], Start] = open_start
+        cls,
+        config: TrainConfig,
+        params: Any,
+        open_saved: Callable[[str], Start] = open_start,
+        layer_of: LayerOf = "/".join,
     ) -> "WarmStart | None":
         """Decides which parameters come from `config.init_from`; returns None if that is empty.
 
         Args:
-          config: `init_from` and `init_skip` decide.
+          config: `init_from`, `init_skip` and `reinit_layers` decide.
           params: the model's parameters, a tree of `jax.ShapeDtypeStruct`.
           open_saved: opens what `init_from` names.
+          layer_of: maps the names on a parameter's path to its layer, for `reinit_layers`.
 
         Raises:
           CheckpointError: there is no checkpoint.
-          ConfigError: a parameter has another shape there, or none can be taken.
+          ConfigError: a parameter has another shape there, or none can be taken, or there are fewer layers than
+            `reinit_layers`.
         """
         if not config.init_from:
             return None
         saved, wanted = open_saved(config.init_from), _by_name(params)
+        reinit = _reinit(config.reinit_layers, params, layer_of)
         there = {n for n in saved.shapes if not (config.init_skip and re.search(config.init_skip, n))}
+        there -= {n for n in wanted if layer_of(base_path(tuple(n.split("/")))) in reinit}
         taken = tuple(name for name in wanted if name in there)
         if not taken:
             raise ConfigError(f"train.init_from={config.init_from} holds no parameter of this model: check both.")
@@ -98,7 +110,7 @@ class WarmStart:
             )
         new = tuple(name for name in wanted if name not in there)
         left = tuple(name for name in saved.shapes if name not in taken)
-        return cls(config.init_from, saved, taken, new, left)
+        return cls(config.init_from, saved, taken, new, left, reinit)
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -124,10 +136,21 @@ class WarmStart:
         step = "" if self.saved.step is None else f", step {self.saved.step:,}"
         lines = [f"start        {_grouped(self.taken)} from {self.path}{step}"]
         if self.new:
-            lines.append(f"             new, at random: {_grouped(self.new)}")
+            again = f"; {', '.join(self.reinit)} by train.reinit_layers" if self.reinit else ""
+            lines.append(f"             new, at random: {_grouped(self.new)}{again}")
         if self.left:
             lines.append(f"             left there: {_grouped(self.left)}")
         return lines
+
+
+def _reinit(count: int, params: Any, layer_of: LayerOf) -> tuple[str, ...]:
+    """Returns the layers to start at random: the top ones of the encoder, and the pooler (Zhang et al. 2021)."""
+    layers = encoder_layers(params, layer_of)
+    if count > len(layers):
+        raise ConfigError(f"train.reinit_layers={count} is more than the model's {len(layers)} layers: lower it.")
+    # A model that pools without a layer of its own has no pooler to start anew.
+    pooler = {layer_of(base_path(tuple(name.split("/")))) for name in _by_name(params)} & {"pooler"}
+    return (*layers[len(layers) - count :], *pooler) if count else ()
 
 
 def _by_name(params: Any) -> dict[str, jax.ShapeDtypeStruct]:

@@ -48,8 +48,14 @@ def test_memory_counts_state_batch_and_temporaries_once():
 
 def test_too_little_memory_is_said_with_a_mend():
     fits, does_not = Memory(10, 20, 30, 60), Memory(10, 20, 31, 60)
-    assert "warning" not in "\n".join(forecast.describe_memory(fits, 1))
-    assert "train.grad_accumulation_steps" in "\n".join(forecast.describe_memory(does_not, 1))
+    assert "warning" not in "\n".join(forecast.describe_memory(fits, 1, 1))
+    assert "train.grad_accumulation_steps" in "\n".join(forecast.describe_memory(does_not, 1, 1))
+
+
+def test_parameters_that_stay_are_told_apart():
+    need = Memory(10, 20, 30, 60)
+    assert forecast.describe_memory(need, 5000, 5000)[0] == "parameters   5,000"
+    assert forecast.describe_memory(need, 5000, 1200)[0] == "parameters   5,000, 1,200 of them trained"
 
 
 def test_flops_of_phases_add_up_from_where_the_run_stands():

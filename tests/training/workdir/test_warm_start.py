@@ -14,6 +14,7 @@ import pytest
 
 from bert_jax.corpus.builder.prepare import prepare_corpus
 from bert_jax.errors import CheckpointError, ConfigError
+from bert_jax.model.composite import layer_of
 from bert_jax.tasks.pretraining import Pretraining, PretrainingConfig, pretrain
 from bert_jax.training.config import TrainConfig
 from bert_jax.training.run import Options, prepare
@@ -60,9 +61,11 @@ def parameters(folder):
 
 def plan(config):
     """The run's functions, and where its parameters come from; without what the task checks first."""
-    at_random = dataclasses.replace(config, train=dataclasses.replace(config.train, init_from="", init_skip=""))
+    at_random = dataclasses.replace(
+        config, train=dataclasses.replace(config.train, init_from="", init_skip="", reinit_layers=0)
+    )
     program = prepare(Pretraining(), at_random).program(config.train.num_steps)
-    return program, WarmStart.plan(config.train, program.state_shapes.params)
+    return program, WarmStart.plan(config.train, program.state_shapes.params, layer_of=layer_of)
 
 
 NEW = ("bert/pooler/dense/bias", "bert/pooler/dense/kernel", "nsp/dense/bias", "nsp/dense/kernel")
@@ -97,6 +100,25 @@ def test_what_is_taken_new_and_left_is_told(config, source):
         "             new, at random: bert (3 arrays), mlm (4 arrays), nsp/dense (2 arrays)",
         "             left there: bert/embeddings/word, mlm (4 arrays)",
     ]
+
+
+def test_top_layers_and_the_pooler_start_at_random(config, source):
+    """With another expression beside it."""
+    config.train.reinit_layers, config.train.init_skip = 1, "^mlm/bias"
+    program, warm = plan(config)
+    again = {name for name in parameters(source) if name.startswith("bert/encoder/layer_1/")}
+    assert len(again) == 12
+    assert set(warm.new) == {*NEW, *again, "mlm/bias"}
+    assert set(warm.left) == {*again, "mlm/bias"}
+    assert "nsp (2 arrays); layer_1, pooler by train.reinit_layers" in warm.describe()[1]
+    # What is new is what a run from scratch begins with.
+    random = by_name(program.make_state({}).params)
+    state = by_name(program.make_state(warm.read(program.state_shapes.params)).params)
+    for name in again:
+        np.testing.assert_array_equal(state[name], random[name], err_msg=name)
+    config.train.reinit_layers = 3
+    with pytest.raises(ConfigError, match=r"train\.reinit_layers=3 is more than the model's 2 layers"):
+        plan(config)
 
 
 def test_what_the_model_has_no_place_for_stays_there(config, source):
@@ -180,7 +202,9 @@ def test_what_cannot_be_meant_is_refused(config, tmp_path):
     check_refused(config, tmp_path / "run", r"train\.init_skip='\(mlm' is not a valid regular expression")
     config.train.init_skip, config.train.init_from = "mlm", ""
     check_refused(config, tmp_path / "run", r"train\.init_skip has no effect without train\.init_from")
-    config.train.init_skip, config.train.init_from = "", str(tmp_path / "nothing")
+    config.train.init_skip, config.train.reinit_layers = "", 1
+    check_refused(config, tmp_path / "run", r"train\.reinit_layers has no effect without train\.init_from")
+    config.train.reinit_layers, config.train.init_from = 0, str(tmp_path / "nothing")
     check_refused(config, tmp_path / "run", "no checkpoint in .*/nothing/checkpoints")
     assert WarmStart.plan(TrainConfig(), {}) is None
 
