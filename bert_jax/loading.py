@@ -16,11 +16,12 @@ from bert_jax.errors import CheckpointError, ConfigError, choice_problem
 from bert_jax.interop.folders import is_released, read_released
 from bert_jax.interop.released import ReleasedModel
 from bert_jax.model.config import ACTIVATIONS, DTYPES
+from bert_jax.model_file import read_description
 from bert_jax.pretrained import Pretrained
 from bert_jax.tasks.registry import task_named
 from bert_jax.tasks.starting_point import tokenizer_from
 from bert_jax.training.workdir.checkpoints import find_checkpoints, read_params
-from bert_jax.training.workdir.folder import task_of
+from bert_jax.training.workdir.folder import MODEL_FILE, task_of
 
 
 def load(
@@ -30,8 +31,9 @@ def load(
 
     Args:
       path: a run's folder, its `checkpoints/` (which is self-contained), a checkpoint in it such as
-        `checkpoints/2295`; a folder of Hugging Face `transformers` or sentence-transformers; or a folder of Google's
-        with a TensorFlow checkpoint. If a folder holds both, Hugging Face's is read.
+        `checkpoints/2295`; a folder that `Pretrained.save_checkpoint` wrote; a folder of Hugging Face `transformers` or
+        sentence-transformers; or a folder of Google's with a TensorFlow checkpoint. If a folder holds both, Hugging
+        Face's is read.
       step: which checkpoint of a run; None: the newest.
       dtype: of products and activations, `float32` or `bfloat16`; None: as in its training, float32 for a released
         model. Parameters are float32 in any case.
@@ -56,7 +58,15 @@ def load(
         model = _released(read_released(path), str(path))
     else:
         folder, named_step = find_checkpoints(path)
-        model = _run(path, *read_params(folder, named_step if step is None else step))
+        found, params, files = read_params(folder, named_step if step is None else step)
+        flat: dict[str, Any] = dict(flax.traverse_util.flatten_dict(params, sep="/"))
+        params.clear()  # `flat` has the only references
+        placed = _placed({name: functools.partial(flat.pop, name) for name in list(flat)})
+        if MODEL_FILE in files:
+            described = read_description(files[MODEL_FILE])
+            model = Pretrained(source=str(path), params=placed, tokenizer=tokenizer_from(files), **described)
+        else:
+            model = _run(path, found, placed, files)
     return dataclasses.replace(model, config=dataclasses.replace(model.config, **changes))
 
 
@@ -64,14 +74,12 @@ def _run(path: epath.Path, step: int, params: Any, files: Mapping[str, bytes]) -
     values = json.loads(files["config.json"])
     kind = task_named(task_of(values))
     config = configuration.from_dict(kind.config_class, values["config"])
-    flat: dict[str, Any] = dict(flax.traverse_util.flatten_dict(params, sep="/"))
-    params.clear()  # `flat` has the only references
     limits = [kind.longest_example(config), config.model.longest_row]
     return Pretrained(
         source=str(path),
         config=config.model,
         objectives=kind.objectives(config, files),
-        params=_placed({name: functools.partial(flat.pop, name) for name in list(flat)}),
+        params=params,
         tokenizer=tokenizer_from(files),
         max_tokens=min(limit for limit in limits if limit),
         task=kind.name,

@@ -40,7 +40,7 @@ ROOMS = (
     {"data"},
     {"interop"},
     {"tasks"},
-    {"model_card"},
+    {"model_card", "model_file"},
     {"pretrained", "loading", "minimal_pairs"},
     {"reporting"},
 )

@@ -1,6 +1,6 @@
 """Checkpoints: saved atomically and asynchronously by Orbax, self-contained, and verified by checksums.
 
-checkpoints/STEP/state/      arrays (Orbax)
+checkpoints/STEP/state/      arrays (Orbax): the state of a run, or parameters alone
 checkpoints/STEP/about/      JSON: format version, a checksum of each array, and the files given as assets
 """
 
@@ -26,6 +26,7 @@ from bert_jax.training.workdir.checksums import checksums, compare_checksums
 
 # TensorStore, which writes the arrays, raises ValueError: "RESOURCE_EXHAUSTED: Error writing local file …".
 TENSORSTORE = re.compile(r"[A-Z_]+: .*[Ww]rit")
+MIN_GB = 0.1  # of arrays that are written at a time
 FORMAT_VERSION = 2  # 1 had no task in config.json
 
 
@@ -57,6 +58,39 @@ def find_checkpoints(path: epath.Path) -> tuple[epath.Path, int | None]:
     if path.parent.name == "checkpoints" and path.name.isdecimal():
         return path.parent, int(path.name)
     return (path if path.name == "checkpoints" else path / "checkpoints"), None
+
+
+def save_params(directory: epath.PathLike, step: int, params: Any, assets: dict[str, bytes]) -> None:
+    """Writes a checkpoint of parameters alone, which `read_params` reads, but no run resumes from.
+
+    Arrays are written from where they are, a few at a time: no second copy of them all is made.
+
+    Args:
+      directory: a `checkpoints/` folder; made if it does not exist.
+      step: the number of the checkpoint.
+      params: the parameters, a tree of arrays.
+      assets: small files to store in the checkpoint, by name.
+
+    Raises:
+      WriteError: it cannot be written.
+    """
+    state = {"params": params}
+    about = {"format_version": FORMAT_VERSION, "checksums": checksums(state), "assets": _as_json(assets)}
+    largest = max(leaf.nbytes for leaf in jax.tree.leaves(params)) / 1e9
+    limit: Any = max(2 * largest, MIN_GB)  # Orbax refuses an array that is larger than its limit
+    handlers = {
+        # Compression would copy each array, for little: trained weights look random.
+        "state": ocp.PyTreeCheckpointHandler(
+            save_concurrent_gb=limit, save_device_host_concurrent_gb=limit, use_compression=False
+        ),
+        "about": ocp.JsonCheckpointHandler(),
+    }
+    options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False)
+    arguments = ocp.args.Composite(state=ocp.args.PyTreeSave(state), about=ocp.args.JsonSave(about))
+    with storage.writing(directory), event_loops.patient():
+        manager = ocp.CheckpointManager(epath.Path(directory).absolute(), options=options, item_handlers=handlers)
+        manager.save(step, args=arguments)
+        manager.close()
 
 
 def read_params(directory: epath.PathLike, step: int | None = None) -> tuple[int, Any, dict[str, bytes]]:
