@@ -1,5 +1,6 @@
 """BERT's WordPiece (Wu et al. 2016, as in Devlin et al. 2018), with the ids of google-research/bert."""
 
+import functools
 import itertools
 import json
 from collections.abc import Iterable, Sequence
@@ -69,14 +70,7 @@ class WordPieceTokenizer(Tokenizer):
         # text and writes for characters that have no UTF-8.
         frame = set(self.frame_ids)
         matched = {p: i for p, i in ids.items() if i not in frame and "\ufffd" not in p}
-        self._cut = _Words(
-            tokenizers.models.WordPiece(
-                matched,
-                unk_token=UNK,
-                max_input_chars_per_word=MAX_WORD_CHARACTERS,
-                continuing_subword_prefix=PREFIX,
-            )
-        ).__getitem__
+        self._cut = _Words(_model(matched, PREFIX)).__getitem__
         self._decoder = tokenizers.decoders.WordPiece(prefix=PREFIX)
 
     def encode(self, text: str) -> list[int]:
@@ -85,6 +79,21 @@ class WordPieceTokenizer(Tokenizer):
     def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
         words, cut, chain = self._words, self._cut, itertools.chain.from_iterable
         return [list(chain(map(cut, words(text)))) for text in texts]
+
+    def encode_continuation(self, text: str) -> list[int]:
+        first, *others = self._words(text) or [""]
+        return [token.id for token in self._continuation.tokenize(first)] + self.encode(" ".join(others))
+
+    @functools.cached_property
+    def _continuation(self) -> tokenizers.models.WordPiece:
+        """Cuts the rest of a word: all its pieces are later ones."""
+        later = {
+            p.removeprefix(PREFIX): i for i, p in enumerate(self.vocabulary) if p.startswith(PREFIX) and p != PREFIX
+        }
+        return _model({UNK: self.unk_id} | later, "")
+
+    def spell_words(self, text: str) -> list[str]:
+        return self._words(text)
 
     def decode(self, ids: Sequence[int]) -> str:
         return self._decoder.decode([self.vocabulary[int(i)] for i in ids])
@@ -105,6 +114,12 @@ class WordPieceTokenizer(Tokenizer):
 
     def _starts_word(self, index: int, piece: str) -> bool:
         return not piece.startswith(PREFIX)
+
+
+def _model(pieces: dict[str, int], prefix: str) -> tokenizers.models.WordPiece:
+    return tokenizers.models.WordPiece(
+        pieces, unk_token=UNK, max_input_chars_per_word=MAX_WORD_CHARACTERS, continuing_subword_prefix=prefix
+    )
 
 
 class _Words(dict):
