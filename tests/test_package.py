@@ -41,7 +41,7 @@ ROOMS = (
     {"interop"},
     {"tasks"},
     {"model_card", "model_file"},
-    {"pretrained", "loading", "minimal_pairs"},
+    {"pretrained", "loading", "minimal_pairs", "vocabulary"},
     {"reporting"},
 )
 # What a room must not import though it lies below.

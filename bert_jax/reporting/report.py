@@ -98,14 +98,17 @@ def _phases(run: RunRecord) -> list[str]:
 def _scores(run: RunRecord) -> list[str]:
     if not run.last_evaluation:
         return ["## Held-out scores\n", "None: the run has not been evaluated yet.\n"]
-    rows = []
+    rows, start = [], run.first_evaluation
     for score in scores_of(run):
         found, baseline, better_by = value(score, run), baseline_value(score, run), gain(score, run)
         if found is not None:
             against = "" if baseline is None else f"{as_text(baseline)} ({score.baseline_title})"
             better = "" if better_by is None else as_text(better_by)
-            rows.append([score.title, as_text(found), against, better])
-    lines = table(["", "model", "baseline", "better by"], rows, numbers=True)
+            before = start.get(f"eval/{score.name}")
+            started = [] if not start else ["" if before is None else as_text(before)]
+            rows.append([score.title, *started, as_text(found), against, better])
+    head = ["", *(["before training"] if start else []), "model", "baseline", "better by"]
+    lines = table(head, rows, numbers=True)
     return ["## Held-out scores\n", f"After step {run.last_evaluation['step']:,}.\n", *lines]
 
 

@@ -83,6 +83,11 @@ class RunRecord:
         """The last row with held-out scores; empty before the first one."""
         return next((row for row in reversed(self.rows) if any(name.startswith("eval/") for name in row)), {})
 
+    @functools.cached_property
+    def first_evaluation(self) -> dict[str, float]:
+        """The held-out scores before the first step; empty unless the run started from another model."""
+        return next((row for row in self.rows if row["step"] == 0), {})
+
     def series(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Returns the steps [n] and the finite values [n] that were logged under `name`."""
         points = [(row["step"], row[name]) for row in self.rows if name in row and math.isfinite(row[name])]

@@ -73,12 +73,14 @@ class Schedule:
       train: when to log, save and stop.
       eval_every: steps between evaluations.
       should_stop: called after each step; True saves a checkpoint and ends the run.
+      scores_start: whether to score the held-out set before the first step of the run, too.
     """
 
     num_steps: int
     train: TrainConfig
     eval_every: int
     should_stop: Callable[[], bool]
+    scores_start: bool = False
 
     def evaluates(self, step: int) -> bool:
         """Returns whether to score the held-out set after this step."""
@@ -150,6 +152,16 @@ def run(
             outputs.writer.write(step, values)
             outputs.progress.show(step, values)
 
+    def score(step: int) -> None:
+        began = time.perf_counter()
+        values = evaluate(state.params)
+        values["eval/seconds"] = time.perf_counter() - began
+        outputs.writer.write(step, values)
+        outputs.progress.note(f"step {step:,}  " + "  ".join(f"{k} {v:.3f}" for k, v in values.items()))
+        outputs.meter.pause(time.perf_counter() - began)
+
+    if schedule.scores_start and step == 0:
+        score(0)
     for step, one in enumerate(work, int(state.step) + 1):
         outputs.profile.before(step)
         compiled = outputs.meter.compiled()
@@ -166,12 +178,9 @@ def run(
             # Write all log lines up to this step before its checkpoint exists.
             log()
             _finite(step, metrics)
-            began = time.perf_counter()
             if schedule.evaluates(step):
-                values = evaluate(state.params)
-                values["eval/seconds"] = time.perf_counter() - began
-                outputs.writer.write(step, values)
-                outputs.progress.note(f"step {step:,}  " + "  ".join(f"{k} {v:.3f}" for k, v in values.items()))
+                score(step)
+            began = time.perf_counter()
             if stopping or schedule.saves(step):
                 outputs.checkpoints.save(step, state)
             outputs.meter.pause(time.perf_counter() - began)

@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bert_jax import sharding
-from bert_jax.batch import cut, real_tokens
+from bert_jax.batch import Batch, cut, real_tokens
 from bert_jax.errors import CorpusError
 from bert_jax.training.program import Program, make_program
 from bert_jax.training.task import RunConfig, Task
@@ -86,9 +86,9 @@ class PlacedTask:
         unit = sharding.data_devices(self.config.mesh, self.mesh.size) * self.group_rows
         return held_out_batch_size(len(self.task.held_out["example_ids"]), microbatch, unit)
 
-    def held_out_batches(self) -> Iterator[dict[str, jax.Array]]:
-        """Yields the held-out set on the mesh, in batches of one size."""
-        for batch in cut(self.task.held_out, self.held_out_batch_size):
+    def held_out_batches(self, rows: Batch | None = None) -> Iterator[dict[str, jax.Array]]:
+        """Yields the held-out set, or these rows, on the mesh in batches of one size."""
+        for batch in cut(self.task.held_out if rows is None else rows, self.held_out_batch_size):
             yield sharding.place_batch(batch, self.mesh)
 
     def check_scores(self) -> None:
@@ -111,12 +111,16 @@ class PlacedTask:
 
     def evaluate(self, program: Program, params: Any) -> dict[str, float]:
         """Returns the held-out scores, their baselines and the probe's scores, each as `eval/NAME`."""
-        total = functools.reduce(
-            lambda left, right: left + right, (program.eval_step(params, batch) for batch in self.held_out_batches())
-        )
-        found = self.task.learner.score(jax.device_get(total)) | self._baselines
+        found = self._score(program, params, self.task.held_out) | self._baselines
+        if other := self.task.other_held_out:
+            found |= other.named(self._score(program, params, other.rows), self.task.learner.scores)
         found |= self.probe(self.task, params) if self.probe else {}
         return {f"eval/{name}": value for name, value in found.items()}
+
+    def _score(self, program: Program, params: Any, rows: Batch) -> dict[str, float]:
+        outcomes = (program.eval_step(params, batch) for batch in self.held_out_batches(rows))
+        total = functools.reduce(lambda left, right: left + right, outcomes)
+        return self.task.learner.score(jax.device_get(total))
 
 
 def held_out_batch_size(rows: int, microbatch: int, unit: int) -> int:

@@ -107,10 +107,11 @@ def prepare(
             folder.compare_data({"init_from": kind.open_start(config.train.init_from).fingerprint})
     mesh = sharding.make_mesh(config.mesh)
     task = kind.open(config, folder.files() if folder and stored is not None else {})
-    for batch in (task.held_out, task.stream.batch(0, 0, 1)):
+    others = [task.other_held_out.rows] if task.other_held_out else []
+    for batch in (task.held_out, *others, task.stream.batch(0, 0, 1)):
         task.learner.check(batch)
     if folder:
-        folder.compare_data(task.stream.fingerprints)
+        folder.compare_data(task.fingerprints)
     if config.train.num_steps is None and config.train.num_epochs is not None:
         config.train.num_steps = task.stream.num_steps(config.train.num_epochs)
         _check_warmup(config, config.train.num_steps)
@@ -199,7 +200,7 @@ def _train(placed: PlacedTask, kind: TaskKind, workdir: Workdir, options: Option
             return {}
         with processes.together():
             if processes.is_first():  # after every process has read the workdir, before any reads it again
-                fingerprints = task.stream.fingerprints | (warm.fingerprints if warm else {})
+                fingerprints = task.fingerprints | (warm.fingerprints if warm else {})
                 workdir.begin(kind.name, config, task, fingerprints)
         checkpoints = Checkpoints(workdir.checkpoints, config.train.keep_checkpoints, workdir.assets())
         state = checkpoints.restore_latest(program.state_shapes)
@@ -226,7 +227,8 @@ def _steps(
     progress: Progress,
 ) -> None:
     task, config, start = placed.task, placed.config, int(state.step)
-    writer = MetricWriter(workdir.path, after_step=start)
+    # A run that starts over also repeats the evaluation before its first step.
+    writer = MetricWriter(workdir.path, after_step=start or -1)
     loader = Loader(placed.work, start, config.train.length, task.prefetch)
     profile = Profile(options.profile if processes.is_first() else None, workdir.path / "profiles")
     meter = loop.Meter(lambda: loader.waited, lambda: program.compile_seconds, devices.matrix_peak(task.learner.dtype))
@@ -240,7 +242,11 @@ def _steps(
             functools.partial(placed.evaluate, program),
             task.stream.epochs,
             loop.Schedule(
-                config.train.length, config.train, config.eval.every, processes.anywhere(options.should_stop)
+                config.train.length,
+                config.train,
+                config.eval.every,
+                processes.anywhere(options.should_stop),
+                scores_start=bool(config.train.init_from),
             ),
             loop.Outputs(checkpoints, writer, progress, profile, meter),
         )
@@ -250,7 +256,7 @@ def _same_everywhere(placed: PlacedTask, workdir: Workdir) -> dict[str, Any]:
     """Returns the values that must be equal on all processes, by display name."""
     return {
         **configuration.fields(placed.config),
-        **placed.task.stream.fingerprints,
+        **placed.task.fingerprints,
         "--workdir": str(workdir.path),
         "the newest checkpoint in it": workdir.latest_step(),
         "the version of bert_jax": version("bert_jax"),
@@ -310,6 +316,7 @@ def opening(
     evaluation = program.compiled_evaluation(next(placed.held_out_batches()))
     need = forecast.memory(program.state_shapes, compiled, evaluation, devices.memory())
     count = sum(leaf.size for leaf in jax.tree.leaves(program.state_shapes.params))
+    held_out = [placed.task.held_out, *([other.rows] if (other := placed.task.other_held_out) else [])]
     flops = forecast.total_flops(placed.work, starts, start, steps)
     details = [
         *forecast.describe_memory(need, count),
@@ -317,7 +324,7 @@ def opening(
         forecast.describe_devices(placed.mesh),
         *placed.task.stream.describe(steps),
         *kind.remarks(config),
-        forecast.describe_evaluation(len(placed.task.held_out["example_ids"]), placed.held_out_batch_size),
+        forecast.describe_evaluation(sum(len(rows["example_ids"]) for rows in held_out), placed.held_out_batch_size),
         *forecast.describe_work(flops, devices.matrix_peak(learner.dtype)),
         f"results      {workdir.path}",
     ]

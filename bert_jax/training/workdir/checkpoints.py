@@ -6,6 +6,7 @@ checkpoints/STEP/about/      JSON: format version, a checksum of each array, and
 
 import base64
 import contextlib
+import math
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,7 @@ from bert_jax.training.workdir.checksums import checksums, compare_checksums
 # TensorStore, which writes the arrays, raises ValueError: "RESOURCE_EXHAUSTED: Error writing local file …".
 TENSORSTORE = re.compile(r"[A-Z_]+: .*[Ww]rit")
 MIN_GB = 0.1  # of arrays that are written at a time
+PARTS = 24  # in which parameters are read; reading takes three to four times the memory of a part
 FORMAT_VERSION = 2  # 1 had no task in config.json
 
 
@@ -74,8 +76,10 @@ def save_params(directory: epath.PathLike, step: int, params: Any, assets: dict[
     Raises:
       WriteError: it cannot be written.
     """
-    state = {"params": params}
-    about = {"format_version": FORMAT_VERSION, "checksums": checksums(state), "assets": _as_json(assets)}
+    state, sums = {"params": params}, {}
+    for name, leaf in flax.traverse_util.flatten_dict(state, sep="/").items():
+        sums |= checksums({name: np.asarray(leaf)})
+    about = {"format_version": FORMAT_VERSION, "checksums": sums, "assets": _as_json(assets)}
     largest = max(leaf.nbytes for leaf in jax.tree.leaves(params)) / 1e9
     limit: Any = max(2 * largest, MIN_GB)  # Orbax refuses an array that is larger than its limit
     handlers = {
@@ -107,7 +111,7 @@ def read_params(directory: epath.PathLike, step: int | None = None) -> tuple[int
       CheckpointError: there is no such checkpoint, or it is damaged.
     """
     saved = SavedParams(directory, step)
-    arrays = saved.read({name: ocp.RestoreArgs(restore_type=np.ndarray) for name in saved.shapes})
+    arrays = {name: array for part in saved.parts() for name, array in part.items()}
     return saved.step, flax.traverse_util.unflatten_dict(arrays, sep="/"), saved.assets
 
 
@@ -176,6 +180,22 @@ class SavedParams:
             restored = manager.restore(self.step, args=ocp.args.Composite(state=restore))["state"]
         compare_checksums(checksums(restored), self._checksums, self.step)
         return flax.traverse_util.flatten_dict(restored["params"], sep="/")
+
+    def parts(self) -> Iterator[dict[str, np.ndarray]]:
+        """Yields all parameters as arrays of the host, by name: a few at a time, the largest first.
+
+        Raises:
+          CheckpointError: an array is damaged.
+        """
+        sizes = {name: math.prod(shape) for name, shape in self.shapes.items()}
+        part: dict[str, ocp.RestoreArgs] = {}
+        taken = 0
+        for name in sorted(sizes, key=lambda name: -sizes[name]):
+            if part and taken + sizes[name] > sum(sizes.values()) / PARTS:
+                yield self.read(part)
+                part, taken = {}, 0
+            part[name], taken = ocp.RestoreArgs(restore_type=np.ndarray), taken + sizes[name]
+        yield self.read(part)
 
     def _manager(self) -> ocp.CheckpointManager:
         me = jax.process_index()

@@ -152,7 +152,7 @@ class Workdir:
         before = storage.read_json(file) if file.exists() else {}
         about = {
             "summary": task.summary,
-            "scores": [dataclasses.asdict(score) for score in task.learner.scores],
+            "scores": [dataclasses.asdict(score) for score in task.scores],
             "files": list(task.files),
             "data_fingerprints": before.get("data_fingerprints", {}) | fingerprints,
             "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},
