@@ -1,9 +1,8 @@
 """Opens a trained model, whoever wrote it: a run, one of its checkpoints, a folder of Hugging Face or of Google."""
 
 import dataclasses
-import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import flax.traverse_util
@@ -17,11 +16,12 @@ from bert_jax.errors import CheckpointError, ConfigError, choice_problem
 from bert_jax.interop.folders import is_released, read_released
 from bert_jax.interop.released import ReleasedModel
 from bert_jax.model.config import ACTIVATIONS, DTYPES
+from bert_jax.model_file import read_description
 from bert_jax.pretrained import Pretrained
 from bert_jax.tasks.registry import task_named
 from bert_jax.tasks.starting_point import tokenizer_from
-from bert_jax.training.workdir.checkpoints import find_checkpoints, read_params
-from bert_jax.training.workdir.folder import task_of
+from bert_jax.training.workdir.checkpoints import SavedParams, find_checkpoints
+from bert_jax.training.workdir.folder import MODEL_FILE, task_of
 
 
 def load(
@@ -31,8 +31,9 @@ def load(
 
     Args:
       path: a run's folder, its `checkpoints/` (which is self-contained), a checkpoint in it such as
-        `checkpoints/2295`; a folder of Hugging Face `transformers` or sentence-transformers; or a folder of Google's
-        with a TensorFlow checkpoint. If a folder holds both, Hugging Face's is read.
+        `checkpoints/2295`; a folder that `Pretrained.save_checkpoint` wrote; a folder of Hugging Face `transformers` or
+        sentence-transformers; or a folder of Google's with a TensorFlow checkpoint. If a folder holds both, Hugging
+        Face's is read.
       step: which checkpoint of a run; None: the best one if the run keeps it (`eval.best_by`), else the newest. The
         result's `step` says which it is.
       dtype: of products and activations, `float32` or `bfloat16`; None: as in its training, float32 for a released
@@ -58,28 +59,38 @@ def load(
         model = _released(read_released(path), str(path))
     else:
         folder, named_step = find_checkpoints(path)
-        model = _run(path, *read_params(folder, named_step if step is None else step))
+        saved = SavedParams(folder, named_step if step is None else step)
+        make = _own if MODEL_FILE in saved.assets else _run
+        model = make(path, saved)
     logging.info("Opened %r.", model)  # with the heads that are there, and those that are not
     return dataclasses.replace(model, config=dataclasses.replace(model.config, **changes))
 
 
-def _run(path: epath.Path, step: int, params: Any, files: Mapping[str, bytes]) -> Pretrained:
+def _own(path: epath.Path, saved: SavedParams) -> Pretrained:
+    return Pretrained(
+        source=str(path),
+        params=_placed(saved.parts()),
+        tokenizer=tokenizer_from(saved.assets),
+        **read_description(saved.assets[MODEL_FILE]),
+    )
+
+
+def _run(path: epath.Path, saved: SavedParams) -> Pretrained:
+    files = saved.assets
     values = json.loads(files["config.json"])
     kind = task_named(task_of(values))
     config = configuration.from_dict(kind.config_class, values["config"])
-    flat: dict[str, Any] = dict(flax.traverse_util.flatten_dict(params, sep="/"))
-    params.clear()  # `flat` has the only references
     limits = [kind.longest_example(config), config.model.longest_row]
     return Pretrained(
         source=str(path),
         config=config.model,
         objectives=kind.objectives(config, files),
-        params=_placed({name: functools.partial(flat.pop, name) for name in list(flat)}),
+        params=_placed(saved.parts()),
         tokenizer=tokenizer_from(files),
         max_tokens=min(limit for limit in limits if limit),
         task=kind.name,
         run=config,
-        step=step,
+        step=saved.step,
     )
 
 
@@ -88,7 +99,7 @@ def _released(found: ReleasedModel, source: str) -> Pretrained:
         source=source,
         config=found.config,
         objectives=found.objectives,
-        params=_placed({name: functools.partial(found.parameters.read, name) for name in found.parameters.shapes}),
+        params=_placed({name: found.parameters.read(name)} for name in found.parameters.shapes),
         tokenizer=found.tokenizer,
         max_tokens=found.max_tokens,
         pooling=found.pooling or "mean",
@@ -96,11 +107,14 @@ def _released(found: ReleasedModel, source: str) -> Pretrained:
     )
 
 
-def _placed(arrays: Mapping[str, Callable[[], np.ndarray]]) -> Any:
-    """Makes arrays and moves each to the device before the next one is made: there is never a second copy of them all.
+def _placed(parts: Iterable[dict[str, np.ndarray]]) -> Any:
+    """Moves arrays to the device, each part before the next one is made: there is never a second copy of them all.
 
     Returns:
       A tree, from the arrays' paths.
     """
-    placed = {name: jax.block_until_ready(jax.device_put(make())) for name, make in arrays.items()}
+    placed = {}
+    for part in parts:
+        for name in list(part):
+            placed[name] = jax.block_until_ready(jax.device_put(part.pop(name)))
     return flax.traverse_util.unflatten_dict(placed, sep="/")

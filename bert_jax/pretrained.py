@@ -31,6 +31,7 @@ from bert_jax.model.config import ModelConfig
 from bert_jax.model.intermediates import with_intermediates
 from bert_jax.model.pooling import max_pool, mean_pool
 from bert_jax.model_card import model_card
+from bert_jax.model_file import write_model
 from bert_jax.objectives.choices import Choices
 from bert_jax.objectives.labels import NUMBER, ONE, SEVERAL, Labels
 from bert_jax.objectives.learner import Learner
@@ -398,6 +399,20 @@ class Pretrained:
                     found[i] = Encoding(pieces, states[:, row, inside], maps[:, row, :, inside, inside])
             result += found
         return result
+
+    def save_checkpoint(self, folder: epath.PathLike) -> None:
+        """Writes the model in this package's own format, which expresses every model: a checkpoint without a run.
+
+        `bert_jax.load` opens it, and `train.init_from` takes it.
+
+        Args:
+          folder: is made; must be new or empty.
+
+        Raises:
+          ConfigError: the folder holds something else.
+          WriteError: it cannot be written.
+        """
+        write_model(self, folder)
 
     def save_huggingface(
         self, folder: epath.PathLike, sentence_pooling: str = "", heads: Sequence[str] | None = None

@@ -1,6 +1,7 @@
-"""Converts a model: a run, a checkpoint, or a folder of Hugging Face or Google, to a folder for Hugging Face.
+"""Converts a model: a run, a checkpoint, or a folder of Hugging Face or Google.
 
 python -m experiments.convert_checkpoint --from=runs/articles --to=huggingface:exported --heads=mlm
+python -m experiments.convert_checkpoint --from=released --to=bert_jax:models/released
 """
 
 from absl import flags
@@ -9,22 +10,31 @@ import bert_jax
 from bert_jax.errors import ConfigError
 from experiments import sentences
 
-FORMATS = ("huggingface", "sentence_transformers")
+FORMATS = ("huggingface", "sentence_transformers", "bert_jax")
 _FROM = flags.DEFINE_string("from", None, "A run, a checkpoint, or a folder of Hugging Face or Google.", required=True)
-_TO = flags.DEFINE_string("to", None, "huggingface:DIR or sentence_transformers:DIR.", required=True)
-_STEP = flags.DEFINE_integer("step", None, "Which checkpoint of a run; by default the best if it is kept, else the newest.")
+_TO = flags.DEFINE_string("to", None, "huggingface:DIR, sentence_transformers:DIR or bert_jax:DIR.", required=True)
+_STEP = flags.DEFINE_integer(
+    "step", None, "Which checkpoint of a run; by default the best if it is kept, else the newest."
+)
 _POOLING = flags.DEFINE_enum(
     "pooling", "mean", ["mean", "max", "cls"], "With sentence_transformers: how texts are embedded."
 )
-_HEADS = flags.DEFINE_list("heads", None, "The heads to write, such as mlm; by default all.")
+_HEADS = flags.DEFINE_list(
+    "heads", None, "The heads to write, such as mlm; by default all, as always with bert_jax:DIR."
+)
 
 
 def main(_: list[str]) -> None:
     form, colon, folder = _TO.value.partition(":")
     if not colon or not folder or form not in FORMATS:
         raise ConfigError(f"--to={_TO.value} is not of the form {' or '.join(f'{name}:DIR' for name in FORMATS)}.")
+    if form == "bert_jax" and _HEADS.value:
+        raise ConfigError("--heads has no effect with --to=bert_jax:DIR, which has all heads: leave it out.")
     model = bert_jax.load(_FROM.value, _STEP.value)
-    model.save_huggingface(folder, _POOLING.value if form == "sentence_transformers" else "", _HEADS.value)
+    if form == "bert_jax":
+        model.save_checkpoint(folder)
+    else:
+        model.save_huggingface(folder, _POOLING.value if form == "sentence_transformers" else "", _HEADS.value)
     print(f"{model!r} is in {folder}")
 
 

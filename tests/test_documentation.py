@@ -57,6 +57,7 @@ SCRIPTS = {
     "experiments.fill_mask": [],
     "experiments.minimal_pairs": [],
     "experiments.convert_checkpoint": [],
+    "experiments.extend_vocabulary": [],
 }
 PRETRAIN = "python -m experiments.pretrain --config.data.corpus=corpora/articles --config.train.num_steps=300"
 HERE_DOCUMENT = re.compile(r"<<'(\w+)'\n.*?\n\1\n", re.DOTALL)
@@ -115,8 +116,16 @@ def folder(corpus, tmp_path_factory):
     (folder / "sentences.txt").write_text("the end\n\nthe and the end.\n")
     (folder / "masked.txt").write_text("the [MASK] end.\n")
     (folder / "pairs.jsonl").write_text('{"good": "the end.", "bad": "end the.", "phenomenon": "order"}\n')
+    (folder / "words.txt").write_text("endless\nandthe\n")
     (folder / "corpora").mkdir()
     shutil.copytree(corpus_folder(tmp_path_factory), folder / "corpora" / "articles")
+    for name, seed, options in (("domain", 9, "--tokenizer=corpora/articles/tokenizer"), ("other", 10, "")):
+        (folder / f"{name}.txt").write_text("\n\n".join(make_documents(40, seed)))
+        run_script(
+            folder,
+            f"python -m experiments.prepare_corpus --source=text:{name}.txt --output=corpora/{name}"
+            f" --validation_fraction=0.2 {options}",
+        )
     for run in ("articles", "a", "b"):
         run_script(folder, f"{PRETRAIN} --config=experiments/configs/sizes.py:mini --workdir=runs/{run}")
     return folder
@@ -150,6 +159,7 @@ def test_the_command_runs(folder, tmp_path, page, command):
     """Into new folders, since those of the documentation are there already."""
     for flag, made_by in (
         ("--output=", "experiments.prepare_corpus"),
+        ("--output=", "experiments.extend_vocabulary"),
         ("--workdir=", "experiments.pretrain"),
         ("--workdir=", "experiments.finetune"),
     ):

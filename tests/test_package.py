@@ -41,8 +41,8 @@ ROOMS = (
     {"data"},
     {"interop"},
     {"tasks"},
-    {"model_card"},
-    {"pretrained", "loading", "minimal_pairs", "labelled_results"},
+    {"model_card", "model_file"},
+    {"pretrained", "loading", "minimal_pairs", "labelled_results", "vocabulary"},
     {"reporting"},
 )
 # What a room must not import though it lies below.

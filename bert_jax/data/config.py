@@ -138,6 +138,9 @@ class HeldOutConfig(EvalConfig):
     num_targets: int = 20_000  # masked tokens in the set; its last row (candidates: group of rows) may exceed it
     mask_rate: float = 0.15  # share of tokens to predict; independent of data.mask_rate, so that runs compare
     seed: int = 0  # of the pairs and masks; use the same seed for runs you want to compare
+    # another corpus with the same vocabulary, whose held-out set is scored, too, as eval/eval_corpus_…: the old text of
+    # a run with train.init_from, to see what the new text costs there
+    corpus: str = setting("", may_change=_MOVES, fixed=bool)
 
     def problems(self) -> list[str]:
         """Error messages about values that cannot work."""

@@ -98,7 +98,7 @@ def _phases(run: RunRecord) -> list[str]:
 def _scores(run: RunRecord) -> list[str]:
     if not run.evaluation:
         return ["## Held-out scores\n", "None: the run has not been evaluated yet.\n"]
-    rows, step, last = [], run.evaluation["step"], run.last_evaluation
+    rows, step, last, start = [], run.evaluation["step"], run.last_evaluation, run.first_evaluation
     goes_on = last["step"] != step
     for score in scores_of(run):
         found, baseline, better_by = value(score, run), baseline_value(score, run), gain(score, run)
@@ -107,9 +107,12 @@ def _scores(run: RunRecord) -> list[str]:
             better = "" if better_by is None else as_text(better_by)
             at_last = last.get(f"eval/{score.name}")
             later = ["" if at_last is None else as_text(at_last)] if goes_on else []
-            rows.append([score.title, as_text(found), *later, against, better])
+            before = start.get(f"eval/{score.name}")
+            started = [] if not start else ["" if before is None else as_text(before)]
+            rows.append([score.title, *started, as_text(found), *later, against, better])
     later = [f"after step {last['step']:,}"] if goes_on else []
-    lines = table(["", "model", *later, "baseline", "better by"], rows, numbers=True)
+    started = ["before training"] if start else []
+    lines = table(["", *started, "model", *later, "baseline", "better by"], rows, numbers=True)
     return ["## Held-out scores\n", f"{best_line(run) or f'After step {step:,}.'}\n", *lines]
 
 

@@ -105,6 +105,11 @@ class RunRecord:
         step = self.best.step if self.best else None
         return next((row for row in self.rows if row["step"] == step and _is_evaluation(row)), self.last_evaluation)
 
+    @functools.cached_property
+    def first_evaluation(self) -> dict[str, float]:
+        """The held-out scores before the first step; empty unless the run started from another model."""
+        return next((row for row in self.rows if row["step"] == 0), {})
+
     def series(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Returns the steps [n] and the finite values [n] that were logged under `name`."""
         points = [(row["step"], row[name]) for row in self.rows if name in row and math.isfinite(row[name])]

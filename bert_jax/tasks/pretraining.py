@@ -17,7 +17,7 @@ from bert_jax.data.config import DataConfig, HeldOutConfig, source_shares
 from bert_jax.data.evaluation import held_out_rows
 from bert_jax.data.pairs import check_pairs
 from bert_jax.data.phases import Phase, PhasedBatches, phase_problems, plan_phases
-from bert_jax.errors import ConfigError, check_all
+from bert_jax.errors import ConfigError, CorpusError, check_all
 from bert_jax.model.config import ModelConfig
 from bert_jax.objectives.candidates import Candidates
 from bert_jax.objectives.learner import Learner
@@ -37,7 +37,7 @@ from bert_jax.tasks.starting_point import (
 from bert_jax.training.config import TrainConfig
 from bert_jax.training.placed import Probe
 from bert_jax.training.run import Options, run
-from bert_jax.training.task import Report, Task, TaskKind
+from bert_jax.training.task import OtherHeldOut, Report, Task, TaskKind
 from bert_jax.training.workdir.folder import Workdir
 from bert_jax.training.workdir.warm_start import Start
 
@@ -125,6 +125,7 @@ class Pretraining(TaskKind[PretrainingConfig]):
             files=tokenizer_files(corpus.tokenizer),
             summary=summarize(config.data),
             prefetch=config.data.prefetch,
+            other_held_out=_other_held_out(config, corpus) if config.eval.corpus else None,
         )
 
     def report(
@@ -215,6 +216,28 @@ def _check_vocabulary(model: ModelConfig, corpus: Corpus) -> None:
             f"model.vocab_size={model.vocab_size} is smaller than the corpus' vocabulary of {size}: raise it, or leave"
             " it out."
         )
+
+
+def _other_held_out(config: PretrainingConfig, corpus: Corpus) -> OtherHeldOut:
+    """Makes the held-out set of `eval.corpus`, as that of the training corpus is made."""
+    path = config.eval.corpus
+    other = open_corpus(path)
+    if other.fingerprint == corpus.fingerprint:
+        raise ConfigError(f"eval.corpus={path} is the training corpus, which is scored anyway: leave it out.")
+    if other.tokenizer.sha256 != corpus.tokenizer.sha256:
+        raise ConfigError(
+            f"eval.corpus={path} has another vocabulary than data.corpus={config.data.corpus}: prepare its text again"
+            f" with --tokenizer={config.data.corpus}/tokenizer."
+        )
+    try:
+        rows = held_out_rows(other, config.data, config.eval)
+    except CorpusError as error:
+        raise CorpusError(f"eval.corpus={path}: {error}") from None
+    # Its sources are not those of the training corpus, so no score is cut by them; the columns are the same.
+    rows.pop("source_ids", None)
+    if config.data.kind.is_split or len(corpus.sources) > 1:
+        rows["source_ids"] = np.zeros_like(rows["cls_positions"])
+    return OtherHeldOut("eval_corpus", f"on {path}", rows, {"eval_corpus": other.fingerprint})
 
 
 def _check_start(config: PretrainingConfig, corpus: Corpus) -> None:

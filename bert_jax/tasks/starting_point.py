@@ -17,6 +17,7 @@ from bert_jax.interop.folders import is_released, read_released
 from bert_jax.model.config import ModelConfig
 from bert_jax.tokenization import Tokenizer, from_files
 from bert_jax.training.workdir import warm_start
+from bert_jax.training.workdir.folder import MODEL_FILE
 
 # Model fields that decide what the parameters mean. A new run must have the same values as the checkpoint.
 DECIDED = (
@@ -59,7 +60,10 @@ def read_starting_point(path: epath.PathLike) -> StartingPoint:
         return StartingPoint(model.config, model.tokenizer)
     assets = warm_start.open_start(path).assets
     try:
-        model = json.loads(assets["config.json"])["config"]["model"]
+        if MODEL_FILE in assets:
+            model = json.loads(assets[MODEL_FILE])["model"]
+        else:
+            model = json.loads(assets["config.json"])["config"]["model"]
         return StartingPoint(configuration.from_dict(ModelConfig, model), tokenizer_from(assets))
     except (KeyError, TypeError, ValueError, ConfigError) as error:
         raise CheckpointError(f"The checkpoint in {path} has no valid model config or tokenizer ({error!r}).") from None

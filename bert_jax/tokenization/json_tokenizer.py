@@ -66,6 +66,14 @@ class JsonTokenizer(Tokenizer):
         rows = self._backend.encode_batch_fast([_encodable(text) for text in texts], add_special_tokens=False)
         return [row.ids for row in rows]
 
+    def spell_words(self, text: str) -> list[str]:
+        text = _encodable(text)
+        if self._backend.normalizer:
+            text = self._backend.normalizer.normalize_str(text)
+        if not self._backend.pre_tokenizer:
+            return [text]
+        return [word for word, _ in self._backend.pre_tokenizer.pre_tokenize_str(text)]
+
     def decode(self, ids: Sequence[int]) -> str:
         return self._decode_around_specials(ids, self._backend.decode)
 

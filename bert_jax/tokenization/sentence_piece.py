@@ -1,6 +1,7 @@
 """SentencePiece models (Kudo & Richardson 2018): unigram or BPE pieces of raw text, as in ALBERT and XLM-R."""
 
 import functools
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -69,11 +70,17 @@ class SentencePieceTokenizer(Tokenizer):
         return {MODEL_FILE: self._proto}
 
     def _encode_after_mask(self, text: str) -> list[int]:
-        # The model puts a space before every text. After a mask, there is one only if the text has it.
-        return _encode(self._processor if text[:1].isspace() else self._unspaced_processor, text)
+        return self.encode(text) if text[:1].isspace() else self.encode_continuation(text)
+
+    def encode_continuation(self, text: str) -> list[int]:
+        return _encode(self._unspaced_processor, text)
+
+    def spell_words(self, text: str) -> list[str]:
+        return re.findall(f"{SPACE}?[^{SPACE}]+", self._processor.normalize(without_surrogates(text)))
 
     @functools.cached_property
     def _unspaced_processor(self) -> sentencepiece.SentencePieceProcessor:
+        # The model puts a space before every text.
         model = ModelProto.FromString(self._proto)
         model.normalizer_spec.add_dummy_prefix = False
         return _open(model.SerializeToString())

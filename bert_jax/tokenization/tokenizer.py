@@ -102,6 +102,14 @@ class Tokenizer(abc.ABC):
     def _encode_after_mask(self, text: str) -> list[int]:
         return self.encode(text)
 
+    def encode_continuation(self, text: str) -> list[int]:
+        """The ids of `text` where it goes on from the word before it, such as the ending of a word."""
+        return self.encode(text)
+
+    @abc.abstractmethod
+    def spell_words(self, text: str) -> list[str]:
+        """The words of `text`, each spelt as the piece that it would be if it were one."""
+
     @abc.abstractmethod
     def decode(self, ids: Sequence[int]) -> str:
         """Readable text, with the pieces of each word joined. Special tokens remain visible."""

@@ -1,5 +1,6 @@
 """BERT's WordPiece (Wu et al. 2016, as in Devlin et al. 2018), with the ids of google-research/bert."""
 
+import functools
 import itertools
 import json
 from collections.abc import Iterable, Sequence
@@ -26,6 +27,7 @@ class WordPieceTokenizer(Tokenizer):
       strip_accents: whether to remove accents.
       split_cjk: whether each Chinese character is a word.
       extra_special_tokens: special tokens besides the five.
+      special_tokens: the five, as the vocabulary spells them.
     """
 
     def __init__(
@@ -67,20 +69,13 @@ class WordPieceTokenizer(Tokenizer):
         )
         self.lowercase, self.split_cjk = bool(lowercase), bool(split_cjk)
         self.strip_accents = self.lowercase if strip_accents is None else bool(strip_accents)
-        self.extra_special_tokens, self._five = tuple(extra_special_tokens), tuple(special_tokens)
+        self.extra_special_tokens, self.special_tokens = tuple(extra_special_tokens), tuple(special_tokens)
         self._words = Normaliser(self.lowercase, self.strip_accents, self.split_cjk).words
         # Without special tokens, which may be spelt like words, and without U+FFFD, which the normaliser drops from
         # text and writes for characters that have no UTF-8.
         frame = set(self.frame_ids)
         matched = {p: i for p, i in ids.items() if i not in frame and "\ufffd" not in p}
-        self._cut = _Words(
-            tokenizers.models.WordPiece(
-                matched,
-                unk_token=pieces[self.unk_id],
-                max_input_chars_per_word=MAX_WORD_CHARACTERS,
-                continuing_subword_prefix=PREFIX,
-            )
-        ).__getitem__
+        self._cut = _Words(_model(matched, pieces[self.unk_id], PREFIX)).__getitem__
         self._decoder = tokenizers.decoders.WordPiece(prefix=PREFIX)
 
     def encode(self, text: str) -> list[int]:
@@ -89,6 +84,22 @@ class WordPieceTokenizer(Tokenizer):
     def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
         words, cut, chain = self._words, self._cut, itertools.chain.from_iterable
         return [list(chain(map(cut, words(text)))) for text in texts]
+
+    def encode_continuation(self, text: str) -> list[int]:
+        first, *others = self._words(text) or [""]
+        return [token.id for token in self._continuation.tokenize(first)] + self.encode(" ".join(others))
+
+    @functools.cached_property
+    def _continuation(self) -> tokenizers.models.WordPiece:
+        """Cuts the rest of a word: all its pieces are later ones."""
+        later = {
+            p.removeprefix(PREFIX): i for i, p in enumerate(self.vocabulary) if p.startswith(PREFIX) and p != PREFIX
+        }
+        unknown = self.vocabulary[self.unk_id]
+        return _model({unknown: self.unk_id} | later, unknown, "")
+
+    def spell_words(self, text: str) -> list[str]:
+        return self._words(text)
 
     def decode(self, ids: Sequence[int]) -> str:
         return self._decoder.decode([self.vocabulary[int(i)] for i in ids])
@@ -103,7 +114,9 @@ class WordPieceTokenizer(Tokenizer):
             "additional_special_tokens": list(self.extra_special_tokens),
         }
         config |= {
-            field: name for (field, usual), name in zip(NAME_FIELDS.items(), self._five, strict=True) if name != usual
+            field: name
+            for (field, usual), name in zip(NAME_FIELDS.items(), self.special_tokens, strict=True)
+            if name != usual
         }
         return {
             VOCABULARY_FILE: ("\n".join(self.vocabulary) + "\n").encode(),
@@ -112,6 +125,12 @@ class WordPieceTokenizer(Tokenizer):
 
     def _starts_word(self, index: int, piece: str) -> bool:
         return not piece.startswith(PREFIX)
+
+
+def _model(pieces: dict[str, int], unknown: str, prefix: str) -> tokenizers.models.WordPiece:
+    return tokenizers.models.WordPiece(
+        pieces, unk_token=unknown, max_input_chars_per_word=MAX_WORD_CHARACTERS, continuing_subword_prefix=prefix
+    )
 
 
 class _Words(dict):

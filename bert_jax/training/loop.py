@@ -76,6 +76,7 @@ class Schedule:
       eval_every: steps between evaluations.
       patience: evaluations in a row without a better score that end the run; None: it never ends early.
       should_stop: called after each step; True saves a checkpoint and ends the run.
+      scores_start: whether to score the held-out set before the first step of the run, too.
     """
 
     num_steps: int
@@ -83,6 +84,7 @@ class Schedule:
     eval_every: int
     patience: int | None
     should_stop: Callable[[], bool]
+    scores_start: bool = False
 
     def evaluates(self, step: int) -> bool:
         """Returns whether to score the held-out set after this step."""
@@ -156,6 +158,17 @@ def run(
             outputs.writer.write(step, values)
             outputs.progress.show(step, values)
 
+    def score(step: int) -> dict[str, float]:
+        began = time.perf_counter()
+        values = evaluate(state.params)
+        values["eval/seconds"] = time.perf_counter() - began
+        outputs.writer.write(step, values)
+        outputs.progress.note(f"step {step:,}  " + "  ".join(f"{k} {v:.3f}" for k, v in values.items()))
+        outputs.meter.pause(time.perf_counter() - began)
+        return values
+
+    if schedule.scores_start and step == 0:
+        score(0)
     for step, one in enumerate(work, int(state.step) + 1):
         outputs.profile.before(step)
         compiled = outputs.meter.compiled()
@@ -172,17 +185,12 @@ def run(
             # Write all log lines up to this step before its checkpoint exists.
             log()
             _finite(step, metrics)
-            began = time.perf_counter()
             improved = False
             if schedule.evaluates(step):
-                values = evaluate(state.params)
+                values = score(step)
                 if best:
                     best = best.after(step, processes.of_first(values))
                     improved, ended = best.step == step, best.ends_run(schedule.patience)
-                values["eval/seconds"] = time.perf_counter() - began
-                outputs.writer.write(step, values)
-                outputs.progress.note(f"step {step:,}  " + "  ".join(f"{k} {v:.3f}" for k, v in values.items()))
-            outputs.meter.pause(time.perf_counter() - began)
             if ended and not schedule.logs(step):  # the last step is always logged
                 pending = step, metrics
                 log()

@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bert_jax import sharding
-from bert_jax.batch import cut, real_tokens
+from bert_jax.batch import Batch, cut, real_tokens
 from bert_jax.errors import CorpusError
 from bert_jax.training.program import Program, make_program
 from bert_jax.training.task import RunConfig, Task
@@ -87,9 +87,9 @@ class PlacedTask:
         unit = sharding.data_devices(self.config.mesh, self.mesh.size) * self.group_rows
         return held_out_batch_size(len(self.task.held_out["example_ids"]), microbatch, unit)
 
-    def held_out_batches(self) -> Iterator[dict[str, jax.Array]]:
-        """Yields the held-out set on the mesh, in batches of one size."""
-        for batch in cut(self.task.held_out, self.held_out_batch_size):
+    def held_out_batches(self, rows: Batch | None = None) -> Iterator[dict[str, jax.Array]]:
+        """Yields the held-out set, or these rows, on the mesh in batches of one size."""
+        for batch in cut(self.task.held_out if rows is None else rows, self.held_out_batch_size):
             yield sharding.place_batch(batch, self.mesh)
 
     def check_scores(self) -> None:
@@ -112,14 +112,19 @@ class PlacedTask:
 
     def evaluate(self, program: Program, params: Any) -> dict[str, float]:
         """Returns the held-out scores, their baselines and the probe's scores, each as `eval/NAME`."""
-        outcomes, decoded = zip(*(program.eval_step(params, batch) for batch in self.held_out_batches()), strict=True)
-        total, decoded = jax.device_get((functools.reduce(operator.add, outcomes), decoded))
-        # The rows that fill up the last batch are no examples.
-        rows = len(self.task.held_out["example_ids"])
-        whole = jax.tree.map(lambda *parts: np.concatenate(parts)[:rows], *decoded)
-        found = self.task.learner.score(total, whole, self.task.held_out) | self._baselines
+        found = self._score(program, params, self.task.held_out) | self._baselines
+        if other := self.task.other_held_out:
+            found |= other.named(self._score(program, params, other.rows), self.task.learner.scores)
         found |= self.probe(self.task, program.merge(params)) if self.probe else {}
         return {f"eval/{name}": value for name, value in found.items()}
+
+    def _score(self, program: Program, params: Any, rows: Batch) -> dict[str, float]:
+        found = [program.eval_step(params, batch) for batch in self.held_out_batches(rows)]
+        outcomes, decoded = jax.device_get(tuple(zip(*found, strict=True)))
+        # The rows that fill up the last batch are no examples.
+        count = len(rows["example_ids"])
+        whole = jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *decoded)
+        return self.task.learner.score(functools.reduce(operator.add, outcomes), whole, rows)
 
 
 def held_out_batch_size(rows: int, microbatch: int, unit: int) -> int:

@@ -111,10 +111,11 @@ def prepare(
             folder.compare_data({"init_from": kind.open_start(config.train.init_from).fingerprint})
     mesh = sharding.make_mesh(config.mesh)
     task = kind.open(config, folder.files() if folder and stored is not None else {})
-    for batch in (task.held_out, task.stream.batch(0, 0, 1)):
+    others = [task.other_held_out.rows] if task.other_held_out else []
+    for batch in (task.held_out, *others, task.stream.batch(0, 0, 1)):
         task.learner.check(batch)
     if folder:
-        folder.compare_data(task.stream.fingerprints)
+        folder.compare_data(task.fingerprints)
     if config.train.num_steps is None and config.train.num_epochs is not None:
         config.train.num_steps = task.stream.num_steps(config.train.num_epochs)
         _check_warmup(config, config.train.num_steps)
@@ -215,7 +216,7 @@ def _train(placed: PlacedTask, kind: TaskKind, workdir: Workdir, options: Option
             return {}
         with processes.together():
             if processes.is_first():  # after every process has read the workdir, before any reads it again
-                fingerprints = task.stream.fingerprints | (warm.fingerprints if warm else {})
+                fingerprints = task.fingerprints | (warm.fingerprints if warm else {})
                 workdir.begin(kind.name, config, task, fingerprints)
         checkpoints = Checkpoints(workdir.checkpoints, config.train.keep_checkpoints, workdir.assets())
         state = checkpoints.restore_latest(program.state_shapes)
@@ -252,7 +253,8 @@ def _steps(
     progress: Progress,
 ) -> tuple[TrainState, Best | None]:
     task, config, start = placed.task, placed.config, int(state.step)
-    writer = MetricWriter(workdir.path, after_step=start)
+    # A run that starts over also repeats the evaluation before its first step.
+    writer = MetricWriter(workdir.path, after_step=start or -1)
     stop = start if _is_finished(config, start, best) else config.train.length
     loader = Loader(placed.work, start, stop, task.prefetch)
     profile = Profile(options.profile if processes.is_first() else None, workdir.path / "profiles")
@@ -272,6 +274,7 @@ def _steps(
                 config.eval.every,
                 config.eval.patience,
                 processes.anywhere(options.should_stop),
+                scores_start=bool(config.train.init_from),
             ),
             loop.Outputs(checkpoints, writer, progress, profile, meter),
             best,
@@ -282,7 +285,7 @@ def _same_everywhere(placed: PlacedTask, workdir: Workdir) -> dict[str, Any]:
     """Returns the values that must be equal on all processes, by display name."""
     return {
         **configuration.fields(placed.config),
-        **placed.task.stream.fingerprints,
+        **placed.task.fingerprints,
         "--workdir": str(workdir.path),
         "the newest checkpoint in it": workdir.latest_step(),
         "the version of bert_jax": version("bert_jax"),
@@ -347,6 +350,7 @@ def opening(
     params = program.state_shapes.params
     sizes = [leaf.size for leaf in jax.tree.leaves(params)]
     learned = sum(size for size, change in zip(sizes, jax.tree.leaves(program.trained), strict=True) if change)
+    held_out = [placed.task.held_out, *([other.rows] if (other := placed.task.other_held_out) else [])]
     flops = forecast.total_flops(placed.work, starts, start, steps)
     details = [
         *forecast.describe_memory(need, sum(sizes), learned),
@@ -355,7 +359,7 @@ def opening(
         forecast.describe_devices(placed.mesh),
         *placed.task.stream.describe(steps),
         *kind.remarks(config),
-        forecast.describe_evaluation(len(placed.task.held_out["example_ids"]), placed.held_out_batch_size),
+        forecast.describe_evaluation(sum(len(rows["example_ids"]) for rows in held_out), placed.held_out_batch_size),
         *forecast.describe_work(flops, devices.matrix_peak(learner.dtype)),
         f"results      {workdir.path}",
     ]

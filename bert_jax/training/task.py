@@ -136,6 +136,37 @@ class Learner(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
+class OtherHeldOut:
+    """A held-out set of other data, on which the same scores are computed.
+
+    Attributes:
+      name: the score `mlm_loss` is logged as `eval/NAME_mlm_loss`.
+      title: what the titles of its scores end in.
+      rows: as `Task.held_out`.
+      fingerprints: hashes that identify the data, by name; a resumed run compares them.
+    """
+
+    name: str
+    title: str
+    rows: Batch
+    fingerprints: Mapping[str, str]
+
+    def scores(self, scores: Sequence[Score]) -> tuple[Score, ...]:
+        """Returns the kinds of scores on this set. They have neither parts nor baselines, which are of other data."""
+        return tuple(
+            Score(f"{self.name}_{one.name}", f"{one.title}, {self.title}", one.lower_is_better)
+            for one in scores
+            if "/" not in one.name
+        )
+
+    def named(self, values: Mapping[str, float], scores: Sequence[Score]) -> dict[str, float]:
+        """Returns the values of these scores, under their names on this set."""
+        return {
+            f"{self.name}_{one.name}": values[one.name] for one in scores if "/" not in one.name and one.name in values
+        }
+
+
+@dataclasses.dataclass(frozen=True)
 class Task:
     """A task that is ready to train.
 
@@ -148,6 +179,7 @@ class Task:
       prefetch: number of batches to prefetch in a thread.
       frozen: arrays that the loss reads but training never changes, such as a teacher's parameters. They are not saved
         in checkpoints.
+      other_held_out: held-out rows of other data, scored beside `held_out`.
     """
 
     stream: Stream
@@ -157,6 +189,18 @@ class Task:
     summary: str
     prefetch: int = 2
     frozen: Any = None
+    other_held_out: OtherHeldOut | None = None
+
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        """The scores that reports show."""
+        own = tuple(self.learner.scores)
+        return own + (self.other_held_out.scores(own) if self.other_held_out else ())
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Hashes that identify the data, by name; a resumed run compares them."""
+        return self.stream.fingerprints | dict(self.other_held_out.fingerprints if self.other_held_out else {})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -168,6 +168,10 @@ def prepare(name: str, flags: list[str], *told: str, **more) -> Case:
     return Case(f"prepare_{name}", "prepare_corpus", flags, told, **more)
 
 
+def extend(name: str, flags: list[str], *told: str, **more) -> Case:
+    return Case(f"extend_{name}", "extend_vocabulary", ["--model={run}", "--output={tmp}/out", *flags], told, **more)
+
+
 def show(name: str, flags: list[str], *told: str, **more) -> Case:
     return Case(f"show_{name}", "show_batch", flags, told, **more)
 
@@ -175,6 +179,33 @@ def show(name: str, flags: list[str], *told: str, **more) -> Case:
 LABELLED = "text\tlabel\na\tyes\nb\tno\n"
 
 CASES = [
+    # models
+    extend("nothing", [], "Give one of --words, --corpus and --vocabulary."),
+    extend(
+        "number_without_corpus",
+        ["--words={tmp}/a.txt", "--num_words=3"],
+        "--num_words has no effect without --corpus: leave it out.",
+    ),
+    extend("no_file", ["--words={tmp}/a.txt"], "There is no file {tmp}/a.txt."),
+    extend(
+        "two_words",
+        ["--words={tmp}/a.txt"],
+        "'two words' is not one word to this tokenizer: leave it out.",
+        given=write("a.txt", "word\n\ntwo words\n"),
+    ),
+    extend(
+        "known_words",
+        ["--words={tmp}/a.txt"],
+        "Each of these 2 words is one piece already: there is nothing to add.",
+        given=write("a.txt", "and\nthe\n"),
+    ),
+    Case(
+        "convert_to_a_run",
+        "convert_checkpoint",
+        ["--from={run}", "--to=bert_jax:{run}"],
+        ("{run} is not an empty folder: choose another one.",),
+    ),
+    pretrain("eval_corpus", ["--eval_corpus={tmp}/none"], "There is no corpus at {tmp}/none"),
     # labelled texts
     finetune(
         "nothing_to_start_from", [], "Give train.init_from (a pretrained run) or, to train from scratch, data.tokenizer"

@@ -105,3 +105,11 @@ def test_text_is_not_taken_for_markdown(tmp_path):
     assert r"model on a\|b, loss in nats | 1.000 |" in write_report(
         write_run(tmp_path / "run", rows=rows, sources=["a|b", "c"])
     )
+
+
+def test_scores_before_training_have_a_column_of_their_own(tmp_path):
+    rows = [eval_row(0, mlm_loss=5.5), *ROWS]
+    text = write_report(write_run(tmp_path / "run", rows=rows))
+    assert "|  | before training | model | baseline | better by |" in text
+    assert "| masked language model, loss in nats | 5.500 | 7.000 | 7.250 (word frequencies) | 0.250 |" in text
+    assert "before training" not in write_report(write_run(tmp_path / "other"))

@@ -1,6 +1,6 @@
 """Checkpoints: saved atomically and asynchronously by Orbax, self-contained, and verified by checksums.
 
-checkpoints/STEP/state/      arrays (Orbax)
+checkpoints/STEP/state/      arrays (Orbax): the state of a run, or parameters alone
 checkpoints/STEP/about/      JSON: format version, a checksum of each array, the best evaluation up to this step, and
                              the files given as assets
 """
@@ -8,6 +8,7 @@ checkpoints/STEP/about/      JSON: format version, a checksum of each array, the
 import base64
 import contextlib
 import dataclasses
+import math
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,8 @@ from bert_jax.training.workdir.checksums import checksums, compare_checksums
 
 # TensorStore, which writes the arrays, raises ValueError: "RESOURCE_EXHAUSTED: Error writing local file …".
 TENSORSTORE = re.compile(r"[A-Z_]+: .*[Ww]rit")
+MIN_GB = 0.1  # of arrays that are written at a time
+PARTS = 24  # in which parameters are read; reading takes three to four times the memory of a part
 FORMAT_VERSION = 2  # 1 had no task in config.json
 
 
@@ -63,6 +66,41 @@ def find_checkpoints(path: epath.Path) -> tuple[epath.Path, int | None]:
     return (path if path.name == "checkpoints" else path / "checkpoints"), None
 
 
+def save_params(directory: epath.PathLike, step: int, params: Any, assets: dict[str, bytes]) -> None:
+    """Writes a checkpoint of parameters alone, which `read_params` reads, but no run resumes from.
+
+    Arrays are written from where they are, a few at a time: no second copy of them all is made.
+
+    Args:
+      directory: a `checkpoints/` folder; made if it does not exist.
+      step: the number of the checkpoint.
+      params: the parameters, a tree of arrays.
+      assets: small files to store in the checkpoint, by name.
+
+    Raises:
+      WriteError: it cannot be written.
+    """
+    state, sums = {"params": params}, {}
+    for name, leaf in flax.traverse_util.flatten_dict(state, sep="/").items():
+        sums |= checksums({name: np.asarray(leaf)})
+    about = {"format_version": FORMAT_VERSION, "checksums": sums, "assets": _as_json(assets)}
+    largest = max(leaf.nbytes for leaf in jax.tree.leaves(params)) / 1e9
+    limit: Any = max(2 * largest, MIN_GB)  # Orbax refuses an array that is larger than its limit
+    handlers = {
+        # Compression would copy each array, for little: trained weights look random.
+        "state": ocp.PyTreeCheckpointHandler(
+            save_concurrent_gb=limit, save_device_host_concurrent_gb=limit, use_compression=False
+        ),
+        "about": ocp.JsonCheckpointHandler(),
+    }
+    options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False)
+    arguments = ocp.args.Composite(state=ocp.args.PyTreeSave(state), about=ocp.args.JsonSave(about))
+    with storage.writing(directory), event_loops.patient():
+        manager = ocp.CheckpointManager(epath.Path(directory).absolute(), options=options, item_handlers=handlers)
+        manager.save(step, args=arguments)
+        manager.close()
+
+
 def read_params(directory: epath.PathLike, step: int | None = None) -> tuple[int, Any, dict[str, bytes]]:
     """Reads the parameters of a checkpoint. Needs no mesh, optimiser, data or other process.
 
@@ -77,7 +115,7 @@ def read_params(directory: epath.PathLike, step: int | None = None) -> tuple[int
       CheckpointError: there is no such checkpoint, or it is damaged.
     """
     saved = SavedParams(directory, step)
-    arrays = saved.read({name: ocp.RestoreArgs(restore_type=np.ndarray) for name in saved.shapes})
+    arrays = {name: array for part in saved.parts() for name, array in part.items()}
     return saved.step, flax.traverse_util.unflatten_dict(arrays, sep="/"), saved.assets
 
 
@@ -188,6 +226,22 @@ class SavedParams:
 
     def _about(self, manager: ocp.CheckpointManager) -> dict[str, Any]:
         return manager.restore(self.step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
+
+    def parts(self) -> Iterator[dict[str, np.ndarray]]:
+        """Yields all parameters as arrays of the host, by name: a few at a time, the largest first.
+
+        Raises:
+          CheckpointError: an array is damaged.
+        """
+        sizes = {name: math.prod(shape) for name, shape in self.shapes.items()}
+        part: dict[str, ocp.RestoreArgs] = {}
+        taken = 0
+        for name in sorted(sizes, key=lambda name: -sizes[name]):
+            if part and taken + sizes[name] > sum(sizes.values()) / PARTS:
+                yield self.read(part)
+                part, taken = {}, 0
+            part[name], taken = ocp.RestoreArgs(restore_type=np.ndarray), taken + sizes[name]
+        yield self.read(part)
 
     def _manager(self) -> ocp.CheckpointManager:
         me = jax.process_index()

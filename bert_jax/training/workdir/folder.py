@@ -27,6 +27,7 @@ from bert_jax.errors import BertJaxError, ConfigError
 from bert_jax.training.planning import devices
 from bert_jax.training.task import Config, Task, TaskKind
 
+MODEL_FILE = "model.json"  # describes a model without a run, in place of the run's config.json
 PACKAGES = ("bert_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tokenizers")
 
 
@@ -97,6 +98,11 @@ class Workdir:
         """
         file = self.path / "config.json"
         if not file.exists():
+            if (self.path / MODEL_FILE).exists():
+                raise ConfigError(
+                    f"{self.path} holds a model without a run: give it as train.init_from, and choose another"
+                    " --workdir."
+                )
             if self.latest_step() is not None:
                 raise ConfigError(
                     f"{self.path} has checkpoints but no config.json: restore it from the folder about/ of one of them."
@@ -146,7 +152,7 @@ class Workdir:
         before = storage.read_json(file) if file.exists() else {}
         about = {
             "summary": task.summary,
-            "scores": [dataclasses.asdict(score) for score in task.learner.scores],
+            "scores": [dataclasses.asdict(score) for score in task.scores],
             "files": list(task.files),
             "data_fingerprints": before.get("data_fingerprints", {}) | fingerprints,
             "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},

@@ -8,7 +8,14 @@ import pytest
 from bert_jax.errors import CheckpointError, WriteError
 from bert_jax.training.best import Best
 from bert_jax.training.state import TrainState
-from bert_jax.training.workdir.checkpoints import Checkpoints, checksums, read_best, read_params
+from bert_jax.training.workdir.checkpoints import (
+    Checkpoints,
+    SavedParams,
+    checksums,
+    read_best,
+    read_params,
+    save_params,
+)
 
 ASSETS = {"config.json": b"{}\n", "tokenizer/tokenizer.model": bytes(range(256))}
 
@@ -179,3 +186,27 @@ def test_a_checkpoint_that_cannot_be_written_is_a_sentence(checkpoints, monkeypa
 
 def raise_(error):
     raise error
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32, np.uint16, np.int8])
+@pytest.mark.parametrize("shape", [(), (5,), (300, 40), (3, 50, 7)])
+def test_checksums_are_the_same_on_the_host(shape, dtype, monkeypatch):
+    monkeypatch.setattr("bert_jax.training.workdir.checksums.PIECE", 1000)
+    x = np.random.default_rng(0).integers(-100, 100, shape).astype(dtype)
+    assert checksums({"x": x}) == checksums({"x": jnp.asarray(x)})
+    assert checksums({"x": x, "y": jnp.asarray(x)})["y"] == checksums({"x": x})["x"]
+
+
+def test_parameters_are_read_in_parts_the_largest_first(tmp_path):
+    rng = np.random.default_rng(0)
+    params = {"a": {f"x{i}": rng.normal(size=(10 * i, 4)).astype(np.float32) for i in range(1, 30)}, "b": np.ones(3)}
+    save_params(tmp_path / "checkpoints", 7, jax.tree.map(jnp.asarray, params), ASSETS)
+    step, found, assets = read_params(tmp_path / "checkpoints")
+    assert (step, assets) == (7, ASSETS)
+    jax.tree.map(np.testing.assert_array_equal, found, params)
+    parts = list(SavedParams(tmp_path / "checkpoints").parts())
+    sizes = [sorted((array.size for array in part.values()), reverse=True) for part in parts]
+    flat = [size for part in sizes for size in part]
+    assert flat == sorted(flat, reverse=True)
+    assert len(parts) > 10
+    assert all(sum(part) <= sum(map(sum, sizes)) / 24 for part in sizes if len(part) > 1)
