@@ -169,7 +169,8 @@ class Pretrained:
 
     def __repr__(self) -> str:
         heads = ", ".join(one.name for one in self.objectives) or "no heads"
-        if missing := [name for name in PRETRAINED_PARTS if not self._has(name)]:
+        # A run has the heads of its task, a released folder any.
+        if not self.task and (missing := [name for name in PRETRAINED_PARTS if not self._has(name)]):
             heads += f" (without {', '.join(missing)})"
         step = "" if self.step is None else f", step {self.step:,}"
         return (
