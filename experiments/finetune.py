@@ -1,9 +1,10 @@
 """Fine-tunes a pretrained model on labelled data; the same command resumes an interrupted run.
 
     python -m experiments.finetune --config=experiments/configs/finetune_classification.py --train=train.tsv \\
-        --validation=dev.tsv --init_from=runs/mini --workdir=runs/sentiment
+        --validation=dev.tsv --test=test.tsv --init_from=runs/mini --workdir=runs/sentiment --num_seeds=5
 
-The config file selects the task. `experiments/training.py` lists the exit codes and the flags that all training scripts
+Files may be TSV, CSV, JSON Lines, Parquet or tfds:NAME:SPLIT; --test and --num_seeds may be left out. The config file
+selects the task. `experiments/training.py` lists the exit codes and the flags that all training scripts
 share.
 """
 
@@ -15,16 +16,25 @@ from bert_jax import configuration
 from bert_jax.tasks.registry import TASKS
 from experiments import config_flags, training
 
+SCRIPT = "experiments.finetune"
 # Short flags for the fields that differ between runs.
 _SHORT = {
     "train": ("data.train", "Labelled examples for training."),
     "validation": ("data.validation", "Labelled examples for evaluation."),
+    "test": ("data.test", "Labelled examples to score the finished model on, once."),
     "init_from": ("train.init_from", "The folder of a pretrained run, or its checkpoints/."),
 }
 _FLAGS = {
     name: flags.DEFINE_string(name, None, f"{meaning} Short for --config.{field}.")
     for name, (field, meaning) in _SHORT.items()
 }
+_NUM_SEEDS = flags.DEFINE_integer(
+    "num_seeds",
+    None,
+    "Train with so many seeds, from config.train.seed on, each in a folder WORKDIR/seed_N, and report their mean and"
+    " deviation.",
+    lower_bound=2,
+)
 # The tasks on labelled data.
 _KINDS = [kind for kind in TASKS.values() if "data.train" in configuration.fields(kind.config_class())]
 
@@ -34,7 +44,10 @@ def main(config: Any) -> None:
         if _FLAGS[name].value is not None:
             configuration.replace(config, field, _FLAGS[name].value)
     (kind,) = (kind for kind in _KINDS if type(config) is kind.config_class)
-    training.train(kind, config, "experiments.finetune")
+    if _NUM_SEEDS.value is None:
+        training.train(kind, config, SCRIPT)
+    else:
+        training.train_seeds(kind, config, SCRIPT, _NUM_SEEDS.value)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ traces steps 100 to 110. Several devices: --config.mesh.*, see `bert_jax/shardin
 `experiments/devices.py`.
 """
 
+import copy
 import shlex
 import signal
 import sys
@@ -17,6 +18,7 @@ from bert_jax.reporting import write_report
 from bert_jax.reporting.report import best_line
 from bert_jax.reporting.run_record import read_run
 from bert_jax.reporting.run_scores import value
+from bert_jax.reporting.seeds import write_seeds_report
 from bert_jax.scores import behind_baseline
 from bert_jax.training import processes
 from bert_jax.training.config import TrainConfig
@@ -34,7 +36,7 @@ OWN = ("workdir", "profile", *(f"config.train.{name}" for name in (*TrainConfig.
 
 
 def train(kind: TaskKind[Any], config: Any, script: str) -> None:
-    """Runs or resumes a task, and writes its report.
+    """Runs or resumes a task in --workdir, and writes its report.
 
     Args:
       kind: the task.
@@ -42,6 +44,30 @@ def train(kind: TaskKind[Any], config: Any, script: str) -> None:
       script: the module of the script, as in `python -m SCRIPT`, for the report.
     """
     devices.start()
+    train_in(_WORKDIR.value, kind, config, script)
+
+
+def train_seeds(kind: TaskKind[Any], config: Any, script: str, count: int) -> None:
+    """Runs or resumes a task with several seeds, from `train.seed` on, each in a folder of --workdir.
+
+    Args:
+      kind, config, script: see `train`.
+      count: the number of seeds.
+    """
+    devices.start()
+    folders = []
+    for seed in range(config.train.seed, config.train.seed + count):
+        own = copy.deepcopy(config)
+        own.train.seed = seed
+        folders.append(f"{_WORKDIR.value}/seed_{seed}")
+        train_in(folders[-1], kind, own, script)
+    if processes.is_first() and not _DRY_RUN.value:
+        write_seeds_report(_WORKDIR.value, folders)
+        print(f"The report of all seeds is in {_WORKDIR.value}/report.md")
+
+
+def train_in(workdir: str, kind: TaskKind[Any], config: Any, script: str) -> None:
+    """Runs or resumes a task in a folder, and writes its report; exits if it was told to stop."""
     received: list[int] = []
 
     def stop(number: int, _) -> None:
@@ -58,26 +84,26 @@ def train(kind: TaskKind[Any], config: Any, script: str) -> None:
         dry_run=_DRY_RUN.value,
         command=shlex.join(["python", "-m", script, *sys.argv[1:]]),
     )
-    scores = run(kind, config, _WORKDIR.value, options)
+    scores = run(kind, config, workdir, options)
     if scores and processes.is_first():
-        write_report(_WORKDIR.value)
-        lines = [*_best(), *_verdict(scores, script), f"The report is in {_WORKDIR.value}/report.md"]
+        write_report(workdir)
+        lines = [*_best(workdir), *_verdict(workdir, scores, script), f"The report is in {workdir}/report.md"]
         print("\n".join(lines))
     everywhere = [number for numbers in processes.gather(received) for number in numbers]
     if everywhere and not scores:
         sys.exit(128 + everywhere[0])  # the exit code that a shell reports for this signal
 
 
-def _best() -> list[str]:
+def _best(workdir: str) -> list[str]:
     """Says which checkpoint is the best, and its scores, if the run chooses one."""
-    run = read_run(_WORKDIR.value)
+    run = read_run(workdir)
     shown = [f"{score.title} {found:.3f}" for score in run.scores if (found := value(score, run)) is not None]
     return [line, f"Its scores: {', '.join(shown)}."] if (line := best_line(run)) else []
 
 
-def _verdict(scores: dict[str, float], script: str) -> list[str]:
+def _verdict(workdir: str, scores: dict[str, float], script: str) -> list[str]:
     """Says which final scores are not better than their baselines, and how to train for longer."""
-    run = read_run(_WORKDIR.value)
+    run = read_run(workdir)
     behind = behind_baseline(run.scores, scores)
     if not behind:
         return []

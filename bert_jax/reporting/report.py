@@ -12,8 +12,10 @@ from bert_jax.loading import load
 from bert_jax.markdown import table
 from bert_jax.pretrained import Pretrained
 from bert_jax.reporting.curves import draw_curves
+from bert_jax.reporting.results import results_section
 from bert_jax.reporting.run_record import RunRecord, read_run
 from bert_jax.reporting.run_scores import as_text, baseline_value, gain, scores_of, value
+from bert_jax.tasks.labelled import LabelledKind
 from bert_jax.tasks.registry import task_named
 from bert_jax.training.progress import duration
 from bert_jax.training.task import Report, TaskKind
@@ -68,7 +70,10 @@ def _own_parts(kind: TaskKind[Any], run: RunRecord, model: Pretrained | None) ->
     except ConfigError as error:  # written by another version
         return Report([f"{error}\n"], [])
     epochs = {name: float(values[-1]) for name, values in passes.items() if len(values)}
-    return kind.report(config, model, epochs, run.data_fingerprints)
+    own = kind.report(config, model, epochs, run.data_fingerprints)
+    if model and isinstance(kind, LabelledKind) and run.evaluation:
+        return Report(own.data, [*own.examples, *results_section(run, kind, model)])
+    return own
 
 
 def _summary(run: RunRecord, model: Pretrained | None) -> list[str]:

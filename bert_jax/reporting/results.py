@@ -12,9 +12,13 @@ from typing import Any
 from etils import epath
 
 from bert_jax import storage
+from bert_jax.errors import BertJaxError
 from bert_jax.labelled_results import evaluate, predictions
+from bert_jax.markdown import table
 from bert_jax.pretrained import Pretrained
-from bert_jax.tasks.labelled import TEST, VALIDATION
+from bert_jax.reporting.run_record import RunRecord
+from bert_jax.reporting.run_scores import as_text
+from bert_jax.tasks.labelled import TEST, VALIDATION, LabelledKind
 
 FOLDER, SCORES = "predictions", "scores.json"
 
@@ -50,3 +54,28 @@ def read_predictions(workdir: epath.PathLike, split: str) -> Iterator[dict[str, 
     if file.exists():
         with file.open() as lines:
             yield from map(json.loads, lines)
+
+
+def results_section(run: RunRecord, kind: LabelledKind[Any], model: Pretrained) -> list[str]:
+    """Writes the predictions of a run's model, and returns their part of the report, as lines of Markdown."""
+    try:
+        write_results(run.path, model)
+    except BertJaxError as error:
+        return ["## Predictions\n", f"None: {error}\n"]
+    lines, scores = [], read_results(run.path)["scores"]
+    if TEST in scores:
+        lines += ["## Test scores\n", f"By the model of step {model.step:,}.\n", *_table(run, scores[TEST])]
+    for split in scores:
+        found = kind.findings(list(read_predictions(run.path, split)))
+        if found:
+            lines += [f"## Predictions on the {split} split\n", f"All are in `{FOLDER}/{split}.jsonl`.\n", *found]
+    return lines
+
+
+def _table(run: RunRecord, scores: dict[str, float]) -> list[str]:
+    rows = []
+    for score in run.scores:
+        found, baseline = scores.get(score.name), scores.get(score.baseline)
+        against = "" if baseline is None else f"{as_text(baseline)} ({score.baseline_title})"
+        rows.append([score.title, "undefined" if found is None else as_text(found), against])
+    return table(["", "model", "baseline"], rows, numbers=True)

@@ -13,6 +13,7 @@ from bert_jax.data.labelled_files import LabelledText, LabelledTextsConfig, labe
 from bert_jax.data.texts import encode
 from bert_jax.errors import ConfigError, CorpusError, choice_problem, did_you_mean, quoted
 from bert_jax.objectives.labels import NUMBER, ONE, SEVERAL, Labels
+from bert_jax.tasks.label_findings import label_findings
 from bert_jax.tasks.labelled import TRAIN, LabelledKind, LabelledRunConfig
 from bert_jax.tokenization import Tokenizer
 
@@ -129,6 +130,9 @@ class Classification(LabelledKind[ClassificationConfig]):
             else:
                 predicted = list(said.names) if choose == SEVERAL else said.name
                 yield found | {"predicted": predicted, "probabilities": said.probabilities}
+
+    def findings(self, predictions: Sequence[Mapping[str, Any]]) -> list[str]:
+        return label_findings(predictions)
 
 
 def _label(row: LabelledText, data: ClassifiedTextsConfig) -> Any:

@@ -123,6 +123,10 @@ class LabelledKind(TaskKind[Config], abc.ABC):
           examples: as `read` yields them; without labels, `gold` is None.
         """
 
+    def findings(self, predictions: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Returns what `predict` yielded for a labelled split, summed up as lines of Markdown. None by default."""
+        return []
+
     def phases(self, config: Config) -> tuple[OnePhase]:
         return (OnePhase(config.train.batch_size),)
 

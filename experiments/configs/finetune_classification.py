@@ -23,4 +23,5 @@ def get_config() -> ClassificationConfig:
     config.train.log_every = 20
     config.train.checkpoint_every = 100
     config.eval.every = 100
+    config.eval.best_by = "label_accuracy"
     return config
