@@ -2,7 +2,10 @@
 
 import functools
 import itertools
+import json
 import operator
+import os
+import pathlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
+from bert_jax import storage
 from bert_jax.batch import cut
 from bert_jax.data.labelled import Rows
 from bert_jax.errors import CheckpointError, CorpusError
@@ -44,6 +48,63 @@ def predictions(
     examples = itertools.islice(kind.read(model.run, str(path), lines, labelled), skip, None)
     while some := list(itertools.islice(examples, EXAMPLES_AT_ONCE)):
         yield from kind.predict(model, some)
+
+
+def write_predictions(model: Pretrained, path: epath.PathLike, output: epath.PathLike, limit: int | None = None) -> int:
+    """Writes what a model says of each example of a file, an object a line; goes on where an earlier call was killed.
+
+    Until it is complete, the file has the name `OUTPUT.partial`. It is begun anew if another model or file made it.
+
+    Args:
+      model: of a task on labelled examples.
+      path: the examples, see `data.tables.read_table`; labels are not read.
+      output: the `.jsonl` file to write, on a local disk.
+      limit: stop after so many examples, as if killed.
+
+    Returns:
+      The number of examples in the file.
+
+    Raises:
+      CheckpointError: the model is of another task.
+      CorpusError: an example cannot be read.
+      WriteError: the file cannot be written.
+    """
+    output = pathlib.Path(output)
+    partial, about = (output.with_name(f"{output.name}.partial{end}") for end in ("", ".json"))
+    made_by = {"model": model.source, "step": model.step, "input": str(path)}
+    with storage.writing(output.parent):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        known = partial.exists() and about.exists() and storage.read_json(about) == made_by
+        if not known:
+            partial.write_bytes(b"")
+            storage.write_json(about, made_by)
+        count, end = _complete_lines(partial)
+        with partial.open("r+b") as file:
+            file.truncate(end)
+            file.seek(end)
+            lines: list[str] = []
+            rows = itertools.islice(predictions(model, path, False, lines, count), limit)
+            while some := list(itertools.islice(rows, EXAMPLES_AT_ONCE)):
+                text = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in some)
+                file.write(text.encode("utf-8", "backslashreplace"))
+                file.flush()
+                os.fsync(file.fileno())
+                count += len(some)
+        if limit is None:
+            partial.replace(output)
+            about.unlink()
+    return count
+
+
+def _complete_lines(file: pathlib.Path) -> tuple[int, int]:
+    """The number of lines that are complete, and the bytes up to the end of the last one."""
+    count = end = 0
+    with file.open("rb") as lines:
+        for line in lines:
+            if not line.endswith(b"\n"):
+                break
+            count, end = count + 1, end + len(line)
+    return count, end
 
 
 def evaluate(model: Pretrained, path: epath.PathLike) -> dict[str, float]:

@@ -375,6 +375,15 @@ class Pretrained:
             result.append(Choice(int(shares.argmax()), tuple((shares / shares.sum()).tolist())))
         return result
 
+    def head_outputs(self, texts: Iterable[Text], name: str) -> np.ndarray:
+        """Returns what a head that scores examples says of each text, or pair of texts: logits, float32 [texts, C].
+
+        Args:
+          texts: any number of them.
+          name: the name of the head's objective.
+        """
+        return self._labelled(texts, name, jnp.asarray)
+
     def _text_labels(self, choices: Sequence[str], ability: str) -> Labels:
         objective = self._objective(Labels, ability)
         if objective.choose not in choices or objective.of_tokens:

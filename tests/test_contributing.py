@@ -195,6 +195,6 @@ def test_the_task_says_what_is_wrong(rating, tmp_path):
     ):
         run(kind, rating, tmp_path / "run")
     rating.data.num_levels, rating.train.init_from, rating.model = 1, "", ModelConfig()
-    with pytest.raises(ConfigError, match=r"num_levels=1 must be at least 2.*\n.*init_from is empty"):
+    with pytest.raises(ConfigError, match=r"num_levels=1 must be at least 2.*\n.*Give train.init_from"):
         run(kind, rating, tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -78,9 +78,9 @@ class LabelledKind(TaskKind[Config], abc.ABC):
           CorpusError: a row cannot be used.
         """
 
-    @abc.abstractmethod
     def decide(self, config: Config, train: Sequence[Any]) -> dict[str, bytes]:
-        """Returns the files that a run keeps of its training examples, such as the names of the labels."""
+        """Returns files that a run keeps of its training examples, such as the names of the labels. None by default."""
+        return {}
 
     @abc.abstractmethod
     def encode(

@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bert_jax.data.labelled import LabelledStream, Rows
-from bert_jax.data.labelled_files import LabelledConfig, read_labelled
+from bert_jax.data.labelled import LabelledStream, LabelledTexts, Rows
+from bert_jax.data.labelled_files import LabelledConfig, LabelledTextsConfig, label_name, number, read_labelled
 from bert_jax.data.texts import encode
 from bert_jax.errors import CorpusError
 
@@ -14,8 +14,10 @@ TEXTS = [(" ".join(["the end."] * (1 + i % 5)), None) for i in range(50)]
 @pytest.fixture
 def rows(corpus):
     index = np.arange(len(TEXTS))
-    columns = {"index": index, "used": np.ones_like(index)}
-    return Rows(encode(TEXTS, corpus.tokenizer, 32), columns, corpus.tokenizer, 32, 4, (7,))
+    texts = encode(TEXTS, corpus.tokenizer, 32)
+    places = {"place": np.arange(len(texts.token_ids), dtype=np.int32)}
+    labelled = LabelledTexts(texts, {"index": index, "used": np.ones_like(index)}, places)
+    return Rows(labelled, corpus.tokenizer, 32, 4, (7,))
 
 
 def used(batch):
@@ -54,6 +56,14 @@ def test_tokens_are_those_of_the_text(rows, corpus):
         assert ids == [tokenizer.cls_id, *expected, tokenizer.sep_id]
 
 
+def test_columns_of_tokens_follow_their_tokens(rows, corpus):
+    batch, texts = rows.all(), encode(TEXTS, corpus.tokenizer, 32)
+    special = np.isin(batch["token_ids"], corpus.tokenizer.special_ids)
+    assert not batch["place"][special].any()
+    np.testing.assert_array_equal(texts.token_ids[batch["place"]][~special], batch["token_ids"][~special])
+    assert sorted(batch["place"][~special]) == list(range(len(texts.token_ids)))
+
+
 CUTS = {(20, 0): (14, 0), (14, 0): (14, 0), (3, 20): (3, 10), (20, 3): (10, 3), (9, 9): (7, 6), (0, 2): (0, 2)}
 
 
@@ -72,74 +82,73 @@ def write(tmp_path, name, content):
     return tmp_path / name
 
 
-def test_both_forms_give_the_same_rows(tmp_path):
+def read(file, lines=None, labelled=True, **settings):
+    rows = read_labelled(file, LabelledTextsConfig(**settings), [] if lines is None else lines, labelled)
+    return [(row.text, row.pair, row.label) for row in rows]
+
+
+def test_all_forms_give_the_same_rows(tmp_path):
     tsv = write(tmp_path, "a.tsv", '\ufeffsentence\tlabel\r\n" a quote\tyes\r\n\nb\tno\n')
+    csv = write(tmp_path, "a.csv", 'sentence,label\n""" a quote",yes\nb,no\n')
     jsonl = write(tmp_path, "a.jsonl", '{"text": "\\" a quote", "label": "yes"}\n{"text": "b", "label": "no"}\n')
-    found = [[(row.text, row.pair, row.label) for row in read_labelled(f, LabelledConfig())] for f in (tsv, jsonl)]
-    assert found[0] == found[1] == [('" a quote', None, "yes"), ("b", None, "no")]
+    assert read(tsv) == read(csv) == read(jsonl) == [('" a quote', None, "yes"), ("b", None, "no")]
 
 
-def test_columns_are_guessed_or_named(tmp_path):
+def test_columns_are_guessed_and_told_or_named(tmp_path):
     file = write(tmp_path, "a.jsonl", '{"sentence1": "a", "sentence2": "b", "gold": 1, "label": true}\n')
-    (row,) = read_labelled(file, LabelledConfig())
-    assert (row.text, row.pair, row.label) == ("a", "b", "true")
-    named = LabelledConfig(text_column="sentence2", pair_column="sentence1", label_column="gold")
-    (row,) = read_labelled(file, named)
-    assert (row.text, row.pair, row.label) == ("b", "a", "1")
+    lines = []
+    assert read(file, lines) == [("a", "b", True)]
+    assert lines == [
+        "columns      text=sentence1, pair=sentence2, label=label (guessed from sentence1, sentence2, gold, label)"
+    ]
+    assert read(file, text_column="sentence2", pair_column="sentence1", label_column="gold") == [("b", "a", 1)]
+    assert read(file, text_column="sentence2", label_column="gold") == [("b", None, 1)]
+
+
+def test_new_texts_need_no_label(tmp_path):
+    file = write(tmp_path, "a.jsonl", '{"text": "a"}\n')
+    assert read(file, labelled=False) == [("a", None, None)]
+    with pytest.raises(CorpusError, match="label"):
+        read(file)
+
+
+def test_rows_of_a_label_are_left_out_and_counted(tmp_path):
+    file, lines = write(tmp_path, "a.tsv", "text\tlabel\na\t-\nb\tyes\nc\t-\n"), []
+    assert read(file, lines, skip_label="-") == [("b", None, "yes")]
+    assert lines[-1] == f"left out     2 rows of {file} with the label -"
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.tsv", "text\tlabel\na\tb\tc\n", r"a\.tsv, line 2 has 3 columns, but the header has 2\."),
-        (
-            "a.tsv",
-            "txt\tlabel\na\tb\n",
-            "line 2 has no column 'text' or 'sentence' or 'sentence1', only 'txt'",
-        ),
-        ("a.tsv", "text\tlabel\n", "holds no labelled texts"),
-        ("a.tsv", "", "holds no labelled texts"),
-        ("a.tsv", "text\tlabel\na\t\n", "line 2 has an empty label"),
-        ("a.tsv", b"text\tlabel\n\xff\tb\n", "line 2 is not UTF-8"),
-        ("a.jsonl", '{"text": "a", "label": 1}\n{"text"', r"a\.jsonl, line 2 is not JSON"),
-        ("a.jsonl", "[1]\n", "line 1 is not a JSON object"),
-        ("a.jsonl", '{"text": ["a"], "label": 1}', "'text' is neither text nor a number"),
-        ("a.jsonl", '{"text": "a", "labels": 1}', r"no column 'label'.*data\.label_column\. Did you mean labels\?"),
+        ("a.tsv", "text\tlabel\na\t\n", r"a\.tsv, line 2 has no label \('label' is empty\)"),
+        ("a.tsv", "text\tlabel\n \tb\n", r"a\.tsv, line 2: 'text' is empty: give a text"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n{"text": null, "label": 1}', r"line 2: 'text' is no text"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n{"text": "b", "label": null}', r"line 2 has no label"),
     ],
 )
 def test_what_cannot_be_read_is_named_with_its_line(tmp_path, name, content, message):
     with pytest.raises(CorpusError, match=message):
-        read_labelled(write(tmp_path, name, content), LabelledConfig())
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(CorpusError, match="There is no file"):
-        read_labelled(tmp_path / "none.tsv", LabelledConfig())
+        read(write(tmp_path, name, content))
 
 
 def test_problems_of_the_config():
     assert len(LabelledConfig().problems()) == 2
-    fine = LabelledConfig(train="a.tsv", validation="b.jsonl")
+    fine = LabelledConfig(train="a.tsv", validation="b.jsonl", test="tfds:glue/sst2:test")
     assert fine.problems() == []
-    assert len(dataclasses.replace(fine, train="a.csv", sequence_length=4, max_examples=0).problems()) == 3
+    assert len(dataclasses.replace(fine, train="a.doc", sequence_length=4, max_examples=0).problems()) == 3
 
 
 @pytest.mark.parametrize(
-    ("lines", "labels"),
-    [
-        (['{"text": "a", "label": 1}', '{"text": "b", "label": 1.0}', '{"text": "c", "label": -0.0}'], ["1", "1", "0"]),
-        (['{"text": "a", "label": "pos "}', '{"text": "b", "label": " pos"}'], ["pos", "pos"]),
-    ],
+    ("value", "name"),
+    [(1, "1"), (1.0, "1"), (-0.0, "0"), (0.5, "0.5"), (True, "true"), ("pos ", "pos"), (" 1.0", "1.0")],
 )
-def test_slips_in_labels_make_no_new_classes(lines, labels, tmp_path):
-    (tmp_path / "a.jsonl").write_text("\n".join(lines))
-    assert [row.label for row in read_labelled(tmp_path / "a.jsonl", LabelledConfig())] == labels
+def test_slips_in_labels_make_no_new_classes(value, name):
+    assert label_name(value) == name
 
 
-def test_labels_that_are_none_and_doubled_columns_are_refused(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"text": "a", "label": NaN}\n')
-    with pytest.raises(CorpusError, match="line 1: 'label' is nan, no number"):
-        read_labelled(tmp_path / "a.jsonl", LabelledConfig())
-    (tmp_path / "a.tsv").write_text("text\ttext\tlabel\na\tb\tc\n")
-    with pytest.raises(CorpusError, match="has the column 'text' twice"):
-        read_labelled(tmp_path / "a.tsv", LabelledConfig())
+def test_labels_that_are_no_numbers_are_refused():
+    assert number(" 2.5", "here") == 2.5
+    for value in ("", "good", "nan", "inf", None, True, [1], float("nan")):
+        with pytest.raises(CorpusError, match=r"^here: the label .* is no number"):
+            number(value, "here")

@@ -215,8 +215,7 @@ CASES = [
     finetune(
         "columns",
         ["--init_from={run}", "--config.data.text_column=txt"],
-        "{tmp}/a.tsv, line 2 has no column 'txt', only 'text', 'label'",
-        "Did you mean text?",
+        "{tmp}/a.tsv, line 2 has no column 'txt', only text, label: correct data.text_column. Did you mean text?",
         given=write("a.tsv", LABELLED),
     ),
     finetune(

@@ -10,9 +10,11 @@ import pytest
 
 from bert_jax import load
 from bert_jax.errors import CheckpointError, ConfigError, CorpusError
+from bert_jax.labelled_results import evaluate, predictions, write_predictions
 from bert_jax.model.config import ModelConfig
 from bert_jax.reporting import write_report
-from bert_jax.tasks.classification import Classification, ClassificationConfig
+from bert_jax.reporting.seeds import write_seeds_report
+from bert_jax.tasks.classification import Classification, ClassificationConfig, class_weights
 from bert_jax.tasks.pretraining import pretrain
 from bert_jax.training.run import prepare, run
 from bert_jax.training.workdir.checkpoints import read_params
@@ -212,3 +214,127 @@ def test_changed_data_and_another_task_are_refused(settings, files, pretrained, 
         run(KIND, settings, tmp_path / "run")
     with pytest.raises(ConfigError, match="holds a run of the task pretraining, not classification"):
         run(KIND, settings, pretrained)
+
+
+def rewrite(files, folder, change):
+    """The files with other labels, in another folder."""
+    folder.mkdir()
+    for split in ("train", "validation"):
+        rows = [line.split("\t") for line in (files / f"{split}.tsv").read_text().splitlines()[1:]]
+        lines = [json.dumps({"text": text, "label": change(text, label)}) for text, label in rows]
+        (folder / f"{split}.jsonl").write_text("\n".join(lines))
+    return folder
+
+
+def on(settings, folder, **data):
+    settings.data.train, settings.data.validation = f"{folder}/train.jsonl", f"{folder}/validation.jsonl"
+    for name, value in data.items():
+        setattr(settings.data, name, value)
+    return settings
+
+
+def test_several_labels_are_learned_predicted_and_reported(settings, files, tmp_path):
+    folder = rewrite(files, tmp_path / "data", lambda text, label: [label, "long"] if len(text) > 40 else [label])
+    settings.data.test = f"{folder}/validation.jsonl"
+    scores = run(KIND, on(settings, folder, choose="several"), tmp_path / "run")
+    assert {"eval/label_accuracy", "eval/label_micro_f1", "eval/label_majority"} <= scores.keys()
+    text = write_report(tmp_path / "run")
+    assert "## Test scores" in text
+    assert "| label | true | predicted | both | F1 |" in text
+    rows = [json.loads(line) for line in (tmp_path / "run/predictions/test.jsonl").read_text().splitlines()]
+    assert len(rows) == 90
+    assert rows[0].keys() == {"text", "gold", "predicted", "probabilities"}
+    assert sorted(rows[0]["probabilities"]) == ["first", "long", "neither", "second"]
+    right = np.mean([row["gold"] == row["predicted"] for row in rows])
+    assert scores["eval/label_accuracy"] == pytest.approx(right)
+    stored = json.loads((tmp_path / "run/predictions/scores.json").read_text())
+    assert stored["scores"]["test"]["label_accuracy"] == pytest.approx(right)
+
+
+def test_numbers_are_learned_and_an_undefined_score_is_left_out(settings, files, tmp_path):
+    folder = rewrite(files, tmp_path / "data", lambda text, _: len(text) / 10)
+    settings.eval.best_by = "label_spearman"
+    scores = run(KIND, on(settings, folder, choose="number"), tmp_path / "run")
+    assert {"eval/label_loss", "eval/label_variance", "eval/label_pearson", "eval/label_spearman"} <= scores.keys()
+    text = write_report(tmp_path / "run")
+    assert "The largest errors" in text
+    rows = [json.loads(line) for line in (tmp_path / "run/predictions/validation.jsonl").read_text().splitlines()]
+    said = load(tmp_path / "run").regress([row["text"] for row in rows])
+    np.testing.assert_allclose(said, [row["predicted"] for row in rows], rtol=1e-4)
+    error = np.mean([(row["gold"] - row["predicted"]) ** 2 for row in rows])
+    assert scores["eval/label_loss"] == pytest.approx(error, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "data", "message"),
+    [
+        (lambda *_: "one", {}, "train.jsonl has only one label, 'one': give examples of at least two"),
+        (lambda *_: 1, {"choose": "number"}, "has only one number, 1: give different ones"),
+        (lambda *_: "x", {"choose": "number"}, "train.jsonl, line 1: the label 'x' is no number"),
+        (lambda *_: ["a"], {}, "line 1 has a list of labels: give data.choose=several"),
+        (lambda *_: [], {"choose": "several"}, "has no labels"),
+        (lambda _, label: label, {"class_weights": "frist=2"}, "names 'frist', which is no label.*Did you mean first"),
+    ],
+)
+def test_labels_that_cannot_be_learned_are_refused(settings, files, tmp_path, change, data, message):
+    folder = rewrite(files, tmp_path / "data", change)
+    with pytest.raises((CorpusError, ConfigError), match=message):
+        prepare(KIND, on(settings, folder, **data))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("balanced", [5 / 6, 5 / 3, 5 / 6]), ("b=6", [0.5, 3.0, 0.5]), ("a=1,b=1,c=1", [1, 1, 1])]
+)
+def test_class_weights_have_a_mean_of_one(text, expected):
+    weights = class_weights(text, ("a", "b", "c"), np.array([2.0, 1.0, 2.0]))
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
+
+
+def test_class_weights_weigh_the_training_loss_alone(settings, tmp_path):
+    settings.data.class_weights = "second=3"
+    task = prepare(KIND, settings).task
+    batch = task.stream.batch(0)
+    used = batch["label_weights"] > 0
+    assert len(np.unique(batch["label_weights"][used])) == 2
+    second = batch["labels"] == 2  # of first, neither, second
+    assert batch["label_weights"][used & second].min() == pytest.approx(
+        3 * batch["label_weights"][used & ~second].max()
+    )
+    assert set(np.unique(task.held_out["label_weights"])) == {0.0, 1.0}
+
+
+def test_predictions_of_new_texts_go_on_where_they_stopped(settings, files, tmp_path):
+    run(KIND, settings, tmp_path / "run")
+    model = load(tmp_path / "run")
+    (tmp_path / "new.txt").write_text("the end\nof all\nthe end\n")
+    found = list(predictions(model, tmp_path / "new.txt", False, []))
+    assert [row["text"] for row in found] == ["the end", "of all", "the end"]
+    assert {row["gold"] for row in found} == {None}
+    assert list(predictions(model, tmp_path / "new.txt", False, [], skip=2)) == [found[2]]
+    whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
+    assert write_predictions(model, tmp_path / "new.txt", whole) == 3
+    write_predictions(model, tmp_path / "new.txt", cut, limit=2)  # killed after two, in the middle of the third
+    partial = tmp_path / "cut.jsonl.partial"
+    partial.write_text(partial.read_text() + '{"text": "th')
+    assert not cut.exists()
+    assert write_predictions(model, tmp_path / "new.txt", cut) == 3
+    assert cut.read_text() == whole.read_text()
+    assert not list(tmp_path.glob("*.partial*"))
+    scores = evaluate(model, settings.data.validation)
+    assert scores["label_majority"] == pytest.approx(0.5, abs=0.1)
+
+
+def test_several_seeds_have_a_mean_and_a_deviation(settings, tmp_path):
+    settings.train.num_steps, settings.data.test = 2, settings.data.validation
+    for seed in (0, 1):
+        settings.train.seed = seed
+        run(KIND, settings, tmp_path / f"runs/seed_{seed}")
+        write_report(tmp_path / f"runs/seed_{seed}")
+    text = write_seeds_report(tmp_path / "runs", [tmp_path / f"runs/seed_{seed}" for seed in (0, 1)])
+    scores = [
+        json.loads((tmp_path / f"runs/seed_{i}/predictions/scores.json").read_text())["scores"]["test"]["label_loss"]
+        for i in (0, 1)
+    ]
+    shown = f"{np.mean(scores):.3f} ± {np.std(scores, ddof=1):.3f}"
+    assert text.count(f"| label, loss in nats | {shown} |") == 2  # held out and test, which are the same here
+    assert "seed_0" in text

@@ -1,0 +1,27 @@
+"""Predicts labels of new texts with a fine-tuned model: an object on each line, with the text and what is predicted.
+
+    python -m experiments.predict --model=runs/sentiment --input=new.txt --output=predictions.jsonl
+
+The input has any form that training reads (.txt has a text on each line); its labels are not read. It may be of any
+size. The same command goes on where an interrupted one stopped.
+"""
+
+from absl import flags
+
+import bert_jax
+from bert_jax.labelled_results import write_predictions
+from experiments import sentences
+
+_MODEL = flags.DEFINE_string("model", None, "A fine-tuned run, or one of its checkpoints.", required=True)
+_INPUT = flags.DEFINE_string("input", None, "A file of texts, or a pattern of files.", required=True)
+_OUTPUT = flags.DEFINE_string("output", None, "The .jsonl file to write.", required=True)
+
+
+def main(_: list[str]) -> None:
+    model = bert_jax.load(_MODEL.value)
+    count = write_predictions(model, _INPUT.value, _OUTPUT.value)
+    print(f"{_OUTPUT.value}: predictions of {count:,} examples")
+
+
+if __name__ == "__main__":
+    sentences.run(main)
