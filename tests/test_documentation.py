@@ -56,6 +56,7 @@ SCRIPTS = {
     "experiments.score": [],
     "experiments.fill_mask": [],
     "experiments.minimal_pairs": [],
+    "experiments.predict": [],
     "experiments.convert_checkpoint": [],
     "experiments.extend_vocabulary": [],
 }
@@ -126,8 +127,14 @@ def folder(corpus, tmp_path_factory):
             f"python -m experiments.prepare_corpus --source=text:{name}.txt --output=corpora/{name}"
             f" --validation_fraction=0.2 {options}",
         )
+    (folder / "new.txt").write_text("the end.\nof all.\n")
     for run in ("articles", "a", "b"):
         run_script(folder, f"{PRETRAIN} --config=experiments/configs/sizes.py:mini --workdir=runs/{run}")
+    run_script(
+        folder,
+        "python -m experiments.finetune --config=experiments/configs/finetune_classification.py --train=train.tsv"
+        " --validation=dev.tsv --init_from=runs/articles --workdir=runs/sentiment",
+    )
     return folder
 
 
