@@ -112,7 +112,8 @@ def read_params(directory: epath.PathLike, step: int | None = None) -> tuple[int
     """
     saved = SavedParams(directory, step)
     arrays = {name: array for part in saved.parts() for name, array in part.items()}
-    return saved.step, flax.traverse_util.unflatten_dict(arrays, sep="/"), saved.assets
+    params = flax.traverse_util.unflatten_dict({name: arrays[name] for name in saved.shapes}, sep="/")
+    return saved.step, params, saved.assets
 
 
 class SavedParams:

@@ -175,6 +175,7 @@ def test_parameters_are_read_in_parts_the_largest_first(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, found, params)
     parts = list(SavedParams(tmp_path / "checkpoints").parts())
     sizes = [sorted((array.size for array in part.values()), reverse=True) for part in parts]
-    assert sum(sizes, []) == sorted(sum(sizes, []), reverse=True)
+    everything = [size for part in sizes for size in part]
+    assert everything == sorted(everything, reverse=True)
     assert len(parts) > 10
-    assert all(sum(part) <= sum(map(sum, sizes)) / 24 for part in sizes if len(part) > 1)
+    assert all(sum(part) <= sum(everything) / 24 for part in sizes if len(part) > 1)
