@@ -112,11 +112,15 @@ def test_a_model_of_one_type_takes_pairs(tmp_path):
 def test_code_beside_a_model_is_never_imported(folder, bert, tmp_path):
     copy(folder, tmp_path)
     (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'MARK')!r}, 'w')")
-    edit(tmp_path, "tokenizer_config.json", auto_map={"AutoTokenizer": ["evil.T", None]}, tokenizer_class="evil.T")
+    edit(tmp_path, "tokenizer_config.json", auto_map={"AutoTokenizer": ["evil.T", None]})
     edit(tmp_path, trust_remote_code=True, custom_pipelines={"x": {"impl": "evil.P"}})
     jax.tree.map(np.testing.assert_array_equal, bert_jax.load(tmp_path).params, bert.params)
     edit(tmp_path, auto_map={"AutoModel": "evil.Model"})
     with pytest.raises(ConfigError, match="auto_map names Python code"):
+        bert_jax.load(tmp_path)
+    edit(tmp_path, auto_map=None)
+    edit(tmp_path, "tokenizer_config.json", tokenizer_class="evil.T")
+    with pytest.raises(TokenizerError, match=r"of the class 'evil\.T', which reads vocab\.txt in a way of its own"):
         bert_jax.load(tmp_path)
     assert not (tmp_path / "MARK").exists()
 

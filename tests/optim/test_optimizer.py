@@ -214,4 +214,4 @@ def test_problems_are_named(field, values):
 
 def test_the_defaults_have_no_problems():
     assert OptimizerConfig().problems() == []
-    assert len(configuration.fields(OptimizerConfig())) == 15
+    assert len(configuration.fields(OptimizerConfig())) == 19

@@ -108,7 +108,7 @@ def test_adapters_are_new_and_the_optimiser_holds_little(corpus_path, source):
     program = prepare(Pretraining(), config).program(4)
     warm = WarmStart.plan(config.train, program.state_shapes.params)
     assert len(warm.new) == 2 * 4 * 3
-    assert warm.describe()[1] == "             new, at random: lora (24 arrays)"
+    assert warm.describe()[1] == "             new, at random: lora/bert/encoder (24 arrays)"
     shapes, learned = by_name(program.state_shapes.params), by_name(program.trained)
     count = sum(shape.size for name, shape in shapes.items() if learned[name])
     means = [leaf for leaf in jax.tree.leaves(program.state_shapes.opt_state) if leaf.ndim]

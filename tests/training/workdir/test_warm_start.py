@@ -110,7 +110,7 @@ def test_top_layers_and_the_pooler_start_at_random(config, source):
     assert len(again) == 12
     assert set(warm.new) == {*NEW, *again, "mlm/bias"}
     assert set(warm.left) == {*again, "mlm/bias"}
-    assert "nsp (2 arrays); layer_1, pooler by train.reinit_layers" in warm.describe()[1]
+    assert "nsp/dense (2 arrays); layer_1, pooler by train.reinit_layers" in warm.describe()[1]
     # What is new is what a run from scratch begins with.
     random = by_name(program.make_state({}).params)
     state = by_name(program.make_state(warm.read(program.state_shapes.params)).params)
