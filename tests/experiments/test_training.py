@@ -14,11 +14,15 @@ def test_a_model_that_has_learned_nothing_is_told_with_the_command_for_a_longer_
     given = [flag.replace("RUN", str(run)) for flag in flags]
     monkeypatch.setattr(sys, "argv", ["pretrain.py", *given, "--config=mini", "--profile=1:2"])
     monkeypatch.setattr(training, "_WORKDIR", type("Flag", (), {"value": f"{run}/"}))
-    told = "\n".join(training._verdict({"eval/mlm_loss": 9.0, "eval/unigram_mlm_loss": 7.0}, "experiments.pretrain"))
+    told = "\n".join(
+        training._verdict(str(run), {"eval/mlm_loss": 9.0, "eval/unigram_mlm_loss": 7.0}, "experiments.pretrain")
+    )
     assert "Not better than the baseline after 20 steps" in told
     assert "9.000" in told
     command = told.rsplit(": ", 1)[1]
     assert command == (
         f"python -m experiments.pretrain --config=mini --workdir={run}-longer --config.train.num_steps=200"
     )
-    assert training._verdict({"eval/mlm_loss": 6.0, "eval/unigram_mlm_loss": 7.0}, "experiments.pretrain") == []
+    assert (
+        training._verdict(str(run), {"eval/mlm_loss": 6.0, "eval/unigram_mlm_loss": 7.0}, "experiments.pretrain") == []
+    )
