@@ -1,9 +1,6 @@
 """What a trained model says of labelled or new examples: predictions, and scores of a labelled file."""
 
-import functools
 import itertools
-import json
-import operator
 import os
 import pathlib
 from collections.abc import Iterator
@@ -11,7 +8,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from etils import epath
 
 from bert_jax import storage
@@ -22,6 +18,7 @@ from bert_jax.objectives.learner import Learner
 from bert_jax.pretrained import Pretrained
 from bert_jax.tasks.labelled import TEST, LabelledKind
 from bert_jax.tasks.registry import TASKS, task_named
+from bert_jax.training.placed import score_batches
 from bert_jax.training.step import Randomness
 
 EXAMPLES_AT_ONCE = 1024
@@ -50,7 +47,7 @@ def predictions(
         yield from kind.predict(model, some)
 
 
-def write_predictions(model: Pretrained, path: epath.PathLike, output: epath.PathLike, limit: int | None = None) -> int:
+def write_predictions(model: Pretrained, path: epath.PathLike, output: epath.PathLike) -> int:
     """Writes what a model says of each example of a file, an object a line; goes on where an earlier call was killed.
 
     Until it is complete, the file has the name `OUTPUT.partial`. It is begun anew if another model or file made it.
@@ -59,7 +56,6 @@ def write_predictions(model: Pretrained, path: epath.PathLike, output: epath.Pat
       model: of a task on labelled examples.
       path: the examples, see `data.tables.read_table`; labels are not read.
       output: the `.jsonl` file to write, on a local disk.
-      limit: stop after so many examples, as if killed.
 
     Returns:
       The number of examples in the file.
@@ -82,17 +78,14 @@ def write_predictions(model: Pretrained, path: epath.PathLike, output: epath.Pat
         with partial.open("r+b") as file:
             file.truncate(end)
             file.seek(end)
-            lines: list[str] = []
-            rows = itertools.islice(predictions(model, path, False, lines, count), limit)
+            rows = predictions(model, path, False, [], count)
             while some := list(itertools.islice(rows, EXAMPLES_AT_ONCE)):
-                text = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in some)
-                file.write(text.encode("utf-8", "backslashreplace"))
+                file.write(storage.json_lines(some))
                 file.flush()
                 os.fsync(file.fileno())
                 count += len(some)
-        if limit is None:
-            partial.replace(output)
-            about.unlink()
+        partial.replace(output)
+        about.unlink()
     return count
 
 
@@ -126,9 +119,7 @@ def evaluate(model: Pretrained, path: epath.PathLike) -> dict[str, float]:
     step = jax.jit(lambda params, batch: learner.eval_fn(params, None, batch, randomness))
     rows = len(held_out["example_ids"])
     found = [step(model.params, batch) for batch in cut(held_out, min(rows, max(1, TOKENS_AT_ONCE // length)))]
-    outcomes, decoded = jax.device_get(list(zip(*found, strict=True)))
-    whole = jax.tree.map(lambda *parts: np.concatenate(parts)[:rows], *decoded)
-    return learner.score(functools.reduce(operator.add, outcomes), whole, held_out) | learner.baselines(held_out)
+    return score_batches(learner, found, held_out) | learner.baselines(held_out)
 
 
 def _kind(model: Pretrained) -> LabelledKind[Any]:

@@ -16,6 +16,7 @@ from bert_jax import configuration, storage
 from bert_jax.errors import BertJaxError, CheckpointError, ConfigError, quoted
 from bert_jax.model.config import ModelConfig
 from bert_jax.objectives.candidates import Candidates
+from bert_jax.objectives.choices import Choices
 from bert_jax.objectives.labels import Labels
 from bert_jax.objectives.masked_words import MaskedWords
 from bert_jax.objectives.objective import Objective
@@ -27,7 +28,7 @@ from bert_jax.training.workdir.checkpoints import save_params
 from bert_jax.training.workdir.folder import MODEL_FILE
 
 OBJECTIVES: dict[str, type[Objective]] = {
-    kind.__name__: kind for kind in (MaskedWords, SentencePairs, Candidates, Labels, Spans)
+    kind.__name__: kind for kind in (MaskedWords, SentencePairs, Candidates, Choices, Labels, Spans)
 }
 
 

@@ -345,7 +345,7 @@ class Pretrained:
         if isinstance(texts, str):
             return float(self.regress([texts])[0])
         objective = self._text_labels((NUMBER,), "predict a number")
-        return self._labelled(texts, objective.name, jnp.asarray)[:, 0]
+        return self.head_outputs(texts, objective.name)[:, 0]
 
     def choose(self, question: str | Sequence[str], candidates: Sequence[Any]) -> Any:
         """Returns the most likely of a question's candidates.
@@ -368,7 +368,7 @@ class Pretrained:
         if not all(counts):
             raise ConfigError(f"The question {quoted(question[counts.index(0)])} has no candidates: give at least one.")
         pairs = [(text, one) for text, several in zip(question, candidates, strict=True) for one in several]
-        scores = self._labelled(pairs, objective.name, jnp.asarray)[:, 0]
+        scores = self.head_outputs(pairs, objective.name)[:, 0]
         result = []
         for end, count in zip(itertools.accumulate(counts), counts, strict=True):
             shares = np.exp(scores[end - count : end] - scores[end - count : end].max())

@@ -5,7 +5,7 @@ import errno
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 import numpy as np
@@ -59,6 +59,12 @@ def write_json(path: epath.PathLike, value: Any) -> None:
     """Writes `value` as indented JSON, atomically. Equal values give equal bytes."""
     # What UTF-8 cannot hold, such as a byte of a file name that is not UTF-8, becomes an escape that JSON knows, too.
     write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
+
+
+def json_lines(values: Iterable[Any]) -> bytes:
+    """Returns the content of a JSON Lines file: one value a line; what UTF-8 cannot hold as in `write_json`."""
+    text = "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values)
+    return text.encode("utf-8", "backslashreplace")
 
 
 def read_json(path: epath.PathLike) -> Any:

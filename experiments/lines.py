@@ -1,6 +1,5 @@
 """Files of texts, one a line, for the scripts that use a model."""
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,5 +25,4 @@ def read_lines(path: str) -> list[str]:
 
 def write_json_lines(path: str, values: Iterable[Any]) -> None:
     """Writes one JSON value a line."""
-    text = "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values)
-    storage.write_bytes(path, text.encode())
+    storage.write_bytes(path, storage.json_lines(values))

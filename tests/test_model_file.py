@@ -13,6 +13,7 @@ from bert_jax.errors import CheckpointError, ConfigError
 from bert_jax.interop.hugging_face import write_folder
 from bert_jax.interop.safetensors import WEIGHTS, SafetensorsFile
 from bert_jax.model.config import ModelConfig
+from bert_jax.objectives.choices import Choices
 from bert_jax.objectives.labels import Labels
 from bert_jax.objectives.masked_words import MaskedWords
 from bert_jax.objectives.sentence_pairs import SentencePairs
@@ -62,11 +63,12 @@ def test_a_released_model_comes_back_bit_for_bit(tmp_path):
 
 
 def test_heads_with_settings_are_kept(tmp_path):
-    for name, kind, objective in (
-        ("label", composites.sequence, Labels(names=("bad", "good", "odd"))),
-        ("tags", composites.tokens, Labels(names=("O", "B-PER"), of_tokens=True)),
+    for name, kind, settings, objective in (
+        ("label", composites.sequence, (3,), Labels(names=("bad", "good", "odd"))),
+        ("tags", composites.tokens, (2,), Labels(names=("O", "B-PER"), of_tokens=True)),
+        ("choice", composites.choices, (), Choices()),
     ):
-        bert = bert_jax.load(released(tmp_path / name, kind, (len(objective.names),), (objective,)))
+        bert = bert_jax.load(released(tmp_path / name, kind, settings, (objective,)))
         bert.save_checkpoint(tmp_path / f"own_{name}")
         assert bert_jax.load(tmp_path / f"own_{name}").objectives == (objective,)
 

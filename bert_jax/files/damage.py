@@ -1,14 +1,31 @@
 """What the libraries that read files raise, as one sentence that names the file and the place."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from bert_jax.errors import BertJaxError, CorpusError
 
 
 @contextlib.contextmanager
-def readable(file: str, place: str = "") -> Iterator[None]:
+def raising(describe: Callable[[Exception], CorpusError]) -> Iterator[None]:
     """A context for calls of a reading library alone: such libraries may raise anything.
+
+    Args:
+      describe: makes the error to raise instead of any exception that is not the package's own.
+
+    Raises:
+      CorpusError: what `describe` returns.
+    """
+    try:
+        yield
+    except BertJaxError:
+        raise
+    except Exception as error:
+        raise describe(error) from error
+
+
+def readable(file: str, place: str = "") -> contextlib.AbstractContextManager[None]:
+    """A context for calls that read a file.
 
     Args:
       file: is named in the error.
@@ -17,12 +34,7 @@ def readable(file: str, place: str = "") -> Iterator[None]:
     Raises:
       CorpusError: instead of any other exception.
     """
-    try:
-        yield
-    except BertJaxError:
-        raise
-    except Exception as error:
-        raise damaged(file, error, place) from error
+    return raising(lambda error: damaged(file, error, place))
 
 
 def damaged(file: str, error: Exception, place: str = "") -> CorpusError:

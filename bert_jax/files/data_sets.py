@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from etils import epath
 
-from bert_jax.errors import BertJaxError, CorpusError
+from bert_jax.errors import CorpusError
+from bert_jax.files.damage import raising
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -49,17 +49,15 @@ def open_builder(name: str, split: str, flag: str) -> tfds.core.DatasetBuilder:
     return builder
 
 
-@contextlib.contextmanager
-def readable(flag: str) -> Iterator[None]:
-    """A context for calls of TFDS: it and the libraries under it may raise anything.
+def readable(flag: str) -> contextlib.AbstractContextManager[None]:
+    """A context for calls of TFDS and the libraries under it.
 
     Raises:
       CorpusError: instead of any other exception.
     """
-    try:
-        yield
-    except BertJaxError:
-        raise
-    except Exception as error:
+
+    def describe(error: Exception) -> CorpusError:
         reason = " ".join(str(error).split())[:300]
-        raise CorpusError(f"{flag} cannot be read by TensorFlow Datasets: {reason}") from error
+        return CorpusError(f"{flag} cannot be read by TensorFlow Datasets: {reason}")
+
+    return raising(describe)

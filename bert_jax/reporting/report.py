@@ -14,7 +14,7 @@ from bert_jax.pretrained import Pretrained
 from bert_jax.reporting.curves import draw_curves
 from bert_jax.reporting.results import results_section
 from bert_jax.reporting.run_record import RunRecord, read_run
-from bert_jax.reporting.run_scores import as_text, baseline_value, gain, scores_of, value
+from bert_jax.reporting.run_scores import against, as_text, baseline_value, gain, scores_of, value
 from bert_jax.tasks.labelled import LabelledKind
 from bert_jax.tasks.registry import task_named
 from bert_jax.training.progress import duration
@@ -108,13 +108,14 @@ def _scores(run: RunRecord) -> list[str]:
     for score in scores_of(run):
         found, baseline, better_by = value(score, run), baseline_value(score, run), gain(score, run)
         if found is not None:
-            against = "" if baseline is None else f"{as_text(baseline)} ({score.baseline_title})"
             better = "" if better_by is None else as_text(better_by)
             at_last = last.get(f"eval/{score.name}")
             later = ["" if at_last is None else as_text(at_last)] if goes_on else []
             before = start.get(f"eval/{score.name}")
             started = [] if not start else ["" if before is None else as_text(before)]
-            rows.append([score.title, *started, as_text(found), *later, against, better])
+            rows.append(
+                [score.title, *started, as_text(found), *later, against(baseline, score.baseline_title), better]
+            )
     later = [f"after step {last['step']:,}"] if goes_on else []
     started = ["before training"] if start else []
     lines = table(["", *started, "model", *later, "baseline", "better by"], rows, numbers=True)

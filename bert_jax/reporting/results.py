@@ -17,7 +17,7 @@ from bert_jax.labelled_results import evaluate, predictions
 from bert_jax.markdown import table
 from bert_jax.pretrained import Pretrained
 from bert_jax.reporting.run_record import RunRecord
-from bert_jax.reporting.run_scores import as_text
+from bert_jax.reporting.run_scores import against, as_text
 from bert_jax.tasks.labelled import TEST, VALIDATION, LabelledKind
 
 FOLDER, SCORES = "predictions", "scores.json"
@@ -37,8 +37,8 @@ def write_results(workdir: epath.PathLike, model: Pretrained) -> None:
     for split in (VALIDATION, TEST):
         if path := getattr(model.run.data, split):
             scores[split] = evaluate(model, path)
-            rows = [json.dumps(one, ensure_ascii=False) + "\n" for one in predictions(model, path, True, [])]
-            storage.write_bytes(folder / f"{split}.jsonl", "".join(rows).encode("utf-8", "backslashreplace"))
+            found = storage.json_lines(predictions(model, path, True, []))
+            storage.write_bytes(folder / f"{split}.jsonl", found)
     storage.write_json(folder / SCORES, {"step": model.step, "scores": scores})
 
 
@@ -76,6 +76,6 @@ def _table(run: RunRecord, scores: dict[str, float]) -> list[str]:
     rows = []
     for score in run.scores:
         found, baseline = scores.get(score.name), scores.get(score.baseline)
-        against = "" if baseline is None else f"{as_text(baseline)} ({score.baseline_title})"
-        rows.append([score.title, "undefined" if found is None else as_text(found), against])
+        shown = "undefined" if found is None else as_text(found)
+        rows.append([score.title, shown, against(baseline, score.baseline_title)])
     return table(["", "model", "baseline"], rows, numbers=True)

@@ -41,6 +41,11 @@ def gain(score: Score, run: RunRecord) -> float | None:
     return scores.gain(score, run.evaluation)
 
 
+def against(baseline: float | None, title: str) -> str:
+    """Formats a baseline for a table: its value and what it is; empty if there is none."""
+    return "" if baseline is None else f"{as_text(baseline)} ({title})"
+
+
 def as_text(number: float) -> str:
     """Formats a number with three decimals, without a minus sign before zero."""
     return f"{round(number, 3) + 0.0:.3f}"

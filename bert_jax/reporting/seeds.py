@@ -10,7 +10,7 @@ from bert_jax.markdown import table
 from bert_jax.reporting.comparison import draw_runs
 from bert_jax.reporting.results import read_results
 from bert_jax.reporting.run_record import read_run, short_names
-from bert_jax.reporting.run_scores import as_text, baseline_value, scores_of, value
+from bert_jax.reporting.run_scores import against, as_text, baseline_value, scores_of, value
 from bert_jax.tasks.labelled import TEST
 
 PICTURE = "curves.png"
@@ -27,8 +27,8 @@ def write_seeds_report(folder: epath.PathLike, workdirs: Sequence[epath.PathLike
     tests = [read_results(workdir).get("scores", {}).get(TEST, {}) for workdir in workdirs]
     held_out, on_test = [], []
     for score in scores_of(runs[0]):
-        against = baseline_value(score, runs[0])
-        held_out.append(_row(score.title, [value(score, run) for run in runs], against, score.baseline_title))
+        level, title = baseline_value(score, runs[0]), score.baseline_title
+        held_out.append(_row(score.title, [value(score, run) for run in runs], level, title))
         on_test.append(
             _row(
                 score.title, [one.get(score.name) for one in tests], tests[0].get(score.baseline), score.baseline_title
@@ -60,4 +60,4 @@ def _row(title: str, values: Sequence[float | None], baseline: float | None, bas
     if len(known) < len(values):
         mean += f" ({len(values) - len(known)} undefined)" if len(known) > 1 else ""
     shown = ["undefined" if one is None else as_text(one) for one in values]
-    return [title, mean, *shown, "" if baseline is None else f"{as_text(baseline)} ({baseline_title})"]
+    return [title, mean, *shown, against(baseline, baseline_title)]

@@ -84,15 +84,10 @@ def _calibration(predictions: Predictions) -> list[str]:
 def _worst(predictions: Predictions) -> list[str]:
     """The errors in which the model was surest."""
     wrong = [one for one in predictions if one["gold"] != one["predicted"]]
-    sure = sorted(wrong, key=lambda one: -max(one["probabilities"].values()))[:SHOWN_ERRORS]
+    sure = sorted(((max(one["probabilities"].values()), one) for one in wrong), key=lambda pair: -pair[0])
     rows = [
-        [
-            _shown(one),
-            plain(_text(one["gold"])),
-            plain(_text(one["predicted"])),
-            f"{max(one['probabilities'].values()):.3f}",
-        ]
-        for one in sure
+        [_shown(one), plain(_text(one["gold"])), plain(_text(one["predicted"])), f"{probability:.3f}"]
+        for probability, one in sure[:SHOWN_ERRORS]
     ]
     head = f"{len(wrong):,} of {len(predictions):,} are wrong."
     if not rows:

@@ -163,8 +163,9 @@ class LabelledKind(TaskKind[Config], abc.ABC):
         train = splits[TRAIN]
         own = self.decide(config, train) | tokenizer_files(tokenizer)
         objectives = tuple(self.objectives(config, own))
+        trained = self._inputs(train)
         for split, examples in splits.items():
-            if split != TRAIN and (known := len(self._inputs(examples) & self._inputs(train))):
+            if split != TRAIN and (known := len(self._inputs(examples) & trained)):
                 lines.append(
                     f"warning      {known:,} {split} {self.noun} are training {self.noun} too: they show memory"
                 )

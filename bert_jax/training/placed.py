@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,8 +13,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from bert_jax import sharding
 from bert_jax.batch import Batch, cut, real_tokens
 from bert_jax.errors import CorpusError
+from bert_jax.losses import Outcome
 from bert_jax.training.program import Program, make_program
-from bert_jax.training.task import RunConfig, Task
+from bert_jax.training.task import Learner, RunConfig, Task
 
 # An additional evaluation, such as labelled examples scored on the hidden states. Maps the task and the parameters
 # (arrays on the mesh) to scores by name, logged as `eval/NAME`. It must depend on these arguments only.
@@ -120,11 +121,21 @@ class PlacedTask:
 
     def _score(self, program: Program, params: Any, rows: Batch) -> dict[str, float]:
         found = [program.eval_step(params, batch) for batch in self.held_out_batches(rows)]
-        outcomes, decoded = jax.device_get(tuple(zip(*found, strict=True)))
-        # The rows that fill up the last batch are no examples.
-        count = len(rows["example_ids"])
-        whole = jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *decoded)
-        return self.task.learner.score(functools.reduce(operator.add, outcomes), whole, rows)
+        return score_batches(self.task.learner, found, rows)
+
+
+def score_batches(learner: Learner, found: Sequence[tuple[Outcome, Any]], rows: Batch) -> dict[str, float]:
+    """Returns the scores of held-out rows.
+
+    Args:
+      learner: has evaluated them.
+      found: what its `eval_fn` returns for each batch of them, in order.
+      rows: all of them, as one host batch. The last batch may have further rows, which are no examples.
+    """
+    outcomes, decoded = jax.device_get(tuple(zip(*found, strict=True)))
+    count = len(rows["example_ids"])
+    whole = jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *decoded)
+    return learner.score(functools.reduce(operator.add, outcomes), whole, rows)
 
 
 def held_out_batch_size(rows: int, microbatch: int, unit: int) -> int:

@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from bert_jax import load
+from bert_jax import labelled_results, load
 from bert_jax.errors import CheckpointError, ConfigError, CorpusError
 from bert_jax.labelled_results import evaluate, predictions, write_predictions
 from bert_jax.model.config import ModelConfig
@@ -303,7 +303,7 @@ def test_class_weights_weigh_the_training_loss_alone(settings, tmp_path):
     assert set(np.unique(task.held_out["label_weights"])) == {0.0, 1.0}
 
 
-def test_predictions_of_new_texts_go_on_where_they_stopped(settings, files, tmp_path):
+def test_predictions_of_new_texts_go_on_where_they_stopped(settings, files, tmp_path, monkeypatch):
     run(KIND, settings, tmp_path / "run")
     model = load(tmp_path / "run")
     (tmp_path / "new.txt").write_text("the end\nof all\nthe end\n")
@@ -313,7 +313,12 @@ def test_predictions_of_new_texts_go_on_where_they_stopped(settings, files, tmp_
     assert list(predictions(model, tmp_path / "new.txt", False, [], skip=2)) == [found[2]]
     whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
     assert write_predictions(model, tmp_path / "new.txt", whole) == 3
-    write_predictions(model, tmp_path / "new.txt", cut, limit=2)  # killed after two, in the middle of the third
+    monkeypatch.setattr(labelled_results, "EXAMPLES_AT_ONCE", 1)
+    with monkeypatch.context() as broken:
+        said = iter(found[:2])
+        broken.setattr(Classification, "predict", lambda *_: [next(said)])
+        with pytest.raises(RuntimeError):  # killed after two, in the middle of the third
+            write_predictions(model, tmp_path / "new.txt", cut)
     partial = tmp_path / "cut.jsonl.partial"
     partial.write_text(partial.read_text() + '{"text": "th')
     assert not cut.exists()
