@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 from etils import epath
 
 from bert_jax.configuration import setting
+from bert_jax.data.character_spans import span_columns, spans_as_tags
 from bert_jax.data.labelled_files import LabelledConfig
-from bert_jax.data.tables import read_table, read_tagged, tagged_columns, tagged_problem, text_columns
+from bert_jax.data.tables import Record, read_table, read_tagged, tagged_columns, tagged_problem, text_columns
 from bert_jax.data.tables.tables import find, suffix
+from bert_jax.data.tables.tagged import LIST_FORMS
 from bert_jax.data.tables.tfds import PREFIX
 from bert_jax.data.words import split_words
 from bert_jax.errors import CorpusError, choice_problem, did_you_mean, quoted
@@ -103,6 +105,9 @@ def read_sentences(
                 raise CorpusError(f"{record.where}: {quoted(column)} is no text: mend the row, or remove it.")
             yield TaggedSentence(words_of(text), None, text, record.where)
         return
+    if labelled and (spans := _span_columns(str(path), config)):
+        yield from _of_spans(path, *spans, lines)
+        return
     columns = (config.token_column, config.tag_column if labelled else "", labelled)
     if (line := tagged_columns(path, *columns).line) not in lines:
         lines.append(line)
@@ -118,14 +123,34 @@ def words_of(text: str) -> tuple[str, ...]:
 
 def _text_column(path: str) -> str:
     """The column of texts in a file of new texts; empty if the file has words."""
+    if not (first := _first_row(path)):
+        return "text" if not path.startswith(PREFIX) and suffix(find(path)[0]) == ".txt" else ""
+    if any(isinstance(value, list) for value in first.values.values()) and not span_columns(first):
+        return ""
+    return text_columns(first, has_label=False).roles["text"]
+
+
+def _span_columns(path: str, config: TaggedTextsConfig) -> tuple[str, str] | None:
+    first = _first_row(path)
+    return span_columns(first, config.token_column, config.tag_column) if first else None
+
+
+def _first_row(path: str) -> Record | None:
+    """The first row of a table; None if the file has a token on each line."""
     file = path if path.startswith(PREFIX) else find(path)[0]
-    if suffix(file) == ".txt":
-        return "text"
-    if file.startswith(PREFIX) or suffix(file) in (".csv", ".jsonl", ".json", ".ndjson", ".parquet"):
-        first = next(read_table(file))
-        if not any(isinstance(value, list) for value in first.values.values()):
-            return text_columns(first, has_label=False).roles["text"]
-    return ""
+    return next(read_table(file)) if file.startswith(PREFIX) or suffix(file) in LIST_FORMS else None
+
+
+def _of_spans(path: epath.PathLike, text: str, spans: str, lines: list[str]) -> Iterator[TaggedSentence]:
+    if (line := f"columns      text={text}, spans of characters={spans}") not in lines:
+        lines.append(line)
+    total = 0
+    for record in read_table(path):
+        words, found, widened = spans_as_tags(record, text, spans)
+        total += widened
+        yield TaggedSentence(words, found, record.values[text], record.where)
+    if total:
+        lines.append(f"widened      {total:,} entities of {path} begin or end within a word: to whole words")
 
 
 def tell_scheme(sentences: Sequence[TaggedSentence], path: str) -> str:
@@ -134,8 +159,14 @@ def tell_scheme(sentences: Sequence[TaggedSentence], path: str) -> str:
     Raises:
       CorpusError: they are of no scheme that is known.
     """
+    given = [one.tags or () for one in sentences]
+    if found := tags.unreadable(given):
+        raise CorpusError(
+            f"{_place(sentences[found.sentence], found.word)}: {found.problem}: spell all tags so, or give"
+            " data.file_scheme=bare if each tag is a class by itself."
+        )
     try:
-        return tags.detect([one.tags or () for one in sentences])
+        return tags.detect(given)
     except CorpusError as error:
         raise CorpusError(f"{path}: {error}") from None
 

@@ -103,7 +103,7 @@ class Tagging(LabelledKind[TaggingConfig]):
         return f"Trained to give one of {count} tags to each word of {num_examples:,} sentences."
 
     def predict(self, model: Any, examples: Sequence[TaggedSentence]) -> Iterable[dict[str, Any]]:
-        if examples and examples[0].text is not None:
+        if examples and examples[0].tags is None and examples[0].text is not None:
             for one, found in zip(examples, model.tag([one.text for one in examples]), strict=True):
                 yield {"text": one.text, "gold": None, "predicted": [dataclasses.asdict(each) for each in found]}
             return
