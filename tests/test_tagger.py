@@ -1,13 +1,18 @@
 """Tags of words as entities with offsets, from tags made by hand."""
 
+import types
+
+import numpy as np
 import pytest
 
 from bert_jax.answers import Mention
+from bert_jax.data.texts import packed_batches
 from bert_jax.data.words import split_words
 from bert_jax.objectives.labels import Labels
 from bert_jax.objectives.tags import BARE, BIOES, IOB2
 from bert_jax.objectives.word_tags import WordTags
-from bert_jax.tagger import mentions, scheme_of
+from bert_jax.tagger import mentions, scheme_of, tag_texts
+from bert_jax.tokenization.wordpiece import WordPieceTokenizer
 
 
 def found(text, *tags, scheme=IOB2):
@@ -53,3 +58,19 @@ def test_the_scheme_of_a_released_model_is_told_from_its_labels():
     assert scheme("O", "B-PER", "I-PER", "E-PER", "S-PER") == BIOES
     assert scheme("LABEL_0", "LABEL_1") == scheme("NOUN", "VERB") == scheme("O", "B-PER", "b-LOC") == BARE
     assert scheme_of(WordTags(names=("O", "B-PER"), scheme=BARE)) == BARE
+
+
+def test_the_first_piece_decides_and_no_word_is_cut():
+    names = ("B-LOC", "B-PER", "O")
+    said = {"brenn": "B-PER", "##an": "B-LOC", "nov": "O", "##2018": "O"}
+    tokenizer = WordPieceTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *said], lowercase=True)
+    scores = np.array([[4.0 * (name == said.get(piece)) for name in names] for piece in tokenizer.vocabulary])
+
+    def packed_outputs(encoded, name):
+        for packed in packed_batches(encoded, tokenizer, 64):
+            yield packed, scores[packed.batch["token_ids"]]
+
+    model = types.SimpleNamespace(tokenizer=tokenizer, max_tokens=16, run=None, packed_outputs=packed_outputs)
+    (found,) = tag_texts(model, WordTags(names=names, scheme=IOB2), ["Brennan Nov2018"])
+    share = np.exp(4) / (np.exp(4) + 2)
+    assert found == [Mention("PER", "Brennan", 0, 7, pytest.approx(share, rel=1e-6))]
