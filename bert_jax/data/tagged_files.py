@@ -98,7 +98,7 @@ def read_sentences(
     Raises:
       CorpusError: the file cannot be read, or words and tags differ in number.
     """
-    if not labelled and (column := _text_column(str(path))):
+    if not labelled and (column := _text_column(str(path), config.token_column)):
         for record in read_table(path):
             text = record.values.get(column)
             if not isinstance(text, str):
@@ -121,10 +121,12 @@ def words_of(text: str) -> tuple[str, ...]:
     return tuple(text[word.start : word.end] for word in split_words(text))
 
 
-def _text_column(path: str) -> str:
+def _text_column(path: str, named: str) -> str:
     """The column of texts in a file of new texts; empty if the file has words."""
     if not (first := _first_row(path)):
         return "text" if not path.startswith(PREFIX) and suffix(find(path)[0]) == ".txt" else ""
+    if isinstance(first.values.get(named), str):
+        return named
     if any(isinstance(value, list) for value in first.values.values()) and not span_columns(first):
         return ""
     return text_columns(first, has_label=False).roles["text"]

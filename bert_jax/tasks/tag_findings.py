@@ -26,6 +26,7 @@ def tag_findings(predictions: Predictions) -> list[str]:
         by_type, what = _by_tag(gold, said), "tag"
     else:
         by_type, what = score_entities(gold, said).by_type, "type"
+        lines.append("Entities by type, read leniently:\n")
     rows = [_row(kind, found) for kind, found in sorted(by_type.items(), key=lambda pair: -pair[1].gold)]
     head = [what, "precision", "recall", "F1", "support", "predicted"]
     lines += table(head, rows[:SHOWN_TYPES], numbers=True)

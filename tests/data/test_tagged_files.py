@@ -132,6 +132,9 @@ def test_new_texts_are_split_into_words(tmp_path, write):
     (tmp_path / "new.jsonl").write_text(json.dumps({"id": 1, "text": "EU rejects."}) + "\n")
     (found,) = read_sentences(tmp_path / "new.jsonl", config, [], False)
     assert found.words == ("EU", "rejects", ".")
+    (tmp_path / "other.jsonl").write_text(json.dumps({"wording": "EU rejects."}) + "\n")
+    (found,) = read_sentences(tmp_path / "other.jsonl", TaggedTextsConfig(token_column="wording"), [], False)
+    assert found.text == "EU rejects."
     (tmp_path / "lists.jsonl").write_text(json.dumps({"tokens": ["EU", "U.S."]}) + "\n")
     (found,) = read_sentences(tmp_path / "lists.jsonl", config, [], False)
     assert found.words == ("EU", "U.S.")

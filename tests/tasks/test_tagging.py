@@ -268,6 +268,7 @@ def test_entities_have_their_offsets_whatever_their_company_and_length(model, wo
     assert places[1:4:2] == [[], [("LOC", 1, 2), ("PER", 2, 3)]]
     assert places[0] == places[4] == [(one.type, one.start, one.end) for one in found]
     assert together[0][0].score == pytest.approx(found[0].score, rel=1e-5)
+    assert list(map(len, model.tag(["", "   ", "\u200b", person]))) == [0, 0, 0, 1]
     assert model.tag([]) == []
     assert model.tag(iter([text])) == [found]
 
