@@ -20,6 +20,8 @@ import numpy as np
 from absl import logging
 from etils import epath
 
+from bert_jax import tagger
+from bert_jax.answers import Choice, Encoding, Guess, Label, TextScore
 from bert_jax.batch import Batch
 from bert_jax.data.texts import EncodedTexts, PackedBatch, encode, packed_batches
 from bert_jax.errors import CheckpointError, ConfigError, TokenizerError, quoted
@@ -49,89 +51,6 @@ POOLINGS = ("mean", "max", "cls", "pooler")
 PRETRAINED_PARTS = ("mlm", "nsp", "pooler")  # what BERT's pretraining gives besides the body
 
 Text = str | tuple[str, str]
-
-
-@dataclasses.dataclass(frozen=True)
-class Guess:
-    """A word for a mask, and its probability."""
-
-    word: str
-    probability: float
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class Label:
-    """What a classifier says about a text.
-
-    Attributes:
-      names: the most likely label; if a text may have several, those above one half.
-      probabilities: the probability of each label.
-    """
-
-    names: tuple[str, ...]
-    probabilities: dict[str, float]
-
-    @property
-    def name(self) -> str:
-        """The label; several are joined by commas."""
-        return ", ".join(self.names)
-
-    @property
-    def probability(self) -> float:
-        """The probability of the most likely label."""
-        return max(self.probabilities.values())
-
-    def __repr__(self) -> str:
-        return f"Label({self.name!r}, {self.probability:.3f}, one of {len(self.probabilities)})"
-
-
-@dataclasses.dataclass(frozen=True)
-class Choice:
-    """The answer to a question.
-
-    Attributes:
-      index: the most likely candidate, from 0.
-      probabilities: the probability of each candidate.
-    """
-
-    index: int
-    probabilities: tuple[float, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class TextScore:
-    """The pseudo-log-likelihood of a text (Salazar et al. 2020, arXiv 1910.14659).
-
-    Attributes:
-      total: the sum over its tokens of the log-probability of each, in nats, when it alone is masked.
-      num_tokens: the number of tokens, without special tokens.
-    """
-
-    total: float
-    num_tokens: int
-
-    @property
-    def per_token(self) -> float:
-        """The mean over the tokens; 0 for an empty text."""
-        return self.total / max(self.num_tokens, 1)
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class Encoding:
-    """What the model makes of a text of n tokens, special tokens included.
-
-    Attributes:
-      pieces: the n pieces.
-      hidden_states: float32 [L + 1, n, H], the output of the embeddings, then of each layer.
-      attention_maps: float32 [L, heads, n, n], how much each token (third axis) attends to each other.
-    """
-
-    pieces: tuple[str, ...]
-    hidden_states: np.ndarray
-    attention_maps: np.ndarray
-
-    def __repr__(self) -> str:
-        return f"Encoding({len(self.pieces)} pieces, hidden_states {self.hidden_states.shape})"
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -375,6 +294,41 @@ class Pretrained:
             result.append(Choice(int(shares.argmax()), tuple((shares / shares.sum()).tolist())))
         return result
 
+    def tag(self, texts: str | Iterable[str | Sequence[str]]) -> Any:
+        """Returns the entities in each text; if tags are classes of words, such as parts of speech, all its words.
+
+        Texts may have any length. A text is split at white space and punctuation, and at each character of a script
+        without blanks (`data.words`). A list of words is taken as it is.
+
+        Args:
+          texts: one text, or several texts or lists of words.
+
+        Returns:
+          A list of `Mention`; for several texts, a list of such lists.
+
+        Raises:
+          CheckpointError: the model was not trained to tag words.
+        """
+        if isinstance(texts, str):
+            return self.tag([texts])[0]
+        return list(tagger.tag_texts(self, self._token_labels(), texts))
+
+    def tag_words(self, sentences: Iterable[Sequence[str]]) -> list[list[tuple[str, float]]]:
+        """Returns the tag of each word of each sentence, and its probability.
+
+        Args:
+          sentences: the words of each, of any length.
+
+        Raises:
+          CheckpointError: the model was not trained to tag words.
+        """
+        return list(tagger.tag_words(self, self._token_labels(), sentences))
+
+    def packed_outputs(self, encoded: EncodedTexts, name: str) -> Iterator[tuple[PackedBatch, jax.Array]]:
+        """Yields examples packed into batches, and what the head of this name says of each batch."""
+        for packed in self._packed(encoded):
+            yield packed, self._predict(name, packed.batch)
+
     def head_outputs(self, texts: Iterable[Text], name: str) -> np.ndarray:
         """Returns what a head that scores examples says of each text, or pair of texts: logits, float32 [texts, C].
 
@@ -383,6 +337,13 @@ class Pretrained:
           name: the name of the head's objective.
         """
         return self._labelled(texts, name, jnp.asarray)
+
+    def _token_labels(self) -> Labels:
+        ability = "tag words"
+        objective = self._objective(Labels, ability)
+        if objective.choose != ONE or not objective.of_tokens:
+            raise CheckpointError(f"This model was not trained to {ability}: {self!r}.")
+        return objective
 
     def _text_labels(self, choices: Sequence[str], ability: str) -> Labels:
         objective = self._objective(Labels, ability)
@@ -456,8 +417,8 @@ class Pretrained:
         found = []
         for encoded in self._windows(texts, two_types=two_types):
             rows: Any = None
-            for packed in self._packed(encoded):
-                values = np.asarray(activation(self._predict(name, packed.batch)))
+            for packed, output in self.packed_outputs(encoded, name):
+                values = np.asarray(activation(output))
                 rows = np.empty((len(encoded.segments), values.shape[-1]), np.float32) if rows is None else rows
                 rows[packed.index] = values[packed.row, packed.slot]
             found.append(rows)

@@ -3,9 +3,9 @@
     python -m experiments.finetune --config=experiments/configs/finetune_classification.py --train=train.tsv \\
         --validation=dev.tsv --test=test.tsv --init_from=runs/mini --workdir=runs/sentiment --num_seeds=5
 
-Files may be TSV, CSV, JSON Lines, Parquet or tfds:NAME:SPLIT; --test and --num_seeds may be left out. The config file
-selects the task. `experiments/training.py` lists the exit codes and the flags that all training scripts
-share.
+Files may be TSV, CSV, JSON Lines, Parquet or tfds:NAME:SPLIT; those of a tagger may have a word and its tag on each
+line. --test and --num_seeds may be left out. The config file selects the task. `experiments/training.py` lists the exit
+codes and the flags that all training scripts share.
 """
 
 from typing import Any

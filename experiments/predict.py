@@ -1,9 +1,10 @@
-"""Predicts labels of new texts with a fine-tuned model: an object on each line, with the text and what is predicted.
+"""Predicts labels or tags of new texts with a fine-tuned model: a JSON object on each line, with what is predicted.
 
     python -m experiments.predict --model=runs/sentiment --input=new.txt --output=predictions.jsonl
 
-The input has any form that training reads (.txt has a text on each line); its labels are not read. It may be of any
-size. The same command goes on where an interrupted one stopped.
+The input has any form that training reads (.txt has a text on each line); its labels are not read. A tagger finds the
+entities of texts, and the tag of each word of files with words. The input may be of any size. The same command goes on
+where an interrupted one stopped.
 """
 
 from absl import flags

@@ -114,6 +114,9 @@ def folder(corpus, tmp_path_factory):
     for name, count in (("train", 40), ("dev", 10)):
         rows = "".join(f"{text[:80]}\t{i % 2}\n" for i, text in enumerate(_texts(count, seed=count)))
         (folder / f"{name}.tsv").write_text("text\tlabel\n" + rows)
+        words = (text.split()[:12] for text in _texts(count, seed=count))
+        tagged = ("".join(f"{word}\t{'B-AND' if word == 'and' else 'O'}\n" for word in one) for one in words)
+        (folder / f"{name}.conll").write_text("\n".join(tagged))
     (folder / "sentences.txt").write_text("the end\n\nthe and the end.\n")
     (folder / "masked.txt").write_text("the [MASK] end.\n")
     (folder / "pairs.jsonl").write_text('{"good": "the end.", "bad": "end the.", "phenomenon": "order"}\n')
@@ -130,11 +133,12 @@ def folder(corpus, tmp_path_factory):
     (folder / "new.txt").write_text("the end.\nof all.\n")
     for run in ("articles", "a", "b"):
         run_script(folder, f"{PRETRAIN} --config=experiments/configs/sizes.py:mini --workdir=runs/{run}")
-    run_script(
-        folder,
-        "python -m experiments.finetune --config=experiments/configs/finetune_classification.py --train=train.tsv"
-        " --validation=dev.tsv --init_from=runs/articles --workdir=runs/sentiment",
-    )
+    for task, end, run in (("classification", "tsv", "sentiment"), ("tagging", "conll", "entities")):
+        run_script(
+            folder,
+            f"python -m experiments.finetune --config=experiments/configs/finetune_{task}.py --train=train.{end}"
+            f" --validation=dev.{end} --init_from=runs/articles --workdir=runs/{run}",
+        )
     return folder
 
 

@@ -41,7 +41,8 @@ ROOMS = (
     {"data"},
     {"interop"},
     {"tasks"},
-    {"model_card", "model_file"},
+    {"answers", "model_card", "model_file"},
+    {"tagger"},
     {"pretrained", "loading", "minimal_pairs", "labelled_results", "vocabulary"},
     {"reporting"},
 )

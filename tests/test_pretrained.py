@@ -32,5 +32,7 @@ def test_mistakes_end_in_a_sentence(workdir, tmp_path):
         model.fill_mask("nothing is missing")
     with pytest.raises(TokenizerError, match="takes at most 64"):
         model.fill_mask("[MASK]" + " end" * 100)
+    with pytest.raises(CheckpointError, match="not trained to tag words"):
+        model.tag("the end")
     with pytest.raises(CheckpointError, match="no checkpoint"):
         bert_jax.load(tmp_path)

@@ -137,18 +137,14 @@ def detect(sentences: Sentences) -> str:
     Raises:
       CorpusError: some tags have letters and others have not, or they are spelled in a way that is not supported.
     """
-    marked = {tag for tags in sentences for tag in tags} - {OUTSIDE}
-    readable = {tag for tag in marked if read(tag)}
-    if strange := sorted(marked - readable):
-        rest = [tag for tag in strange if tag.lower() not in OTHER_OUTSIDE]
-        if not _means_entities(readable, rest):
-            return BARE
-        culprit = (rest or strange)[0]
-        place = next(f"{i}, word {tags.index(culprit) + 1}" for i, tags in enumerate(sentences, 1) if culprit in tags)
+    if found := unreadable(sentences):
         raise CorpusError(
-            f"Sentence {place}: the tag {quoted(culprit)} {UNREADABLE}: spell all tags so, or choose the scheme bare if"
-            " each tag is a class by itself."
+            f"Sentence {found.sentence + 1}, word {found.word + 1}: {found.problem}: spell all tags so, or choose the"
+            " scheme bare if each tag is a class by itself."
         )
+    marked = {tag for tags in sentences for tag in tags} - {OUTSIDE}
+    if not all(map(read, marked)):
+        return BARE
     letters = {tag[0] for tag in marked}
     if letters & set("ES") and letters & set("LU"):
         raise CorpusError("The tags have letters of both BIOES (E, S) and BILOU (L, U): use those of one.")
@@ -159,6 +155,19 @@ def detect(sentences: Sentences) -> str:
     if letters & set("LU"):
         return BILOU
     return min((IOB2, IOB1), key=lambda scheme: len(check(sentences, scheme)))
+
+
+def unreadable(sentences: Sentences) -> Violation | None:
+    """Returns the first tag that cannot be read although the tags of the data set were meant to mark entities."""
+    marked = {tag for tags in sentences for tag in tags} - {OUTSIDE}
+    readable = {tag for tag in marked if read(tag)}
+    strange = sorted(marked - readable)
+    rest = [tag for tag in strange if tag.lower() not in OTHER_OUTSIDE]
+    if not strange or not _means_entities(readable, rest):
+        return None
+    culprit = (rest or strange)[0]
+    sentence, word = next((i, list(tags).index(culprit)) for i, tags in enumerate(sentences) if culprit in tags)
+    return Violation(sentence, word, f"the tag {quoted(culprit)} {UNREADABLE}")
 
 
 def _means_entities(readable: set[str], rest: list[str]) -> bool:

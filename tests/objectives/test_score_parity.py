@@ -11,6 +11,7 @@ from bert_jax.objectives.entities import entities, score_entities
 from bert_jax.objectives.tags import BILOU, BIOES, IOB1, IOB2, word_accuracy
 from tests.objectives.test_agreement import ids, label_sets, numbers
 from tests.objectives.test_entities import noisy, valid
+from tests.objectives.test_word_tags import judge
 
 WHY = "the parity tests compare with scikit-learn, SciPy and seqeval: pip install scikit-learn scipy seqeval"
 sklearn = pytest.importorskip("sklearn.metrics", reason=WHY)
@@ -178,3 +179,15 @@ def test_all_short_sentences_in_bioes():
         assert entities(tags) == seqeval.sequence_labeling.get_entities(tags)
         strict = schemes.Tokens(tags, schemes.IOBES).entities
         assert entities(tags, BIOES) == [(one.tag, one.start, one.end - 1) for one in strict]
+
+
+def test_the_scores_of_a_run():
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        gold, said = ([list(rng.choice(["O", "B-A", "I-A", "B-B", "I-B"], n)) for n in (5, 1, 9)] for _ in range(2))
+        for strict, settings in ((False, {}), (True, {"mode": "strict", "scheme": schemes.IOB2})):
+            found = judge(gold, said, strict=strict)
+            for name in ("f1", "precision", "recall"):
+                expected = getattr(seqeval, f"{name}_score")(gold, said, **settings)
+                # Where it is undefined, seqeval gives 0 and a run has no score.
+                assert found.get(f"label_{name}", 0.0) == pytest.approx(expected, abs=1e-12)

@@ -1,0 +1,106 @@
+"""What a loaded model answers: guesses, labels, choices, scores, mentions of entities and encodings."""
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Guess:
+    """A word for a mask, and its probability."""
+
+    word: str
+    probability: float
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Label:
+    """What a classifier says about a text.
+
+    Attributes:
+      names: the most likely label; if a text may have several, those above one half.
+      probabilities: the probability of each label.
+    """
+
+    names: tuple[str, ...]
+    probabilities: dict[str, float]
+
+    @property
+    def name(self) -> str:
+        """The label; several are joined by commas."""
+        return ", ".join(self.names)
+
+    @property
+    def probability(self) -> float:
+        """The probability of the most likely label."""
+        return max(self.probabilities.values())
+
+    def __repr__(self) -> str:
+        return f"Label({self.name!r}, {self.probability:.3f}, one of {len(self.probabilities)})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """The answer to a question.
+
+    Attributes:
+      index: the most likely candidate, from 0.
+      probabilities: the probability of each candidate.
+    """
+
+    index: int
+    probabilities: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class TextScore:
+    """The pseudo-log-likelihood of a text (Salazar et al. 2020, arXiv 1910.14659).
+
+    Attributes:
+      total: the sum over its tokens of the log-probability of each, in nats, when it alone is masked.
+      num_tokens: the number of tokens, without special tokens.
+    """
+
+    total: float
+    num_tokens: int
+
+    @property
+    def per_token(self) -> float:
+        """The mean over the tokens; 0 for an empty text."""
+        return self.total / max(self.num_tokens, 1)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Encoding:
+    """What the model makes of a text of n tokens, special tokens included.
+
+    Attributes:
+      pieces: the n pieces.
+      hidden_states: float32 [L + 1, n, H], the output of the embeddings, then of each layer.
+      attention_maps: float32 [L, heads, n, n], how much each token (third axis) attends to each other.
+    """
+
+    pieces: tuple[str, ...]
+    hidden_states: np.ndarray
+    attention_maps: np.ndarray
+
+    def __repr__(self) -> str:
+        return f"Encoding({len(self.pieces)} pieces, hidden_states {self.hidden_states.shape})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Mention:
+    """An entity in a text; or a word, if tags are classes of words such as parts of speech.
+
+    Attributes:
+      type: of the entity; the tag of the word.
+      text: as it stands in the text; given words are joined by blanks.
+      start, end: it is `text[start:end]`; of a list of words, `words[start:end]`.
+      score: the probability of the tag, a mean over the words of an entity.
+    """
+
+    type: str
+    text: str
+    start: int
+    end: int
+    score: float

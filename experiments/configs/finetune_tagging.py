@@ -1,0 +1,23 @@
+"""Entities in sentences, or another tag for each word, from a pretrained model: rates as in BERT (Devlin et al. 2018).
+
+    python -m experiments.finetune --config=experiments/configs/finetune_tagging.py --train=train.conll \\
+        --validation=dev.conll --init_from=runs/articles --workdir=runs/entities
+
+The files have a word and its tag on each line. The best checkpoint has the highest F1: of entities, or if tags are
+classes of words such as parts of speech, the mean of theirs.
+"""
+
+from bert_jax.tasks.tagging import TaggingConfig
+
+
+def get_config() -> TaggingConfig:
+    config = TaggingConfig()
+    config.optimizer.learning_rate = 5e-5
+    config.optimizer.warmup_ratio = 0.1
+    config.train.num_epochs = 5.0
+    config.train.batch_size = 8
+    config.train.log_every = 20
+    config.train.checkpoint_every = 100
+    config.eval.every = 100
+    config.eval.best_by = "label_f1"
+    return config
