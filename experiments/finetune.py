@@ -13,6 +13,7 @@ from typing import Any
 from absl import flags
 
 from bert_jax import configuration
+from bert_jax.errors import ConfigError
 from bert_jax.tasks.registry import TASKS
 from experiments import config_flags, training
 
@@ -35,6 +36,18 @@ _NUM_SEEDS = flags.DEFINE_integer(
     " deviation.",
     lower_bound=2,
 )
+_FROM_SCRATCH = flags.DEFINE_bool(
+    "from_scratch",
+    False,
+    "Also train the same model from random parameters, for as many steps, in a folder from_scratch beside each run's"
+    " checkpoints: reports then show what --init_from is worth.",
+)
+_SCRATCH_RATE = flags.DEFINE_float(
+    "scratch_rate",
+    None,
+    "With --from_scratch: its learning rate, config.optimizer.learning_rate if not given. A model from scratch often"
+    " learns best with a higher one.",
+)
 # The tasks on labelled data.
 _KINDS = [kind for kind in TASKS.values() if "data.train" in configuration.fields(kind.config_class())]
 
@@ -44,10 +57,18 @@ def main(config: Any) -> None:
         if _FLAGS[name].value is not None:
             configuration.replace(config, field, _FLAGS[name].value)
     (kind,) = (kind for kind in _KINDS if type(config) is kind.config_class)
+    scratch = training.Scratch(_SCRATCH_RATE.value) if _FROM_SCRATCH.value else None
+    if scratch and not config.train.init_from:
+        raise ConfigError(
+            "--from_scratch trains a model without --init_from beside the one with it: give --init_from, or leave out"
+            " --from_scratch."
+        )
+    if _SCRATCH_RATE.value is not None and not scratch:
+        raise ConfigError("--scratch_rate has no effect without --from_scratch: add it.")
     if _NUM_SEEDS.value is None:
-        training.train(kind, config, SCRIPT)
+        training.train(kind, config, SCRIPT, scratch)
     else:
-        training.train_seeds(kind, config, SCRIPT, _NUM_SEEDS.value)
+        training.train_seeds(kind, config, SCRIPT, _NUM_SEEDS.value, scratch)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ traces steps 100 to 110. Several devices: --config.mesh.*, see `bert_jax/shardin
 """
 
 import copy
+import dataclasses
 import shlex
 import signal
 import sys
@@ -20,11 +21,13 @@ from bert_jax.reporting.run_record import read_run
 from bert_jax.reporting.run_scores import value
 from bert_jax.reporting.seeds import write_seeds_report
 from bert_jax.scores import behind_baseline
+from bert_jax.tasks.from_scratch import FOLDER, scratch_config
 from bert_jax.training import processes
 from bert_jax.training.config import TrainConfig
 from bert_jax.training.profile import parse_steps
 from bert_jax.training.run import Options, run
 from bert_jax.training.task import TaskKind
+from bert_jax.training.workdir.folder import Workdir
 from experiments import devices
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the checkpoints, metrics and report.", required=True)
@@ -35,23 +38,35 @@ _PROFILE = flags.DEFINE_string("profile", None, "START:STOP: write a trace of th
 OWN = ("workdir", "profile", *(f"config.train.{name}" for name in (*TrainConfig.ALTERNATIVES, "stop_after")))
 
 
-def train(kind: TaskKind[Any], config: Any, script: str) -> None:
+@dataclasses.dataclass(frozen=True)
+class Scratch:
+    """Asks for a run from scratch beside each run, see `tasks/from_scratch.py`.
+
+    Attributes:
+      learning_rate: its peak rate; None: that of the run beside it.
+    """
+
+    learning_rate: float | None = None
+
+
+def train(kind: TaskKind[Any], config: Any, script: str, scratch: Scratch | None = None) -> None:
     """Runs or resumes a task in --workdir, and writes its report.
 
     Args:
       kind: the task.
       config: its config, from the flags.
       script: the module of the script, as in `python -m SCRIPT`, for the report.
+      scratch: asks for a run from scratch, too, in a folder of --workdir.
     """
     devices.start()
-    train_in(_WORKDIR.value, kind, config, script)
+    _train_in(_WORKDIR.value, kind, config, script, scratch)
 
 
-def train_seeds(kind: TaskKind[Any], config: Any, script: str, count: int) -> None:
+def train_seeds(kind: TaskKind[Any], config: Any, script: str, count: int, scratch: Scratch | None = None) -> None:
     """Runs or resumes a task with several seeds, from `train.seed` on, each in a folder of --workdir.
 
     Args:
-      kind, config, script: see `train`.
+      kind, config, script, scratch: see `train`.
       count: the number of seeds.
     """
     devices.start()
@@ -60,14 +75,31 @@ def train_seeds(kind: TaskKind[Any], config: Any, script: str, count: int) -> No
         own = copy.deepcopy(config)
         own.train.seed = seed
         folders.append(f"{_WORKDIR.value}/seed_{seed}")
-        train_in(folders[-1], kind, own, script)
+        _train_in(folders[-1], kind, own, script, scratch)
     if processes.is_first() and not _DRY_RUN.value:
         write_seeds_report(_WORKDIR.value, folders)
         print(f"The report of all seeds is in {_WORKDIR.value}/report.md")
 
 
-def train_in(workdir: str, kind: TaskKind[Any], config: Any, script: str) -> None:
-    """Runs or resumes a task in a folder, and writes its report; exits if it was told to stop."""
+def _train_in(workdir: str, kind: TaskKind[Any], config: Any, script: str, scratch: Scratch | None) -> None:
+    """Runs or resumes a task in a folder, and the run from scratch in a folder of it, and writes their reports."""
+    scores = _run(workdir, kind, config, script)
+    if scores and processes.is_first():
+        write_report(workdir)
+        lines = [*_best(workdir), *_verdict(workdir, scores, script), f"The report is in {workdir}/report.md"]
+        print("\n".join(lines))
+    if not scratch or not scores:
+        return
+    beside = f"{workdir}/{FOLDER}"
+    own = scratch_config(Workdir(workdir).run_config(kind), workdir, scratch.learning_rate)
+    if _run(beside, kind, own, script) and processes.is_first():
+        write_report(beside)
+        write_report(workdir)
+        print(f"From scratch: {_scores(beside)}. The report in {workdir}/report.md shows them too.")
+
+
+def _run(workdir: str, kind: TaskKind[Any], config: Any, script: str) -> dict[str, float]:
+    """Runs or resumes a task in a folder, see `training.run.run`; exits if it was told to stop."""
     received: list[int] = []
 
     def stop(number: int, _) -> None:
@@ -85,20 +117,21 @@ def train_in(workdir: str, kind: TaskKind[Any], config: Any, script: str) -> Non
         command=shlex.join(["python", "-m", script, *sys.argv[1:]]),
     )
     scores = run(kind, config, workdir, options)
-    if scores and processes.is_first():
-        write_report(workdir)
-        lines = [*_best(workdir), *_verdict(workdir, scores, script), f"The report is in {workdir}/report.md"]
-        print("\n".join(lines))
     everywhere = [number for numbers in processes.gather(received) for number in numbers]
     if everywhere and not scores:
         sys.exit(128 + everywhere[0])  # the exit code that a shell reports for this signal
+    return scores
 
 
 def _best(workdir: str) -> list[str]:
     """Says which checkpoint is the best, and its scores, if the run chooses one."""
+    return [line, f"Its scores: {_scores(workdir)}."] if (line := best_line(read_run(workdir))) else []
+
+
+def _scores(workdir: str) -> str:
+    """The held-out scores of the checkpoint that `load` opens."""
     run = read_run(workdir)
-    shown = [f"{score.title} {found:.3f}" for score in run.scores if (found := value(score, run)) is not None]
-    return [line, f"Its scores: {', '.join(shown)}."] if (line := best_line(run)) else []
+    return ", ".join(f"{one.title} {found:.3f}" for one in run.scores if (found := value(one, run)) is not None)
 
 
 def _verdict(workdir: str, scores: dict[str, float], script: str) -> list[str]:

@@ -23,7 +23,8 @@ class LabelledConfig:
     train: str = setting("", may_change=_MOVES)
     validation: str = setting("", may_change=_MOVES)  # the same form; the run is scored on it
     test: str = setting("", may_change=_MOVES)  # the same form; scored once, by the finished model
-    tokenizer: str = ""  # folder or file of a vocabulary; empty: that of train.init_from
+    # folder or file of a vocabulary; empty: that of train.init_from
+    tokenizer: str = setting("", may_change="it may move; its content is compared by fingerprint", fixed=bool)
     sequence_length: int = 128  # S, tokens per row
     max_examples: int | None = None  # N, examples packed into a row; 1: no packing; none: S / 16
     prefetch: int = setting(2, may_change="waiting only")  # batches prepared ahead, in a thread

@@ -14,7 +14,8 @@ from bert_jax.pretrained import Pretrained
 from bert_jax.reporting.curves import draw_curves
 from bert_jax.reporting.results import results_section
 from bert_jax.reporting.run_record import RunRecord, read_run
-from bert_jax.reporting.run_scores import against, as_text, baseline_value, gain, scores_of, value
+from bert_jax.reporting.run_scores import against, as_text, as_text_or_undefined, baseline_value, gain, scores_of, value
+from bert_jax.reporting.scratch_run import read_scratch_run
 from bert_jax.tasks.labelled import LabelledKind
 from bert_jax.tasks.registry import task_named
 from bert_jax.training.progress import duration
@@ -104,7 +105,7 @@ def _scores(run: RunRecord) -> list[str]:
     if not run.evaluation:
         return ["## Held-out scores\n", "None: the run has not been evaluated yet.\n"]
     rows, step, last, start = [], run.evaluation["step"], run.last_evaluation, run.first_evaluation
-    goes_on = last["step"] != step
+    goes_on, scratch = last["step"] != step, read_scratch_run(run)
     for score in scores_of(run):
         found, baseline, better_by = value(score, run), baseline_value(score, run), gain(score, run)
         if found is not None:
@@ -113,13 +114,33 @@ def _scores(run: RunRecord) -> list[str]:
             later = ["" if at_last is None else as_text(at_last)] if goes_on else []
             before = start.get(f"eval/{score.name}")
             started = [] if not start else ["" if before is None else as_text(before)]
+            beside = [as_text_or_undefined(value(score, scratch))] if scratch else []
             rows.append(
-                [score.title, *started, as_text(found), *later, against(baseline, score.baseline_title), better]
+                [
+                    score.title,
+                    *started,
+                    as_text(found),
+                    *later,
+                    *beside,
+                    against(baseline, score.baseline_title),
+                    better,
+                ]
             )
     later = [f"after step {last['step']:,}"] if goes_on else []
     started = ["before training"] if start else []
-    lines = table(["", *started, "model", *later, "baseline", "better by"], rows, numbers=True)
-    return ["## Held-out scores\n", f"{best_line(run) or f'After step {step:,}.'}\n", *lines]
+    beside = ["from scratch"] if scratch else []
+    lines = table(["", *started, "model", *later, *beside, "baseline", "better by"], rows, numbers=True)
+    about = [f"{from_scratch_line(scratch)}\n"] if scratch else []
+    return ["## Held-out scores\n", f"{best_line(run) or f'After step {step:,}.'}\n", *about, *lines]
+
+
+def from_scratch_line(scratch: RunRecord) -> str:
+    """Says what the column of scores from scratch is."""
+    rate = scratch.config.get("optimizer.learning_rate")
+    return (
+        f"From scratch: the same model from random parameters, trained for {scratch.step:,} steps with learning rate"
+        f" {rate:g}; its report is in `{scratch.path.name}/report.md`."
+    )
 
 
 def best_line(run: RunRecord) -> str:

@@ -17,7 +17,8 @@ from bert_jax.labelled_results import evaluate, predictions
 from bert_jax.markdown import table
 from bert_jax.pretrained import Pretrained
 from bert_jax.reporting.run_record import RunRecord
-from bert_jax.reporting.run_scores import against, as_text
+from bert_jax.reporting.run_scores import against, as_text_or_undefined
+from bert_jax.reporting.scratch_run import read_scratch_run
 from bert_jax.tasks.labelled import TEST, VALIDATION, LabelledKind
 
 FOLDER, SCORES = "predictions", "scores.json"
@@ -64,7 +65,7 @@ def results_section(run: RunRecord, kind: LabelledKind[Any], model: Pretrained) 
         return ["## Predictions\n", f"None: {error}\n"]
     lines, scores = [], read_results(run.path)["scores"]
     if TEST in scores:
-        lines += ["## Test scores\n", f"By the model of step {model.step:,}.\n", *_table(run, scores[TEST])]
+        lines += ["## Test scores\n", f"By the model of step {model.step:,}.\n", *_table(run)]
     for split in scores:
         found = kind.findings(list(read_predictions(run.path, split)))
         if found:
@@ -72,10 +73,14 @@ def results_section(run: RunRecord, kind: LabelledKind[Any], model: Pretrained) 
     return lines
 
 
-def _table(run: RunRecord, scores: dict[str, float]) -> list[str]:
-    rows = []
+def test_scores(run: RunRecord | None) -> dict[str, float]:
+    """Returns a finished run's scores on the test split, by name; empty without a run or a test split."""
+    return read_results(run.path).get("scores", {}).get(TEST, {}) if run else {}
+
+
+def _table(run: RunRecord) -> list[str]:
+    own, beside, rows = test_scores(run), test_scores(read_scratch_run(run)), []
     for score in run.scores:
-        found, baseline = scores.get(score.name), scores.get(score.baseline)
-        shown = "undefined" if found is None else as_text(found)
-        rows.append([score.title, shown, against(baseline, score.baseline_title)])
-    return table(["", "model", "baseline"], rows, numbers=True)
+        shown = [as_text_or_undefined(one.get(score.name)) for one in (own, beside) if one]
+        rows.append([score.title, *shown, against(own.get(score.baseline), score.baseline_title)])
+    return table(["", "model", *(["from scratch"] if beside else []), "baseline"], rows, numbers=True)

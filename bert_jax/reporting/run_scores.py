@@ -49,3 +49,8 @@ def against(baseline: float | None, title: str) -> str:
 def as_text(number: float) -> str:
     """Formats a number with three decimals, without a minus sign before zero."""
     return f"{round(number, 3) + 0.0:.3f}"
+
+
+def as_text_or_undefined(number: float | None) -> str:
+    """Formats a number that may be missing, because the score is not defined for the predictions."""
+    return "undefined" if number is None else as_text(number)
