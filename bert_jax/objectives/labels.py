@@ -81,12 +81,14 @@ class Labels(Objective):
         if self.choose == NUMBER:
             error = Score(f"{name}_loss", f"{name}, mean squared error", True, f"{name}_variance", "the mean")
             pearson = Score(f"{name}_pearson", f"{name}, Pearson correlation")
-            return error, pearson, Score(f"{name}_spearman", f"{name}, Spearman correlation")
+            return Score(f"{name}_spearman", f"{name}, Spearman correlation"), pearson, error
         accuracy = Score(f"{name}_accuracy", f"{name}, accuracy", False, f"{name}_majority", "majority")
         f1 = Score(f"{name}_macro_f1", f"{name}, macro-F1", False, f"{name}_majority_macro_f1", "majority")
         other = ("micro_f1", "micro-F1") if self.choose == SEVERAL else ("matthews", "Matthews correlation")
-        last = Score(f"{name}_{other[0]}", f"{name}, {other[1]}")
-        return accuracy, f1, last, Score(f"{name}_loss", f"{name}, loss in nats", True)
+        third = Score(f"{name}_{other[0]}", f"{name}, {other[1]}")
+        loss = Score(f"{name}_loss", f"{name}, loss in nats", True)
+        # Of several labels, all must be right to count in the accuracy.
+        return (third, f1, accuracy, loss) if self.choose == SEVERAL else (accuracy, f1, third, loss)
 
     def judge(self, decoded: Mapping[str, np.ndarray], held_out: Batch) -> dict[str, float]:
         counted = held_out[f"{self.name}_weights"] > 0

@@ -57,7 +57,7 @@ class Objective(abc.ABC):
     @property
     @abc.abstractmethod
     def scores(self) -> tuple[Score, ...]:
-        """The scores that a report shows, in order."""
+        """The scores that a report shows, in order; the first is the one that `eval.best_by=none` stands for."""
 
     def judge(self, decoded: Mapping[str, np.ndarray], held_out: Batch) -> dict[str, float]:
         """Computes the scores that are not means, such as F1, on the host. A score that is undefined is left out.

@@ -29,7 +29,7 @@ class Best:
 
     @classmethod
     def of_run(cls, config: EvalConfig, scores: Iterable[Score]) -> "Best | None":
-        """Returns that of a new run; None if `config.best_by` is empty.
+        """Returns that of a new run; None if `config.best_by` is empty or not chosen yet.
 
         Args:
           config: `best_by` names the score.

@@ -22,6 +22,8 @@ class TrainConfig:
         None, chosen=True, may_change="where the learning rates of the steps already taken stay as they were"
     )
     num_epochs: float | None = None  # passes over labelled examples; sets num_steps once
+    # with num_epochs: at least so many steps, for small sets, on which few steps often fail
+    min_steps: int = 0
     # seconds; sets num_steps at the first start, from the measured speed
     time_budget: float | None = setting(None, may_change="it chose the number of steps at the first start")
     batch_size: int = 256  # B, rows per step over all devices
@@ -73,6 +75,8 @@ class TrainConfig:
                 re.compile(getattr(self, name))
             except re.error as error:
                 found.append(f"train.{name}={getattr(self, name)!r} is not a valid regular expression: {error}.")
+        if self.min_steps < 0:
+            found.append(f"train.min_steps={self.min_steps} must not be negative.")
         if self.reinit_layers < 0:
             found.append(f"train.reinit_layers={self.reinit_layers} must not be negative.")
         for name in ("init_skip", "reinit_layers"):
@@ -85,19 +89,26 @@ class TrainConfig:
 class EvalConfig:
     """When the held-out set is scored, and what follows from the scores."""
 
-    # steps between evaluations; the last step is always evaluated
-    every: int = setting(1000, may_change="cadence")
-    # the held-out score whose best checkpoint is kept, such as label_accuracy; empty: only the last ones are kept
-    best_by: str = ""
+    # steps between evaluations; the last step is always evaluated; none: a tenth of the run
+    every: int | None = setting(1000, chosen=True, may_change="cadence")
+    # the held-out score whose best checkpoint is kept, such as label_accuracy; none: the task's first score; empty: only
+    # the last checkpoints are kept
+    best_by: str | None = setting("", chosen=True)
     # evaluations in a row without a better eval.best_by that end the run; the learning rates are those of all steps
     patience: int | None = setting(None, may_change="where the run ends, not how")
 
+    @property
+    def interval(self) -> int:
+        """`every`, once it is known."""
+        assert self.every is not None, "it is chosen before anything is trained"
+        return self.every
+
     def problems(self) -> list[str]:
         """Returns error messages about this section."""
-        found = [f"eval.every={self.every} must be above 0."] if self.every <= 0 else []
+        found = [f"eval.every={self.every} must be above 0."] if self.every is not None and self.every <= 0 else []
         if self.patience is not None and self.patience <= 0:
             found.append(f"eval.patience={self.patience} must be above 0, or none.")
-        if self.patience is not None and not self.best_by:
+        if self.patience is not None and self.best_by == "":
             found.append(
                 "eval.patience needs a score to wait for: name it in eval.best_by, or leave eval.patience out."
             )

@@ -20,6 +20,7 @@ from bert_jax.training.best import Best
 from bert_jax.training.loader import Loader
 from bert_jax.training.placed import PlacedTask, Probe
 from bert_jax.training.planning import budget, devices, forecast
+from bert_jax.training.planning.length import choose_length, complete_evaluation, describe_length
 from bert_jax.training.profile import Profile
 from bert_jax.training.program import Program
 from bert_jax.training.progress import Progress
@@ -117,8 +118,9 @@ def prepare(
     if folder:
         folder.compare_data(task.fingerprints)
     if config.train.num_steps is None and config.train.num_epochs is not None:
-        config.train.num_steps = task.stream.num_steps(config.train.num_epochs)
-        _check_warmup(config, config.train.num_steps)
+        choose_length(config.train, task.stream)
+        _check_warmup(config, config.train.length)
+    complete_evaluation(config.eval, task.learner.scores, config.train.num_steps)
     Best.of_run(config.eval, task.learner.scores)  # raises an error if it names no score
     placed = PlacedTask(task, config, mesh, kind.group_rows(config), probe)
     placed.check_scores()
@@ -206,6 +208,7 @@ def _train(placed: PlacedTask, kind: TaskKind, workdir: Workdir, options: Option
         if config.train.num_steps is None:
             config.train.num_steps = _measure(placed, program)
             program = placed.program(config.train.num_steps)
+            complete_evaluation(config.eval, task.learner.scores, config.train.num_steps)
         if warm:
             workdir.compare_data(warm.fingerprints)
         if options.dry_run:
@@ -271,7 +274,7 @@ def _steps(
             loop.Schedule(
                 config.train.length,
                 config.train,
-                config.eval.every,
+                config.eval.interval,
                 config.eval.patience,
                 processes.anywhere(options.should_stop),
                 scores_start=bool(config.train.init_from),
@@ -358,6 +361,7 @@ def opening(
         *(warm.describe() if warm else []),
         forecast.describe_devices(placed.mesh),
         *placed.task.stream.describe(steps),
+        *describe_length(config.train, placed.task.stream),
         *kind.remarks(config),
         forecast.describe_evaluation(sum(len(rows["example_ids"]) for rows in held_out), placed.held_out_batch_size),
         *forecast.describe_work(flops, devices.matrix_peak(learner.dtype)),

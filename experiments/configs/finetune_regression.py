@@ -15,5 +15,4 @@ from experiments.configs import finetune_classification
 def get_config() -> ClassificationConfig:
     config = finetune_classification.get_config()
     config.data.choose = NUMBER
-    config.eval.best_by = "label_spearman"
     return config

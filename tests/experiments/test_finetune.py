@@ -59,7 +59,7 @@ def test_a_run_from_scratch_beside_a_tuned_one_is_in_its_reports(trained, tmp_pa
     other = shutil.copytree(folder, tmp_path / "runs/seed_1")
     rows = [json.loads(line) for line in before[1].splitlines()]
     rows[-1]["eval/label_loss"] += 2
-    (other / "from_scratch/metrics.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (other / "from_scratch/metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     text = write_seeds_report(tmp_path / "runs", [folder, other])
     mean, loss = rows[-1]["eval/label_loss"] - 1, tuned.evaluation["eval/label_loss"]
     assert f"| label, loss in nats | {loss:.3f} ± 0.000 | {mean:.3f} ± 1.414 | {loss:.3f} | {loss:.3f} |  |" in text

@@ -12,12 +12,14 @@ from bert_jax import labelled_results, load
 from bert_jax.errors import CheckpointError, ConfigError, CorpusError
 from bert_jax.labelled_results import evaluate, predictions, write_predictions
 from bert_jax.model.config import ModelConfig
+from bert_jax.optim import optimizer
 from bert_jax.reporting import write_report
 from bert_jax.reporting.seeds import write_seeds_report
 from bert_jax.tasks.classification import Classification, ClassificationConfig, class_weights
 from bert_jax.tasks.pretraining import pretrain
 from bert_jax.training.run import prepare, run
 from bert_jax.training.workdir.checkpoints import read_params
+from experiments.configs import finetune_classification
 from tests.tasks.test_pretraining import results
 
 KIND = Classification()
@@ -343,3 +345,25 @@ def test_several_seeds_have_a_mean_and_a_deviation(settings, tmp_path):
     shown = f"{np.mean(scores):.3f} ± {np.std(scores, ddof=1):.3f}"
     assert text.count(f"| label, loss in nats | {shown} |") == 2  # held out and test, which are the same here
     assert "seed_0" in text
+
+
+@pytest.mark.parametrize(
+    ("choose", "rows", "by"),
+    [
+        ("one", [("a b", "x"), ("c", "y"), ("b", "x")], "label_accuracy"),
+        ("several", [("a b", "x,y"), ("c", "y"), ("b", "x")], "label_micro_f1"),
+        ("number", [("a b", "1.5"), ("c", "2"), ("b", "4")], "label_spearman"),
+    ],
+)
+def test_the_recipe_keeps_the_best_by_what_the_labels_ask_for(choose, rows, by, corpus_path, tmp_path):
+    file = tmp_path / "rows.tsv"
+    file.write_text("text\tlabel\n" + "".join(f"{text}\t{label}\n" for text, label in rows))
+    config = finetune_classification.get_config()
+    config.model = ModelConfig(num_layers=1, hidden_size=32, num_heads=2)
+    config.data.train = config.data.validation = str(file)
+    config.data.tokenizer, config.data.choose = f"{corpus_path}/tokenizer", choose
+    prepare(KIND, config)
+    assert config.eval.best_by == by
+    assert (config.train.num_steps, config.eval.every) == (500, 50)  # three rows are few
+    rate = optimizer.make_schedule(config.optimizer, config.train.num_steps)
+    assert int(np.argmax([rate(step) for step in range(0, 500, 10)])) == 5  # a tenth is warm-up

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from bert_jax.training import processes
+from bert_jax.training.planning.length import EVALUATIONS
 
 WARM_STEPS = 3  # not timed
 MEASURED_SECONDS = 8.0
@@ -21,7 +22,7 @@ def choose_num_steps(
     make_state: Callable[[], Any],
     batch: Callable[[int], Any],
     evaluate: Callable[[Any], Any],
-    eval_every: int,
+    eval_every: int | None,
     phases: tuple[int, ...],
     budget: float,
 ) -> int:
@@ -32,7 +33,7 @@ def choose_num_steps(
       make_state: makes a throwaway state.
       batch: returns the batch of a step.
       evaluate: scores a state.
-      eval_every: steps between evaluations, which count towards the budget.
+      eval_every: steps between evaluations, which count towards the budget; None: there are `EVALUATIONS` in all.
       phases: the first step of each phase. Phases differ in cost, so each one that the budget reaches is measured.
       budget: seconds.
     """
@@ -42,10 +43,10 @@ def choose_num_steps(
     evaluation_began = time.perf_counter()
     evaluate(state)
     evaluation = time.perf_counter() - evaluation_began
-    steps, spent = 0, 0.0
+    steps, spent = 0, EVALUATIONS * evaluation if eval_every is None else 0.0
     for start, end in itertools.zip_longest(phases, phases[1:]):
         state, step = _measure(step_fn, state, batch(start))
-        cost = step + evaluation / eval_every
+        cost = step + (evaluation / eval_every if eval_every is not None else 0.0)
         # All processes must measure the same phases and choose the same number.
         cost, passed = processes.of_first([cost, time.perf_counter() - began])
         left = SAFETY * (budget - passed) - spent

@@ -64,3 +64,8 @@ def test_a_phase_that_the_budget_does_not_reach_is_not_measured(clock):
 
 def test_there_is_one_step_at_least(clock):
     assert choose(clock, lambda _: 0.02, (0,), 0.01) == 1
+
+
+def test_evaluations_count_without_an_interval(clock):
+    steps = choose(clock, lambda _: 0.02, (0,), 10.0, evaluation=0.2, eval_every=None)
+    assert steps == pytest.approx((0.93 * (10 - 0.7) - 10 * 0.2) / 0.02, rel=0.01)
