@@ -22,13 +22,14 @@ from bert_jax.objectives.masked_words import MaskedWords
 from bert_jax.objectives.objective import Objective
 from bert_jax.objectives.sentence_pairs import SentencePairs
 from bert_jax.objectives.spans import Spans
+from bert_jax.objectives.summary_sentences import SummarySentences
 from bert_jax.tasks.registry import task_named
 from bert_jax.tasks.starting_point import tokenizer_files
 from bert_jax.training.workdir.checkpoints import save_params
 from bert_jax.training.workdir.folder import MODEL_FILE
 
 OBJECTIVES: dict[str, type[Objective]] = {
-    kind.__name__: kind for kind in (MaskedWords, SentencePairs, Candidates, Choices, Labels, Spans)
+    kind.__name__: kind for kind in (MaskedWords, SentencePairs, Candidates, Choices, Labels, Spans, SummarySentences)
 }
 
 
