@@ -203,6 +203,6 @@ def window_bounds(lengths: Sequence[int], longest: int, overlap: int) -> list[tu
         # Both windows have the sentences after..before. Each goes where the nearer end of the window is farther away.
         left, right = (offsets[after:before] - offsets[after]), offsets[before] - offsets[after + 1 : before + 1]
         counted.append(after + int((right >= left).sum()))
-    counted.append(len(lengths))
+    counted += [len(lengths)] * bool(bounds)
     found = [(*bound, range(*part)) for bound, part in zip(bounds, itertools.pairwise(counted), strict=True)]
     return [one for one in found if one[2]]

@@ -128,6 +128,8 @@ def _candidates(record: Record, columns: str) -> tuple[tuple[str, ...], list[str
 def _answer(record: Record, column: str, candidates: Sequence[str], names: list[str], first: int) -> int:
     value = record.values.get(column)
     said = value.strip() if isinstance(value, str) else value
+    if said in (None, ""):
+        raise CorpusError(f"{record.where} has no answer ({quoted(column)} is empty): give one, or remove it.")
     places = {i for i, text in enumerate(candidates) if isinstance(said, str) and text.strip() == said}
     if isinstance(said, str) and said in names:
         places.add(names.index(said))

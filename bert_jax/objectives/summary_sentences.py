@@ -17,7 +17,7 @@ from bert_jax.model.composite import MakeHead
 from bert_jax.model.config import ModelConfig
 from bert_jax.model.flops import head_flops
 from bert_jax.model.heads import TokenLabelsHead
-from bert_jax.objectives.extracts import ASCII, KINDS, Document
+from bert_jax.objectives.extracts import KINDS, Document
 from bert_jax.objectives.objective import Objective
 from bert_jax.scores import Score
 
@@ -65,27 +65,20 @@ class SummarySentences(Objective):
     @property
     def scores(self) -> tuple[Score, ...]:
         name, lead = self.name, f"the first {self.num_sentences}"
-        found = []
-        for end, where in (("", ""), (ASCII, " of a-z and 0-9 alone")):
-            for kind, title in KINDS.items():
-                baseline = f"{name}_lead_{kind}{end}"
-                found.append(Score(f"{name}_{kind}{end}", f"{title}{where}", False, baseline, lead))
-        found += [
-            Score(f"{name}_oracle_{kind}", f"{title} of the labelled sentences", False, f"{name}_lead_{kind}", lead)
+        found = [
+            Score(f"{name}{end}_{kind}", f"{title}{of}", False, f"{name}_lead_{kind}", lead)
+            for end, of in (("", ""), ("_oracle", " of the labelled sentences"))
             for kind, title in KINDS.items()
         ]
-        entropy = Score(
-            f"{name}_loss", f"{self.title}, loss in nats", True, f"{name}_share_loss", "the share of labels"
-        )
-        return (*found, entropy)
+        title, baseline = "sentences of the summary, loss in nats", "the share of labels"
+        return (*found, Score(f"{name}_loss", title, True, f"{name}_share_loss", baseline))
 
     def judge(self, decoded: Mapping[str, np.ndarray], held_out: Batch) -> dict[str, float]:
         found, oracle = [], []
         for document, scores in documents_of(held_out, decoded["scores"]):
             found.append(document.rouge(document.top(scores, self.num_sentences, self.block_trigrams)))
             oracle.append(document.rouge([i for i, label in enumerate(document.labels or ()) if label]))
-        means = {f"{self.name}_{kind}": value for kind, value in _means(found).items()}
-        return means | {f"{self.name}_oracle_{kind}": value for kind, value in _means(oracle).items() if kind in KINDS}
+        return _means(f"{self.name}_", found) | _means(f"{self.name}_oracle_", oracle)
 
     def baselines(self, held_out: Batch) -> dict[str, float]:
         """ROUGE of the first sentences, and the loss of giving each sentence the share of labels."""
@@ -93,10 +86,9 @@ class SummarySentences(Objective):
             document.rouge(document.lead(self.num_sentences))
             for document, _ in documents_of(held_out, held_out["summary_labels"])
         ]
-        means = {f"{self.name}_lead_{kind}": value for kind, value in _means(found).items()}
         share = float(held_out["summary_labels"][held_out["summary_weights"] > 0].mean())
         entropy = -sum(p * np.log(p) for p in (share, 1 - share) if p)
-        return means | {f"{self.name}_share_loss": float(entropy)}
+        return _means(f"{self.name}_lead_", found) | {f"{self.name}_share_loss": float(entropy)}
 
     def flops(self, config: ModelConfig, batch: Batch) -> float:
         return head_flops(config, float(batch["summary_weights"].sum()), 1)
@@ -114,8 +106,6 @@ def documents_of(rows: Batch, values: np.ndarray) -> Iterator[tuple[Document, np
         yield document, by_place[first[i] : first[i] + len(document.sentences)]
 
 
-def _means(found: list[dict[str, float]]) -> dict[str, float]:
-    """The mean over documents. Those of a-z and 0-9 alone are left out where they are the same."""
-    means = {kind: float(np.mean([one[kind] for one in found])) for kind in found[0]} if found else {}
-    same = all(one[kind] == one[kind + ASCII] for one in found for kind in KINDS)
-    return {kind: value for kind, value in means.items() if not (same and kind.endswith(ASCII))}
+def _means(begin: str, found: list[dict[str, float]]) -> dict[str, float]:
+    """The mean of each kind of ROUGE over documents."""
+    return {f"{begin}{kind}": float(np.mean([one[kind] for one in found])) for kind in KINDS if found}

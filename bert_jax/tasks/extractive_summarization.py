@@ -13,7 +13,7 @@ from bert_jax.data.documents import DocumentsConfig, make_windows, read_document
 from bert_jax.data.labelled import LabelledTexts
 from bert_jax.errors import CorpusError
 from bert_jax.markdown import plain, table
-from bert_jax.objectives.extracts import KINDS, Document
+from bert_jax.objectives.extracts import ASCII, KINDS, Document
 from bert_jax.objectives.summary_sentences import SummarySentences
 from bert_jax.tasks.labelled import TRAIN, LabelledKind, LabelledRunConfig
 from bert_jax.tokenization import Tokenizer
@@ -104,10 +104,12 @@ class ExtractiveSummarization(LabelledKind[ExtractiveSummarizationConfig]):
             yield found
 
     def findings(self, predictions: Sequence[Mapping[str, Any]]) -> list[str]:
-        rows = []
-        for name, title in TITLES.items():
-            means = [np.mean([one[name][kind] for one in predictions]) for kind in KINDS]
-            rows.append([title, *(f"{mean:.3f}" for mean in means)])
+        differ = any(one["rouge"][kind] != one["rouge"][kind + ASCII] for one in predictions for kind in KINDS)
+        rows = [
+            [f"{title}{of}", *(f"{np.mean([one[name][kind + end] for one in predictions]):.3f}" for kind in KINDS)]
+            for end, of in (("", ""), (ASCII, ", a-z and 0-9 alone"))[: 1 + differ]
+            for name, title in TITLES.items()
+        ]
         shown = [
             [plain(_cut(" ".join(one["predicted"]))), plain(_cut(one["gold"][0])), f"{one['rouge']['rouge1']:.3f}"]
             for one in predictions[:SHOWN_SUMMARIES]

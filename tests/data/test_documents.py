@@ -40,6 +40,7 @@ def test_each_sentence_counts_once_where_it_has_most_context():
 def test_without_overlap_windows_follow_each_other_and_a_short_document_is_one():
     assert window_bounds([4, 4, 4, 4, 4], 8, 0) == [(0, 2, range(2)), (2, 4, range(2, 4)), (4, 5, range(4, 5))]
     assert window_bounds([4, 4], 8, 3) == [(0, 2, range(2))]
+    assert window_bounds([], 8, 3) == []
     assert window_bounds([3] * 6, 9, 3) == [(0, 3, range(3)), (2, 5, range(3, 5)), (4, 6, range(5, 6))]
 
 
