@@ -86,6 +86,11 @@ def check(batch: Batch, columns: Mapping[str, Column], sizes: Mapping[str, int])
             raise BertJaxError(f"{name} has values outside 0..{bound - 1}.")
 
 
+def on_device(batch: Batch) -> Batch:
+    """Returns the columns of numbers. Columns of objects, such as texts to compare with, stay on the host."""
+    return {name: value for name, value in batch.items() if value.dtype != object}
+
+
 def real_tokens(batch: Batch) -> int:
     """Returns the number of tokens that are not padding."""
     return int((batch["example_ids"] > 0).sum())

@@ -22,6 +22,7 @@ from bert_jax.objectives.masked_words import MaskedWords
 from bert_jax.objectives.objective import Objective
 from bert_jax.objectives.sentence_pairs import SentencePairs
 from bert_jax.objectives.spans import Spans
+from bert_jax.objectives.summary_sentences import SummarySentences
 from bert_jax.objectives.word_tags import WordTags
 from bert_jax.tasks.registry import task_named
 from bert_jax.tasks.starting_point import tokenizer_files
@@ -29,7 +30,8 @@ from bert_jax.training.workdir.checkpoints import save_params
 from bert_jax.training.workdir.folder import MODEL_FILE
 
 OBJECTIVES: dict[str, type[Objective]] = {
-    kind.__name__: kind for kind in (MaskedWords, SentencePairs, Candidates, Choices, Labels, Spans, WordTags)
+    kind.__name__: kind
+    for kind in (MaskedWords, SentencePairs, Candidates, Choices, Labels, WordTags, Spans, SummarySentences)
 }
 
 

@@ -20,9 +20,10 @@ import numpy as np
 from absl import logging
 from etils import epath
 
-from bert_jax import tagger
+from bert_jax import summaries, tagger
 from bert_jax.answers import Choice, Encoding, Guess, Label, TextScore
 from bert_jax.batch import Batch
+from bert_jax.corpus.sentences import sentences_of
 from bert_jax.data.texts import EncodedTexts, PackedBatch, encode, packed_batches
 from bert_jax.errors import CheckpointError, ConfigError, TokenizerError, quoted
 from bert_jax.interop.hugging_face import write_folder
@@ -40,6 +41,7 @@ from bert_jax.objectives.learner import Learner
 from bert_jax.objectives.masked_words import MaskedWords
 from bert_jax.objectives.objective import Objective
 from bert_jax.objectives.sentence_pairs import SentencePairs
+from bert_jax.objectives.summary_sentences import SummarySentences
 from bert_jax.tokenization import Tokenizer
 from bert_jax.training.progress import Progress
 
@@ -328,6 +330,45 @@ class Pretrained:
         """Yields examples packed into batches, and what the head of this name says of each batch."""
         for packed in self._packed(encoded):
             yield packed, self._predict(name, packed.batch)
+
+    def summarize(
+        self,
+        text: str | Sequence[str] | Sequence[Sequence[str]],
+        sentences: int | None = None,
+        block_trigrams: bool | None = None,
+        language: str | None = None,
+    ) -> Any:
+        """Returns the sentences of a document that make a summary of it. They are chosen, none is written.
+
+        Args:
+          text: a document of any length: a text, or its sentences; several documents are a list of lists of sentences.
+          sentences: how many to choose. None: as in training, like the following.
+          block_trigrams: whether to pass over a sentence that shares three words in a row with a chosen one.
+          language: a two-letter code, whose rules split a text into sentences.
+
+        Returns:
+          A `summaries.Summary`; for several documents, a list.
+
+        Raises:
+          CheckpointError: the model was not trained to summarize.
+          ConfigError: `sentences` is below 1.
+        """
+        objective = self._objective(SummarySentences, "summarize")
+        if sentences is not None and sentences < 1:
+            raise ConfigError(f"sentences={sentences} must be at least 1.")
+        changes = {"num_sentences": sentences, "block_trigrams": block_trigrams}
+        objective = dataclasses.replace(objective, **{k: v for k, v in changes.items() if v is not None})
+        data = self.run.data
+        if isinstance(text, str):
+            text = sentences_of(text, language or data.language)
+        is_one = not text or isinstance(text[0], str)
+        documents: Any = [text] if is_one else text
+
+        def predict(batch: Batch) -> np.ndarray:
+            return np.asarray(self._predict(objective.name, batch))
+
+        found = summaries.summarize(documents, objective, predict, self.tokenizer, self.max_tokens, data.window_overlap)
+        return found[0] if is_one else found
 
     def head_outputs(self, texts: Iterable[Text], name: str) -> np.ndarray:
         """Returns what a head that scores examples says of each text, or pair of texts: logits, float32 [texts, C].

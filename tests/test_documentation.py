@@ -117,6 +117,12 @@ def folder(corpus, tmp_path_factory):
         words = (text.split()[:12] for text in _texts(count, seed=count))
         tagged = ("".join(f"{word}\t{'B-AND' if word == 'and' else 'O'}\n" for word in one) for one in words)
         (folder / f"{name}.conll").write_text("\n".join(tagged))
+    for name, count in (("questions", 8), ("more_questions", 4)):
+        rows = "".join(f'{{"question": "{i}", "candidates": ["a", "b"], "answer": {i % 2}}}\n' for i in range(count))
+        (folder / f"{name}.jsonl").write_text(rows)
+    for name in ("documents", "more_documents"):
+        row = '{"document": "The end. And the end. Then, of all.", "summary": "the end of all"}\n'
+        (folder / f"{name}.jsonl").write_text(row * 4)
     (folder / "sentences.txt").write_text("the end\n\nthe and the end.\n")
     (folder / "masked.txt").write_text("the [MASK] end.\n")
     (folder / "pairs.jsonl").write_text('{"good": "the end.", "bad": "end the.", "phenomenon": "order"}\n')

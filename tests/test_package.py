@@ -42,7 +42,7 @@ ROOMS = (
     {"interop"},
     {"tasks"},
     {"answers", "model_card", "model_file"},
-    {"tagger"},
+    {"summaries", "tagger"},
     {"pretrained", "loading", "minimal_pairs", "labelled_results", "vocabulary"},
     {"reporting"},
 )

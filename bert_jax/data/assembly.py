@@ -24,7 +24,8 @@ class Rows:
       row, slot: int64 [examples], the place of each example.
       shape: (B, S, N).
       segment: int64 [positions], 2 · example + 1 in `B [SEP]`, 2 · example in `[CLS] A [SEP]`, -1 in padding.
-      origin: int64 [positions], which of the given tokens stands there; arbitrary for special tokens and padding.
+      origin: int64 [positions], which of the given tokens stands there; for [CLS] and the last [SEP] of an example, the
+        token before and after it; arbitrary elsewhere.
       tokens: the content of each position.
     """
 
@@ -49,6 +50,12 @@ class Rows:
         """Moves values [tokens, …] of the given tokens to [B, S, …], with zeros at special tokens and padding."""
         array = values[self.origin]
         array[self.tokens.is_special] = 0
+        return array.reshape(*self.shape[:2], *values.shape[1:])
+
+    def by_framed_token(self, values: np.ndarray) -> np.ndarray:
+        """Does the same with values that stand around each example too: for its [CLS], and for its last [SEP]."""
+        array = values[self.origin]
+        array[self.segment < 0] = 0
         return array.reshape(*self.shape[:2], *values.shape[1:])
 
     def core(self) -> Batch:
@@ -175,7 +182,7 @@ def _tokens(
     is_special = ~real
     is_special[first] = is_special[separator] = is_special[last] = True
     shift = np.stack([examples.a_start - first - 1, examples.b_start - separator - 1], axis=1).ravel()
-    origin = np.where(is_special, 0, place + shift[segment])  # 0: any valid place, overwritten next
+    origin = np.clip(place + shift[segment], 0, len(token_ids) - 1)  # special tokens are overwritten next
     ids = token_ids[origin].astype(np.int32)
     ids[~real] = tokenizer.pad_id
     ids[first] = tokenizer.cls_id

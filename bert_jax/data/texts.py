@@ -32,7 +32,10 @@ class EncodedTexts:
 
     @classmethod
     def of(
-        cls, pairs: Sequence[tuple[Sequence[int], Sequence[int]]], longest: int, between: Sequence[int] = ()
+        cls,
+        pairs: Sequence[tuple[Sequence[int], Sequence[int]]],
+        longest: int | np.ndarray,
+        between: Sequence[int] = (),
     ) -> "EncodedTexts":
         """Makes examples `[CLS] A [SEP] B [SEP]`, or `[CLS] A [SEP]` if B is empty, of at most `longest` tokens.
 
@@ -40,7 +43,7 @@ class EncodedTexts:
 
         Args:
           pairs: the ids of A and B, without special tokens.
-          longest: the most tokens in an example, with special tokens.
+          longest: the most tokens in an example, with special tokens; of all, or of each.
           between: the separators between A and B of a model that was trained on pairs of one type, as RoBERTa; empty:
             one separator, and two types.
         """
@@ -63,14 +66,14 @@ class EncodedTexts:
 
 
 def encode(
-    texts: Sequence[tuple[str, str | None]], tokenizer: Tokenizer, longest: int, two_types: bool = False
+    texts: Sequence[tuple[str, str | None]], tokenizer: Tokenizer, longest: int | np.ndarray, two_types: bool = False
 ) -> EncodedTexts:
     """Encodes texts or pairs of texts, as `EncodedTexts.of`.
 
     Args:
       texts: the texts.
       tokenizer: its `separators_between` decides the form of a pair.
-      longest: the most tokens in an example, with special tokens.
+      longest: the most tokens in an example, with special tokens; of all, or of each.
       two_types: whether pairs have BERT's form in any case, as in pretraining on sentence pairs.
     """
     a_ids = tokenizer.encode_batch(text for text, _ in texts)

@@ -25,9 +25,8 @@ from bert_jax.scores import Score
 class Choices(Objective):
     """Cross-entropy over the candidates of each question.
 
-    A question may have any number of candidates, in any rows, but all of them must be in one microbatch, and in one
-    batch of the held-out set: candidates elsewhere do not compete. So place questions within groups of rows, and return
-    the size of a group from `TaskKind.group_rows`, which keeps a group together.
+    A question may have any number of candidates. All of them must be in one row: candidates in other rows do not
+    compete. `LabelledTexts.groups` keeps them together.
 
     An example with the weight 0 is no candidate, whatever its other columns hold. To leave a question out, give all its
     candidates the weight 0.
@@ -42,7 +41,7 @@ class Choices(Objective):
     @property
     def columns(self) -> dict[str, Column]:
         return {
-            "choice_questions": Column("BN", np.int32),  # number of the question, anything unique within the batch
+            "choice_questions": Column("BN", np.int32),  # number of the question, anything unique within the row
             "choice_places": Column("BN", np.int32),  # place of this candidate among the question's, from 0
             "choice_labels": Column("BN", np.int32),  # place of the right one, the same for all its candidates
             "choice_weights": Column("BN", np.float32),  # weight of the question, the same for all its candidates
@@ -52,16 +51,16 @@ class Choices(Objective):
         return lambda name: ExampleLabelsHead(config, 1, config.dropout, name=name)
 
     def outcome(self, prediction: jax.Array, batch: Batch) -> Outcome:
-        scores, weights = prediction.ravel(), batch["choice_weights"].ravel()
-        question = question_indices(batch)
-        highest = jax.lax.stop_gradient(jax.ops.segment_max(scores, question, len(scores)))[question]
-        sums = jax.ops.segment_sum(jnp.exp(scores - highest), question, len(scores))[question]
+        scores, weights = prediction[..., 0], batch["choice_weights"]
+        among = rivals(batch)
+        others = jnp.where(among, scores[:, None, :], jnp.finfo(scores.dtype).min)
         # Of equal scores, each has its share of the hit: the order of candidates decides nothing.
-        best = scores >= highest
-        hits = best / jax.ops.segment_sum(best.astype(jnp.float32), question, len(scores))[question]
+        best = among & (others >= others.max(-1, keepdims=True))
+        hits = jnp.where(scores >= others.max(-1), 1 / jnp.maximum(best.sum(-1), 1), 0.0)
         # The right candidate stands for its question.
-        weights = weights * (batch["choice_places"] == batch["choice_labels"]).ravel()
-        loss = losses.weighted_sum(jnp.log(sums) + highest - scores, weights)
+        weights = weights * (batch["choice_places"] == batch["choice_labels"])
+        values = jnp.where(weights > 0, jax.nn.logsumexp(others, axis=-1) - scores, 0.0)
+        loss = losses.weighted_sum(values, weights)
         accuracy = losses.weighted_sum(hits, weights)
         return Outcome({f"{self.name}_loss": Loss(loss, self.coefficient)}, {f"{self.name}_accuracy": accuracy})
 
@@ -84,18 +83,16 @@ class Choices(Objective):
         return head_flops(config, float((batch["choice_weights"] > 0).sum()), 1)
 
 
-def question_indices(batch: Batch) -> jax.Array:
-    """Returns int32 [B · N]: for each example a number below B · N, the same for the candidates of one question.
-
-    Examples that are no candidates share a number of their own.
-    """
-    candidate, question = batch["choice_weights"].ravel() > 0, batch["choice_questions"].ravel()
-    keys = jnp.where(candidate, question, jnp.iinfo(jnp.int32).max)
-    return jnp.unique(keys, return_inverse=True, size=len(keys))[1]
+def rivals(batch: Batch) -> jax.Array:
+    """Returns True where an example competes with another (last axis) or with itself: [B, N, N]."""
+    question, is_candidate = batch["choice_questions"], batch["choice_weights"] > 0
+    same = question[:, :, None] == question[:, None, :]
+    return same & is_candidate[:, :, None] & is_candidate[:, None, :]
 
 
 def _counted_questions(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
     """Returns the place of the right candidate and the number of candidates of each question: int64 [questions]."""
-    counted = batch["choice_weights"] > 0
-    _, first, numbers = np.unique(batch["choice_questions"][counted], return_index=True, return_counts=True)
-    return batch["choice_labels"][counted][first], numbers
+    row, slot = np.nonzero(batch["choice_weights"] > 0)
+    keys = np.stack([row, batch["choice_questions"][row, slot]], axis=1)
+    _, first, numbers = np.unique(keys, axis=0, return_index=True, return_counts=True)
+    return batch["choice_labels"][row, slot][first], numbers

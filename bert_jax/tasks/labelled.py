@@ -60,9 +60,11 @@ class LabelledKind(TaskKind[Config], abc.ABC):
 
     Attributes:
       noun: what an example is called in messages, in the plural.
+      length_field: the config field that sets `longest_example`, for error messages.
     """
 
     noun: ClassVar[str] = "texts"
+    length_field: ClassVar[str] = "data.sequence_length"
 
     @abc.abstractmethod
     def read(self, config: Config, path: str, lines: list[str], labelled: bool = True) -> Iterator[Any]:
@@ -144,7 +146,7 @@ class LabelledKind(TaskKind[Config], abc.ABC):
             inherit_model(config.model, stored.model if stored else read_starting_point(path).model, path)
 
     def problems(self, config: Config) -> list[str]:
-        found = config.model.length_problems(config.data.sequence_length, "data.sequence_length")
+        found = config.model.length_problems(self.longest_example(config), self.length_field)
         if not config.train.init_from and not config.data.tokenizer:
             found.append("Give train.init_from (a pretrained run) or, to train from scratch, data.tokenizer.")
         if config.train.init_from and config.data.tokenizer:

@@ -7,11 +7,14 @@ from typing import Any
 
 from bert_jax.errors import ConfigError, did_you_mean
 from bert_jax.tasks.classification import Classification
+from bert_jax.tasks.extractive_summarization import ExtractiveSummarization
+from bert_jax.tasks.multiple_choice import MultipleChoice
 from bert_jax.tasks.pretraining import Pretraining
 from bert_jax.tasks.tagging import Tagging
 from bert_jax.training.task import TaskKind
 
-TASKS: dict[str, TaskKind[Any]] = {kind.name: kind for kind in (Pretraining(), Classification(), Tagging())}
+KINDS = (Pretraining(), Classification(), Tagging(), MultipleChoice(), ExtractiveSummarization())
+TASKS: dict[str, TaskKind[Any]] = {kind.name: kind for kind in KINDS}
 
 
 def task_named(name: str) -> TaskKind[Any]:

@@ -1,4 +1,4 @@
-"""Questions of different sizes, whose candidates lie in any rows."""
+"""Questions of different sizes; the candidates of a question lie in one row, in any order."""
 
 import jax
 import jax.numpy as jnp
@@ -10,19 +10,20 @@ from bert_jax.training.step import divide
 from tests.interop.rows import random_params
 from tests.objectives import small
 
-# In reading order of the used slots: the question of each example, and its place there. Example 3 is no candidate.
-QUESTIONS, PLACES = [7, 900, 7, 900, 7, 900], [2, 0, 0, 9, 1, 1]
-RIGHT = {7: 1, 900: 0}
+# By row and used slot: the question of each example, and its place there. A question's number says nothing in another
+# row. The last example is no candidate.
+QUESTIONS, PLACES = [[7, 7, 7], [7, 7], [7]], [[2, 0, 1], [1, 0], [9]]
+RIGHT = [1, 0, 0]
 
 
 def rows(seed=0):
     """Two questions, of three candidates and of two; garbage where there is no candidate."""
     batch, weights = small.core(seed), small.used_slots()
     questions, places, labels = np.full((3, *weights.shape), 7, np.int32)
-    for (row, slot), question, place in zip(np.argwhere(weights > 0), QUESTIONS, PLACES, strict=True):
-        questions[row, slot], places[row, slot], labels[row, slot] = question, place, RIGHT[question]
+    for row, numbers in enumerate(PLACES):
+        questions[row, : len(numbers)], places[row, : len(numbers)], labels[row] = QUESTIONS[row], numbers, RIGHT[row]
     weights[places == 9] = 0
-    weights[questions == 900] *= 0.5
+    weights[1] *= 0.5
     names = ("questions", "places", "labels", "weights")
     values = (questions, places, labels, weights)
     return batch | {f"choice_{name}": value for name, value in zip(names, values, strict=True)}
@@ -32,7 +33,7 @@ def by_hand(batch, scores):
     """(weight, cross-entropy, whether it is right, number of candidates, right place) of each question, in float64."""
     questions = {}
     for row, slot in np.argwhere(batch["choice_weights"] > 0):
-        one = questions.setdefault(int(batch["choice_questions"][row, slot]), {})
+        one = questions.setdefault((row, batch["choice_questions"][row, slot]), {})
         one[int(batch["choice_places"][row, slot])] = (
             float(scores[row, slot]),
             int(batch["choice_labels"][row, slot]),
@@ -84,19 +85,31 @@ def test_what_is_no_candidate_changes_nothing_and_leaves_gradients_finite():
     assert not any(np.any(leaf) for leaf in jax.tree.leaves(gradient))
 
 
-def test_microbatches_of_whole_groups_add_up():
-    """Groups of three rows; the numbers of questions need not be small."""
-    groups = [rows(seed) for seed in range(4)]
-    for i, batch in enumerate(groups):
-        batch["choice_questions"] = batch["choice_questions"] + 1000 * i
-    batch = small.joined(groups)
+def test_questions_in_a_row_do_not_compete():
+    """Two questions in a row, their candidates mixed, cost what they cost in rows of their own."""
+    apart = {
+        "choice_questions": np.array([[4] * 4, [9] * 4], np.int32),
+        "choice_places": np.array([[0, 1, 2, 0], [0, 1, 0, 0]], np.int32),
+        "choice_labels": np.array([[2] * 4, [1] * 4], np.int32),
+        "choice_weights": np.array([[1, 1, 1, 0], [0.5, 0.5, 0, 0]], np.float32),
+    }
+    order = [(0, 1), (1, 0), (0, 2), (0, 0), (1, 1)]
+    together = {name: np.array([[value[place] for place in order]]) for name, value in apart.items()}
+    scores = np.random.default_rng(0).normal(size=(2, 4, 1)).astype(np.float32)
+    left = Choices().outcome(jnp.asarray(scores), apart)
+    right = Choices().outcome(jnp.array([[scores[place] for place in order]]), together)
+    small.assert_close(left, right, 1e-6)
+    assert Choices().baselines(apart) == Choices().baselines(together)
+
+
+def test_microbatches_add_up():
+    batch = small.joined([rows(seed) for seed in range(4)])
     scores = np.random.default_rng(0).normal(size=(*batch["choice_weights"].shape, 1)).astype(np.float32)
     whole = Choices().outcome(jnp.asarray(scores), batch)
-    parts = divide(jax.tree.map(jnp.asarray, batch | {"scores": scores}), 2, 3)
-    halves = [
-        Choices().outcome(part.pop("scores"), part) for i in (0, 1) for part in [{k: v[i] for k, v in parts.items()}]
-    ]
-    small.assert_close(halves[0] + halves[1], whole, 1e-6)
+    parts = divide(jax.tree.map(jnp.asarray, batch | {"scores": scores}), 3, 1)
+    each = [{name: value[i] for name, value in parts.items()} for i in range(3)]
+    found = [Choices().outcome(part.pop("scores"), part) for part in each]
+    small.assert_close(found[0] + found[1] + found[2], whole, 1e-6)
 
 
 def test_baselines_are_a_guess_or_the_most_frequent_place():
@@ -121,13 +134,7 @@ def test_baselines_are_a_guess_or_the_most_frequent_place():
 
 
 def test_scores_have_their_numbers():
-    held_out = [rows(seed) for seed in range(2)]
-    held_out[1]["choice_questions"] = held_out[1]["choice_questions"] + 1000
-    small.assert_scores_are_told(held_out, Choices())
-
-
-def test_packing_changes_nothing():
-    small.assert_packing_changes_nothing(rows(), Choices())
+    small.assert_scores_are_told([rows(seed) for seed in range(2)], Choices())
 
 
 def test_bfloat16_is_near_float32():

@@ -1,6 +1,12 @@
 """Rows of named values, and sentences with tags, from files of any common form."""
 
-from bert_jax.data.tables.columns import Columns, text_columns, token_columns
+from bert_jax.data.tables.columns import (
+    Columns,
+    document_columns,
+    question_columns,
+    text_columns,
+    token_columns,
+)
 from bert_jax.data.tables.record import Record
 from bert_jax.data.tables.tables import form_problem, read_table
 from bert_jax.data.tables.tagged import read_tagged, tagged_columns, tagged_problem
@@ -8,7 +14,9 @@ from bert_jax.data.tables.tagged import read_tagged, tagged_columns, tagged_prob
 __all__ = [
     "Columns",
     "Record",
+    "document_columns",
     "form_problem",
+    "question_columns",
     "read_table",
     "read_tagged",
     "tagged_columns",

@@ -55,6 +55,22 @@ TAGS = (
         *("labels", "label", "entity", "entities"),
     ),
 )
+DOCUMENTS = (("sentences",), ("source", "document", "article"), ("text", "body", "content", "input", "src"))
+SUMMARIES = (
+    ("summary", "summaries"),
+    ("target", "targets", "highlights", "tldr", "abstract", "reference", "references"),
+)
+SENTENCE_LABELS = (("sourcelabels", "sentencelabels"), ("labels", "label", "oracle"))
+QUESTIONS = (
+    ("question", "questionstem", "stem"),
+    ("startphrase",),
+    ("premise", "goal", "ctx", "sent1", "query", "context"),
+)
+CONTEXTS = (("premise", "context", "article", "passage"),)
+CANDIDATES = (("candidates", "choices", "options", "endings", "answers"),)
+# A column for each candidate: choice1, choice_a, ending0, sol1, answerA.
+CANDIDATE = re.compile(r"(choice|option|ending|candidate|alternative|sol|answer)(\d{1,2}|[a-z])")
+ANSWERS = (("answer", "answerkey", "label", "gold", "correct", "correctanswer", "target"),)
 SHOWN = 20  # columns in a message
 
 
@@ -128,6 +144,76 @@ def token_columns(first: Record, tokens: str = "", tags: str = "", has_tags: boo
     tags_found = tags or _guess(first, "tag", TAGS, {tokens_found}, _is_list, has_tags)
     roles = {"tokens": tokens_found} | ({"tags": tags_found} if tags_found else {})
     return Columns(roles, list(roles.values()) != [tokens, tags], tuple(first.values))
+
+
+def document_columns(
+    first: Record, document: str = "", summary: str = "", sentence_label: str = "", has_summary: bool = True
+) -> Columns:
+    """Finds the columns of documents and their summaries: the roles `document`, `summary` and `sentence_label`.
+
+    Args:
+      first: the first record of the table.
+      document: the column of the text, or of the list of sentences; empty: guess it, like the others.
+      summary: the column of the summary, or of a list of several ones.
+      sentence_label: the column of a list of numbers, one for each sentence; left out where there is none.
+      has_summary: whether there must be a summary; without, it and the labels are left out.
+
+    Raises:
+      CorpusError: as in `text_columns`.
+    """
+    named = {"document": document, "summary": summary, "sentence_label": sentence_label}
+    _check_named(first, named)
+    fits = _is_text_or_list
+    document = document or _guess(first, "document", DOCUMENTS, {summary, sentence_label}, fits, True)
+    if has_summary:
+        summary = summary or _guess(first, "summary", SUMMARIES, {document, sentence_label}, fits, True)
+        taken = {document, summary}
+        sentence_label = sentence_label or _guess(first, "sentence_label", SENTENCE_LABELS, taken, _is_list, False)
+    found = {"document": document, "summary": summary, "sentence_label": sentence_label}
+    roles = {role: name for role, name in found.items() if name}
+    return Columns(roles, any(roles[role] != named[role] for role in roles), tuple(first.values))
+
+
+def question_columns(
+    first: Record,
+    question: str = "",
+    context: str = "",
+    candidates: str = "",
+    answer: str = "",
+    has_answer: bool = True,
+) -> Columns:
+    """Finds the columns of questions with candidates: the roles `context`, `question`, `candidates` and `answer`.
+
+    Args:
+      first: the first record of the table.
+      question: the column of the question, or of what is to be continued; empty: guess it, like the others.
+      context: the column of a text that stands before the question; left out where there is none, or where the question
+        is named.
+      candidates: the column of the list of candidates, or the columns of the candidates, separated by commas.
+      answer: the column of the right candidate.
+      has_answer: whether there must be an answer; without, it is left out.
+
+    Raises:
+      CorpusError: as in `text_columns`.
+    """
+    named = {"context": context, "question": question, "candidates": candidates, "answer": answer}
+    _check_named(first, {role: name for role, name in named.items() if role != "candidates"})
+    if not candidates:
+        single = [name for name in first.values if CANDIDATE.fullmatch(plain(name)) and name not in named.values()]
+        taken = {question, context, answer}
+        found = _guess(first, "candidates", CANDIDATES, taken, _is_list_or_dictionary, len(single) < 2)
+        candidates = found or ",".join(single)
+    several = candidates.split(",") if candidates not in first.values else [candidates]
+    for name in several:
+        _check_named(first, {"candidates": name})
+    if has_answer and not answer:
+        answer = _guess(first, "answer", ANSWERS, {question, context, *several}, _is_label, True)
+    if not question:
+        question = _guess(first, "question", QUESTIONS, {context, answer, *several}, _is_text, True)
+        context = context or _guess(first, "context", CONTEXTS, {question, answer, *several}, _is_text, False)
+    found = {"context": context, "question": question, "candidates": candidates, "answer": answer}
+    roles = {role: name for role, name in found.items() if name}
+    return Columns(roles, any(roles[role] != named[role] for role in roles), tuple(first.values))
 
 
 def _check_named(first: Record, named: dict[str, str]) -> None:
@@ -207,6 +293,14 @@ def _is_text(value: Any) -> bool:
 
 def _is_label(value: Any) -> bool:
     return isinstance(value, str | int | float) or (_is_list(value) and not any(isinstance(v, dict) for v in value))
+
+
+def _is_text_or_list(value: Any) -> bool:
+    return _is_text(value) or _is_list(value)
+
+
+def _is_list_or_dictionary(value: Any) -> bool:
+    return isinstance(value, list | dict)
 
 
 def _is_list(value: Any) -> bool:
