@@ -3,7 +3,7 @@
 import itertools
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -47,7 +47,9 @@ def predictions(
         yield from kind.predict(model, some)
 
 
-def write_predictions(model: Pretrained, path: epath.PathLike, output: epath.PathLike) -> int:
+def write_predictions(
+    model: Pretrained, path: epath.PathLike, output: epath.PathLike, tell: Callable[[str], None] = lambda _: None
+) -> int:
     """Writes what a model says of each example of a file, an object a line; goes on where an earlier call was killed.
 
     Until it is complete, the file has the name `OUTPUT.partial`. It is begun anew if another model or file made it.
@@ -56,6 +58,7 @@ def write_predictions(model: Pretrained, path: epath.PathLike, output: epath.Pat
       model: of a task on labelled examples.
       path: the examples, see `data.tables.read_table`; labels are not read.
       output: the `.jsonl` file to write, on a local disk.
+      tell: is called with lines for people: which columns are read, and how many texts are empty.
 
     Returns:
       The number of examples in the file.
@@ -78,12 +81,18 @@ def write_predictions(model: Pretrained, path: epath.PathLike, output: epath.Pat
         with partial.open("r+b") as file:
             file.truncate(end)
             file.seek(end)
-            rows = predictions(model, path, False, [], count)
+            lines, told = list[str](), 0
+            rows = predictions(model, path, False, lines, count)
             while some := list(itertools.islice(rows, EXAMPLES_AT_ONCE)):
+                for line in lines[told:]:
+                    tell(line)
+                told = len(lines)
                 file.write(storage.json_lines(some))
                 file.flush()
                 os.fsync(file.fileno())
                 count += len(some)
+            for line in lines[told:]:
+                tell(line)
         partial.replace(output)
         about.unlink()
     return count

@@ -327,6 +327,17 @@ def test_predictions_of_new_texts_go_on_where_they_stopped(settings, files, tmp_
     assert write_predictions(model, tmp_path / "new.txt", cut) == 3
     assert cut.read_text() == whole.read_text()
     assert not list(tmp_path.glob("*.partial*"))
+    told = []
+    (tmp_path / "holes.txt").write_text("the end\n\n   \n\u200b\nof all\n")
+    assert write_predictions(model, tmp_path / "holes.txt", cut, told.append) == 5
+    holes = [json.loads(line) for line in cut.read_text().splitlines()]
+    assert [row["text"] for row in holes] == ["the end", "", "   ", "\u200b", "of all"]
+    np.testing.assert_allclose([sum(row["probabilities"].values()) for row in holes], 1, atol=1e-5)
+    assert [holes[0], holes[4]] == found[:2]
+    assert told[0].startswith("columns      text=text")
+    assert told[1:] == [
+        f"empty        3 rows of {tmp_path}/holes.txt have an empty text, so that their predictions mean nothing"
+    ]
     scores = evaluate(model, settings.data.validation)
     assert scores["label_majority"] == pytest.approx(0.5, abs=0.1)
 
