@@ -13,6 +13,8 @@ from etils import epath
 from bert_jax import storage
 from bert_jax.batch import cut
 from bert_jax.data.labelled import Rows
+from bert_jax.data.tables.tables import find
+from bert_jax.data.tables.tfds import PREFIX
 from bert_jax.errors import CheckpointError, CorpusError
 from bert_jax.objectives.learner import Learner
 from bert_jax.pretrained import Pretrained
@@ -52,7 +54,8 @@ def write_predictions(
 ) -> int:
     """Writes what a model says of each example of a file, an object a line; goes on where an earlier call was killed.
 
-    Until it is complete, the file has the name `OUTPUT.partial`. It is begun anew if another model or file made it.
+    Until it is complete, the file has the name `OUTPUT.partial`. It is begun anew if another model made it, or if the
+    input is another or has changed.
 
     Args:
       model: of a task on labelled examples.
@@ -70,7 +73,7 @@ def write_predictions(
     """
     output = pathlib.Path(output)
     partial, about = (output.with_name(f"{output.name}.partial{end}") for end in ("", ".json"))
-    made_by = {"model": model.source, "step": model.step, "input": str(path)}
+    made_by = {"model": model.source, "step": model.step, "input": str(path), "files": _state_of(path)}
     with storage.writing(output.parent):
         output.parent.mkdir(parents=True, exist_ok=True)
         known = partial.exists() and about.exists() and storage.read_json(about) == made_by
@@ -96,6 +99,14 @@ def write_predictions(
         partial.replace(output)
         about.unlink()
     return count
+
+
+def _state_of(path: epath.PathLike) -> list[list[str | float]]:
+    """The files that a path stands for, each with its size and the time of its last change; none of a data set."""
+    if os.fspath(path).startswith(PREFIX):
+        return []
+    found = [(file, epath.Path(file).stat()) for file in find(path)]
+    return [[file, about.length, about.mtime] for file, about in found]
 
 
 def _complete_lines(file: pathlib.Path) -> tuple[int, int]:
