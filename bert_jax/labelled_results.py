@@ -103,9 +103,10 @@ def write_predictions(
 
 def _state_of(path: epath.PathLike) -> list[list[str | float]]:
     """The files that a path stands for, each with its size and the time of its last change; none of a data set."""
-    if os.fspath(path).startswith(PREFIX):
+    name = os.fspath(path)
+    if name.startswith(PREFIX):
         return []
-    found = [(file, epath.Path(file).stat()) for file in find(path)]
+    found = [(file, epath.Path(file).stat()) for file in find(name)]
     return [[file, about.length, about.mtime] for file, about in found]
 
 

@@ -428,5 +428,5 @@ def test_an_accuracy_is_shown_with_its_interval_and_the_majority():
         for g, s in zip(gold, said, strict=True)
     ]
     told = "\n".join(KIND.findings(rows))
-    assert "32 of 71 are right, 0.451 (95 % interval 0.341 to 0.566); the most frequent label alone has 0.563." in told
+    assert "32 of 71 are right, 0.451 (95 % interval 0.340 to 0.566); the most frequent label alone has 0.563." in told
     assert "Only one label" in "\n".join(KIND.findings([row | {"predicted": "1"} for row in rows]))
