@@ -3,7 +3,7 @@
 import itertools
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -13,6 +13,8 @@ from etils import epath
 from bert_jax import storage
 from bert_jax.batch import cut, on_device
 from bert_jax.data.labelled import Rows
+from bert_jax.data.tables.tables import find
+from bert_jax.data.tables.tfds import PREFIX
 from bert_jax.errors import CheckpointError, CorpusError
 from bert_jax.objectives.learner import Learner
 from bert_jax.pretrained import Pretrained
@@ -47,15 +49,19 @@ def predictions(
         yield from kind.predict(model, some)
 
 
-def write_predictions(model: Pretrained, path: epath.PathLike, output: epath.PathLike) -> int:
+def write_predictions(
+    model: Pretrained, path: epath.PathLike, output: epath.PathLike, tell: Callable[[str], None] = lambda _: None
+) -> int:
     """Writes what a model says of each example of a file, an object a line; goes on where an earlier call was killed.
 
-    Until it is complete, the file has the name `OUTPUT.partial`. It is begun anew if another model or file made it.
+    Until it is complete, the file has the name `OUTPUT.partial`. It is begun anew if another model made it, or if the
+    input is another or has changed.
 
     Args:
       model: of a task on labelled examples.
       path: the examples, see `data.tables.read_table`; labels are not read.
       output: the `.jsonl` file to write, on a local disk.
+      tell: is called with lines for people: which columns are read, and how many texts are empty.
 
     Returns:
       The number of examples in the file.
@@ -67,7 +73,7 @@ def write_predictions(model: Pretrained, path: epath.PathLike, output: epath.Pat
     """
     output = pathlib.Path(output)
     partial, about = (output.with_name(f"{output.name}.partial{end}") for end in ("", ".json"))
-    made_by = {"model": model.source, "step": model.step, "input": str(path)}
+    made_by = {"model": model.source, "step": model.step, "input": str(path), "files": _state_of(path)}
     with storage.writing(output.parent):
         output.parent.mkdir(parents=True, exist_ok=True)
         known = partial.exists() and about.exists() and storage.read_json(about) == made_by
@@ -78,15 +84,30 @@ def write_predictions(model: Pretrained, path: epath.PathLike, output: epath.Pat
         with partial.open("r+b") as file:
             file.truncate(end)
             file.seek(end)
-            rows = predictions(model, path, False, [], count)
+            lines, told = list[str](), 0
+            rows = predictions(model, path, False, lines, count)
             while some := list(itertools.islice(rows, EXAMPLES_AT_ONCE)):
+                for line in lines[told:]:
+                    tell(line)
+                told = len(lines)
                 file.write(storage.json_lines(some))
                 file.flush()
                 os.fsync(file.fileno())
                 count += len(some)
+            for line in lines[told:]:
+                tell(line)
         partial.replace(output)
         about.unlink()
     return count
+
+
+def _state_of(path: epath.PathLike) -> list[list[str | float]]:
+    """The files that a path stands for, each with its size and the time of its last change; none of a data set."""
+    name = os.fspath(path)
+    if name.startswith(PREFIX):
+        return []
+    found = [(file, epath.Path(file).stat()) for file in find(name)]
+    return [[file, about.length, about.mtime] for file, about in found]
 
 
 def _complete_lines(file: pathlib.Path) -> tuple[int, int]:

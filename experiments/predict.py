@@ -3,8 +3,9 @@
     python -m experiments.predict --model=runs/sentiment --input=new.txt --output=predictions.jsonl
 
 The input has any form that training reads (.txt has a text on each line); its labels are not read. A tagger finds the
-entities of texts, and the tag of each word of files with words. The input may be of any size. The same command goes on
-where an interrupted one stopped.
+entities of texts, and the tag of each word of files with words. The input may be of any size. Line N of the output is
+about row N of the input, also where a text is empty; those are counted. The same command goes on where an interrupted
+one stopped.
 """
 
 from absl import flags
@@ -20,7 +21,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "The .jsonl file to write.", requi
 
 def main(_: list[str]) -> None:
     model = bert_jax.load(_MODEL.value)
-    count = write_predictions(model, _INPUT.value, _OUTPUT.value)
+    count = write_predictions(model, _INPUT.value, _OUTPUT.value, print)
     print(f"{_OUTPUT.value}: predictions of {count:,} examples")
 
 

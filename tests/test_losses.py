@@ -1,5 +1,6 @@
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from bert_jax import losses
 from bert_jax.losses import WeightedSum
@@ -50,3 +51,8 @@ def test_groups_add_up_to_the_whole_and_are_apart():
     )
     mine = np.asarray((groups == 1) & (WEIGHTS > 0))
     np.testing.assert_allclose(found["b"].mean, np.asarray(values)[mine].mean(), rtol=1e-6)
+
+
+def test_microbatches_of_other_sizes_weigh_by_their_tokens():
+    parts = WeightedSum(jnp.float32(10 * 1.0), jnp.float32(10)) + WeightedSum(jnp.float32(100 * 2.0), jnp.float32(100))
+    assert float(parts.mean) == pytest.approx(1.9090909)

@@ -12,6 +12,7 @@ from bert_jax.configuration import setting
 from bert_jax.data.tables import Columns, Record, form_problem, read_table, text_columns
 from bert_jax.errors import CorpusError, quoted
 
+_WITHOUT_WIDTH = dict.fromkeys((0xAD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF))
 _MOVES = "the file may move; its content is compared by fingerprint"
 
 
@@ -95,13 +96,14 @@ def read_labelled(
       path: see `tables.read_table`.
       config: names the columns.
       lines: lines for the log are appended to it: which columns are read and, at the end, what was left out.
-      labelled: whether each row must have a label.
+      labelled: whether each row must have a label, and texts that are not empty. Rows without labels all count, so that
+        they and what is predicted have the same numbers.
 
     Raises:
       CorpusError: the file cannot be read, a row lacks a value, or a text is empty.
     """
     roles: dict[str, str] = {}
-    skipped = 0
+    skipped = empty = 0
     for record in read_table(path):
         if not roles:
             columns = config.columns(record, labelled)
@@ -116,10 +118,15 @@ def read_labelled(
             raise CorpusError(
                 f"{record.where} has no label ({quoted(roles['label'])} is empty): give one, or remove it."
             )
-        text, *pair = (_text(record, roles[role]) for role in ("text", "pair") if role in roles)
+        text, *pair = (_text(record, roles[role], labelled) for role in ("text", "pair") if role in roles)
+        empty += not all(map(_is_text, (text, *pair)))
         yield LabelledText(text, pair[0] if pair else None, label, record.where)
     if skipped:
         lines.append(f"left out     {skipped:,} rows of {path} with the label {config.skip_label}")
+    if empty:
+        lines.append(
+            f"empty        {empty:,} rows of {path} have an empty text, so that their predictions mean nothing"
+        )
 
 
 def label_name(value: Any) -> str:
@@ -144,12 +151,17 @@ def number(value: Any, where: str) -> float:
     return found
 
 
-def _text(record: Record, column: str) -> str:
+def _is_text(value: str) -> bool:
+    """Whether a text has more than blanks and characters without width."""
+    return bool(value.translate(_WITHOUT_WIDTH).strip())
+
+
+def _text(record: Record, column: str, needed: bool) -> str:
     value = record.values.get(column)
     if isinstance(value, bool | int | float):
         value = json.dumps(value)
     if not isinstance(value, str):
         raise CorpusError(f"{record.where}: {quoted(column)} is no text: mend the row, or remove it.")
-    if not value.strip():
+    if needed and not _is_text(value):
         raise CorpusError(f"{record.where}: {quoted(column)} is empty: give a text, or remove the row.")
     return value

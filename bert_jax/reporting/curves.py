@@ -5,10 +5,11 @@ from etils import epath
 from bert_jax.reporting.panel import COLORS, DASHES, GREY, Line, Panel, draw_panels
 from bert_jax.reporting.run_record import RunRecord
 from bert_jax.reporting.run_scores import baseline_value, parts_of, scores_of
+from bert_jax.reporting.scratch_run import read_scratch_run
 from bert_jax.scores import Score
 from bert_jax.training.step import GRAD_NORM_BY_LAYER
 
-TRAIN, HELD_OUT, LEVEL = COLORS[5], COLORS[0], COLORS[1]
+TRAIN, HELD_OUT, SCRATCH, LEVEL = COLORS[5], COLORS[0], COLORS[3], COLORS[1]
 BY_LAYER = f"train/{GRAD_NORM_BY_LAYER}"
 MOST_PARTS = 8
 # Layers from dark to light with depth: the colour map viridis without its yellow.
@@ -16,14 +17,17 @@ DEPTHS = ("#440154", "#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d")
 
 
 def draw_curves(run: RunRecord, file: epath.PathLike) -> None:
-    """Draws the scores, losses by source, learning rate, gradient norms, throughput and MFU of a run.
+    """Draws scores, losses by source, learning rate, gradient norms, throughput and MFU of a run.
+
+    The best step is marked, and the scores of the run from scratch are beside those of the run.
 
     Args:
       run: the run, finished or not; values that it did not log are left out.
       file: the PNG file to write.
     """
     whole = [score for score in scores_of(run) if "/" not in score.name]
-    panels = [_score(run, score) for score in whole]
+    scratch = read_scratch_run(run)
+    panels = [_score(run, score, scratch) for score in whole]
     panels += [_parts(run, score) for score in whole]
     panels += [
         Panel("Learning rate", [Line(run, "train/learning_rate")], from_zero=True),
@@ -34,15 +38,18 @@ def draw_curves(run: RunRecord, file: epath.PathLike) -> None:
     ]
     marks = [(start.get("step", 0), ":") for start in run.restarts]
     marks += [(step, "--") for step in dict.fromkeys(step for step, _ in run.phases) if step <= run.step]
+    marks += [(run.best.step, "-.")] if run.best and run.best.step is not None else []
     words = {":": "dotted: a restart", "--": "dashed: a new phase"}
+    words["-."] = f"dash-dotted: the best checkpoint by {run.best.by}" if run.best else ""
     note = "; ".join(words[dash] for dash in dict.fromkeys(dash for _, dash in marks))
     draw_panels(panels, file, marks=marks, note=f"Vertical lines, {note}." if note else "")
 
 
-def _score(run: RunRecord, score: Score) -> Panel:
+def _score(run: RunRecord, score: Score, scratch: RunRecord | None = None) -> Panel:
     lines = [
         Line(run, f"train/{score.name}", "training", TRAIN, noisy=True, raw=True),
         Line(run, f"eval/{score.name}", "held out", HELD_OUT),
+        *([Line(scratch, f"eval/{score.name}", "held out, from scratch", SCRATCH)] if scratch else []),
     ]
     baseline = baseline_value(score, run)
     levels = [(baseline, score.baseline_title, LEVEL)] if baseline is not None else []

@@ -31,7 +31,12 @@ def _confusions(predictions: Predictions) -> list[str]:
     places = {name: i for i, name in enumerate(names)}
     gold, said = (np.array([places[one[key]] for one in predictions]) for key in ("gold", "predicted"))
     counts = agreement.confusion_matrix(gold, said, len(names))
-    lines = []
+    hits, most = int((gold == said).sum()), np.bincount(gold).max() / len(gold)
+    low, high = agreement.share_interval(hits, len(gold)) or (0.0, 1.0)
+    lines = [
+        f"{hits:,} of {len(gold):,} are right, {hits / len(gold):.3f} (95 % interval {low:.3f} to {high:.3f});"
+        f" the most frequent label alone has {most:.3f}.\n"
+    ]
     if len(np.unique(said)) == 1:
         lines.append(f"**Only one label is ever predicted: {plain(names[said[0]])}.** The model tells nothing apart.\n")
     if len(names) <= SHOWN_CLASSES:

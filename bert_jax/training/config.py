@@ -89,10 +89,10 @@ class TrainConfig:
 class EvalConfig:
     """When the held-out set is scored, and what follows from the scores."""
 
-    # steps between evaluations; the last step is always evaluated; none: a tenth of the run
+    # steps between evaluations; the last step is always evaluated; none: a tenth of all
     every: int | None = setting(1000, chosen=True, may_change="cadence")
-    # the held-out score whose best checkpoint is kept, such as label_accuracy; none: the task's first score; empty: only
-    # the last checkpoints are kept
+    # the held-out score whose best checkpoint is kept, such as label_accuracy; none: the task's first score; empty: no
+    # checkpoint is kept but the last ones
     best_by: str | None = setting("", chosen=True)
     # evaluations in a row without a better eval.best_by that end the run; the learning rates are those of all steps
     patience: int | None = setting(None, may_change="where the run ends, not how")

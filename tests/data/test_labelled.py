@@ -123,6 +123,7 @@ def test_rows_of_a_label_are_left_out_and_counted(tmp_path):
     [
         ("a.tsv", "text\tlabel\na\t\n", r"a\.tsv, line 2 has no label \('label' is empty\)"),
         ("a.tsv", "text\tlabel\n \tb\n", r"a\.tsv, line 2: 'text' is empty: give a text"),
+        ("a.tsv", "text\tlabel\n\u200b\tb\n", r"a\.tsv, line 2: 'text' is empty: give a text"),
         ("a.jsonl", '{"text": "a", "label": 1}\n{"text": null, "label": 1}', r"line 2: 'text' is no text"),
         ("a.jsonl", '{"text": "a", "label": 1}\n{"text": "b", "label": null}', r"line 2 has no label"),
     ],

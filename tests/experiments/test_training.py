@@ -1,7 +1,9 @@
 """The last lines of a training script."""
 
+import os
 import sys
 
+import jax
 import pytest
 
 from experiments import training
@@ -26,3 +28,21 @@ def test_a_model_that_has_learned_nothing_is_told_with_the_command_for_a_longer_
     assert (
         training._verdict(str(run), {"eval/mlm_loss": 6.0, "eval/unigram_mlm_loss": 7.0}, "experiments.pretrain") == []
     )
+
+
+def test_runs_of_a_command_share_what_is_compiled_and_a_users_own_cache_stays():
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+    try:
+        jax.config.update(names[0], "a/folder")
+        with training._compiled_once():
+            assert jax.config.jax_compilation_cache_dir == "a/folder"
+        jax.config.update(names[0], None)
+        with training._compiled_once():
+            folder = jax.config.jax_compilation_cache_dir
+            assert os.path.isdir(folder)
+            assert jax.config.jax_persistent_cache_min_compile_time_secs == 0
+        assert (jax.config.jax_compilation_cache_dir, os.path.exists(folder)) == (None, False)
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)

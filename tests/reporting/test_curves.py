@@ -1,9 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from bert_jax.reporting import curves, panel
 from bert_jax.reporting.run_record import read_run
+from bert_jax.training.best import Best
 from tests.reporting.fake_run import ROWS, eval_row, train_row, write_run
 
 
@@ -79,3 +82,16 @@ def test_the_sources_with_the_highest_loss_are_shown(tmp_path):
     assert [line.label for line in shown.lines] == [f"s{i}" for i in range(11, 3, -1)]
     assert shown.title.endswith("(8 highest of 12)")
     assert len({(line.color, line.dash) for line in shown.lines}) == 8
+
+
+def test_the_best_step_is_marked_and_the_run_from_scratch_drawn(tmp_path, monkeypatch):
+    seen = {}
+    monkeypatch.setattr(
+        curves, "draw_panels", lambda panels, file, marks, note: seen.update(panels=panels, marks=marks)
+    )
+    path = write_run(tmp_path / "run", rows=(train_row(10), eval_row(10), *ROWS))
+    write_run(path / "from_scratch")
+    best = Best("mlm_accuracy", False, 10, 0.2, 1)
+    curves.draw_curves(dataclasses.replace(read_run(path), best=best), tmp_path / "a.png")
+    assert (10, "-.") in seen["marks"]
+    assert [line.label for line in seen["panels"][0].lines] == ["training", "held out", "held out, from scratch"]

@@ -2,13 +2,16 @@
 
 import copy
 import json
+import os
 import pathlib
 import shutil
 
+import jax
 import numpy as np
 import pytest
 
 from bert_jax import labelled_results, load
+from bert_jax.data.labelled_files import LabelledText
 from bert_jax.errors import CheckpointError, ConfigError, CorpusError
 from bert_jax.labelled_results import evaluate, predictions, write_predictions
 from bert_jax.model.config import ModelConfig
@@ -327,6 +330,25 @@ def test_predictions_of_new_texts_go_on_where_they_stopped(settings, files, tmp_
     assert write_predictions(model, tmp_path / "new.txt", cut) == 3
     assert cut.read_text() == whole.read_text()
     assert not list(tmp_path.glob("*.partial*"))
+    partial.write_text(whole.read_text().splitlines(keepends=True)[0])
+    about = {"model": model.source, "step": model.step, "input": str(tmp_path / "new.txt")}
+    old = [[str(tmp_path / "new.txt"), 23, (tmp_path / "new.txt").stat().st_mtime]]
+    partial.with_name("cut.jsonl.partial.json").write_text(json.dumps(about | {"files": old}))
+    (tmp_path / "new.txt").write_text("of all\nthe end\nof all\n")  # of the same name and size
+    os.utime(tmp_path / "new.txt", (1, 1))
+    assert write_predictions(model, tmp_path / "new.txt", cut) == 3
+    assert [json.loads(line) for line in cut.read_text().splitlines()] == [found[1], found[0], found[1]]
+    told = []
+    (tmp_path / "holes.txt").write_text("the end\n\n   \n\u200b\nof all\n")
+    assert write_predictions(model, tmp_path / "holes.txt", cut, told.append) == 5
+    holes = [json.loads(line) for line in cut.read_text().splitlines()]
+    assert [row["text"] for row in holes] == ["the end", "", "   ", "\u200b", "of all"]
+    np.testing.assert_allclose([sum(row["probabilities"].values()) for row in holes], 1, atol=1e-5)
+    assert [holes[0], holes[4]] == found[:2]
+    assert told[0].startswith("columns      text=text")
+    assert told[1:] == [
+        f"empty        3 rows of {tmp_path}/holes.txt have an empty text, so that their predictions mean nothing"
+    ]
     scores = evaluate(model, settings.data.validation)
     assert scores["label_majority"] == pytest.approx(0.5, abs=0.1)
 
@@ -367,3 +389,44 @@ def test_the_recipe_keeps_the_best_by_what_the_labels_ask_for(choose, rows, by, 
     assert (config.train.num_steps, config.eval.every) == (500, 50)  # three rows are few
     rate = optimizer.make_schedule(config.optimizer, config.train.num_steps)
     assert int(np.argmax([rate(step) for step in range(0, 500, 10)])) == 5  # a tenth is warm-up
+
+
+def test_labels_are_sorted_by_name_and_weights_go_by_it():
+    rows = [LabelledText("a", None, label, "") for label in ("pos", "neg", "pos")]
+    names = json.loads(KIND.decide(ClassificationConfig(), rows)["labels.json"])
+    assert names == json.loads(KIND.decide(ClassificationConfig(), rows[::-1])["labels.json"]) == ["neg", "pos"]
+    weights = class_weights("neg=1,pos=5", names, np.array([1, 2]))
+    assert weights[1] == pytest.approx(5 * weights[0])
+
+
+def test_a_seed_gives_the_same_bits_again_and_another_one_does_not(settings, tmp_path):
+    found = {}
+    settings.train.num_steps = 2
+    for folder, seed in (("first", 1), ("other", 2), ("again", 1)):
+        settings.train.seed = seed
+        run(KIND, settings, tmp_path / folder)
+        found[folder] = read_params(tmp_path / folder / "checkpoints")[1]
+        found[f"{folder}, order"] = prepare(KIND, copy.deepcopy(settings)).task.stream.batch(0)["token_ids"]
+    same = jax.tree.map(np.array_equal, found["first"], found["again"])
+    assert all(jax.tree.leaves(same))
+    head = found["first"]["label"]["dense"]["kernel"]
+    assert not np.array_equal(head, found["other"]["label"]["dense"]["kernel"])
+    np.testing.assert_array_equal(found["first, order"], found["again, order"])
+    assert not np.array_equal(found["first, order"], found["other, order"])
+
+
+def test_an_accuracy_is_shown_with_its_interval_and_the_majority():
+    gold = ["0"] * 40 + ["1"] * 31  # WNLI
+    said = [*gold[:32], *({"0": "1", "1": "0"}[one] for one in gold[32:])]
+    rows = [
+        {
+            "text": "a",
+            "gold": g,
+            "predicted": s,
+            "probabilities": {"0": 0.6, "1": 0.4} if s == "0" else {"0": 0.4, "1": 0.6},
+        }
+        for g, s in zip(gold, said, strict=True)
+    ]
+    told = "\n".join(KIND.findings(rows))
+    assert "32 of 71 are right, 0.451 (95 % interval 0.340 to 0.566); the most frequent label alone has 0.563." in told
+    assert "Only one label" in "\n".join(KIND.findings([row | {"predicted": "1"} for row in rows]))

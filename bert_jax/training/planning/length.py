@@ -6,6 +6,7 @@ from bert_jax.training.config import TrainConfig
 from bert_jax.training.task import Stream
 
 EVALUATIONS = 10  # in a run whose `eval.every` is not given
+LEAST_INTERVAL = 10  # steps between them
 
 
 def choose_length(config: TrainConfig, stream: Stream) -> None:
@@ -23,7 +24,7 @@ def complete_evaluation(config: Any, scores: Any, num_steps: int | None) -> None
       num_steps: of the run; None while it is not known.
     """
     if config.every is None and num_steps is not None:
-        config.every = -(-num_steps // EVALUATIONS)
+        config.every = max(LEAST_INTERVAL, -(-num_steps // EVALUATIONS))
     if config.best_by is None:
         config.best_by = scores[0].name
 

@@ -34,7 +34,7 @@ def test_given_steps_stay():
     assert (config.num_steps, describe_length(config, Thirty())) == (20, [])
 
 
-@pytest.mark.parametrize(("steps", "every"), [(1, 1), (9, 1), (90, 9), (91, 10), (12_900, 1_290)])
+@pytest.mark.parametrize(("steps", "every"), [(1, 10), (20, 10), (100, 10), (101, 11), (12_900, 1_290)])
 def test_a_run_is_evaluated_ten_times_and_at_its_end(steps, every):
     config = EvalConfig(every=None, best_by=None)
     complete_evaluation(config, (Score("f1", "F1"), Score("loss", "loss", True)), steps)
