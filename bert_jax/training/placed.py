@@ -120,7 +120,7 @@ class PlacedTask:
         if other := self.task.other_held_out:
             found |= other.named(self._score(program, params, other.rows), self.task.learner.scores)
         for one in self.task.probes:
-            found |= one.score(self._features(program, params, one.rows))
+            found |= one.score(self.features(program, params, one.rows))
         found |= self.probe(self.task, program.merge(params)) if self.probe else {}
         return {f"eval/{name}": value for name, value in found.items()}
 
@@ -128,7 +128,8 @@ class PlacedTask:
         found = [program.eval_step(params, batch) for batch in self.held_out_batches(rows)]
         return score_batches(self.task.learner, found, rows)
 
-    def _features(self, program: Program, params: Any, rows: Batch) -> np.ndarray:
+    def features(self, program: Program, params: Any, rows: Batch) -> np.ndarray:
+        """Returns the learner's features of these rows, on the host: [rows, N, H]."""
         batches = cut(rows, self._batch_size(rows))
         found = [program.features(params, sharding.place_batch(batch, self.mesh)) for batch in batches]
         return np.concatenate(jax.device_get(found))[: len(rows["example_ids"])]
