@@ -62,7 +62,7 @@ def test_a_run_is_probed_at_each_evaluation_and_trains_as_without(probing, file,
     probing.eval.probes = ""
     pretrain(probing, tmp_path / "without")
     jax.tree.map(
-        np.testing.assert_array_equal, *(read_params(tmp_path / name / "checkpoints") for name in ("run", "without"))
+        np.testing.assert_array_equal, *(read_params(tmp_path / name / "checkpoints")[1] for name in ("run", "without"))
     )
     text = write_report(tmp_path / "run")
     values = (f"eval/probe_halves_{name}" for name in ("accuracy", "majority"))
