@@ -22,6 +22,7 @@ setup(
         "orbax-checkpoint",
         "psutil",
         "pyarrow",
+        "scipy",
         "sentencepiece>=0.2.3",
         "sentencex>=1.0",
         "tensorboardX",

@@ -9,15 +9,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from bert_jax import batch as schema
 from bert_jax.batch import Batch, Column
 from bert_jax.errors import BertJaxError
 from bert_jax.losses import Outcome
+from bert_jax.model.bert import Bert
 from bert_jax.model.composite import Composite, layer_of
 from bert_jax.model.config import ModelConfig
 from bert_jax.model.dropout import token_keys
 from bert_jax.model.flops import body_flops, pooler_flops
+from bert_jax.model.pooling import mean_pool
 from bert_jax.objectives.objective import Objective
 from bert_jax.scores import Score
 from bert_jax.training.step import Randomness
@@ -92,6 +95,12 @@ class Learner:
             losses, metrics = losses | outcome.losses, metrics | outcome.metrics
             decoded[one.name] = one.decode(predictions[one.name], batch)
         return Outcome(losses, metrics), decoded
+
+    def features(self, params: Any, batch: Batch) -> jax.Array:
+        """Returns the mean of each example's last hidden states: float32 [B, N, H], zeros for unused slots."""
+        hidden = Bert(self.config).apply({"params": params["bert"]}, batch, method=Bert.encode)
+        assert isinstance(hidden, jax.Array)  # not a tuple: no collection is mutable
+        return mean_pool(hidden.astype(jnp.float32), batch)
 
     def layer_of(self, names: tuple[str, ...]) -> str:
         """Returns the layer under which a parameter's gradient is reported, given the names on its path."""

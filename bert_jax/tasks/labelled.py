@@ -17,6 +17,7 @@ from bert_jax.model.config import ModelConfig
 from bert_jax.objectives.learner import Learner
 from bert_jax.optim.optimizer import OptimizerConfig
 from bert_jax.sharding import MeshConfig
+from bert_jax.tasks.probes import open_probes
 from bert_jax.tasks.starting_point import (
     inherit_model,
     open_start,
@@ -189,6 +190,7 @@ class LabelledKind(TaskKind[Config], abc.ABC):
             files=own,
             summary=self.summary(own, len(train)),
             prefetch=data.prefetch,
+            probes=open_probes(config.eval, tokenizer, data.sequence_length),
         )
 
     def _read(self, config: Config, path: str, lines: list[str]) -> list[Any]:

@@ -27,6 +27,7 @@ from bert_jax.objectives.sentence_pairs import SentencePairs
 from bert_jax.optim.optimizer import OptimizerConfig
 from bert_jax.sharding import MeshConfig
 from bert_jax.tasks.pretraining_report import pretraining_report
+from bert_jax.tasks.probes import open_probes
 from bert_jax.tasks.starting_point import (
     SHAPELESS,
     inherit_model,
@@ -125,6 +126,9 @@ class Pretraining(TaskKind[PretrainingConfig]):
             files=tokenizer_files(corpus.tokenizer),
             summary=summarize(config.data),
             prefetch=config.data.prefetch,
+            probes=open_probes(
+                config.eval, corpus.tokenizer, config.data.sequence_length, two_types=bool(config.data.kind.question)
+            ),
             other_held_out=_other_held_out(config, corpus) if config.eval.corpus else None,
         )
 

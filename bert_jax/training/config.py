@@ -5,6 +5,34 @@ import math
 import re
 
 from bert_jax.configuration import setting
+from bert_jax.errors import ConfigError
+
+LEAST_PROBE_EXAMPLES = 50
+
+
+def probe_paths(text: str) -> dict[str, str]:
+    """Parses `NAME=PATH,NAME=PATH`, the form of `eval.probes`.
+
+    Raises:
+      ConfigError: the text has another form, or a name is used twice.
+    """
+    found: dict[str, str] = {}
+    for part in filter(None, text.split(",")):
+        name, _, path = part.strip().partition("=")
+        if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) or not path:
+            raise ConfigError(
+                f"eval.probes: {part!r} is not of the form NAME=PATH with a name of letters, digits and underscores,"
+                " such as sentiment=reviews.tsv."
+            )
+        if name in found:
+            raise ConfigError(f"eval.probes names {name} twice: give each file a name of its own.")
+        found[name] = path
+    return found
+
+
+def _probe_names(text: str) -> list[str]:
+    return sorted(probe_paths(text))
+
 
 # The cheapest ways to save memory, for all messages about a lack of it.
 MEMORY_ADVICE = "raise train.grad_accumulation_steps or mesh.fsdp, lower train.batch_size, or set model.remat=true."
@@ -96,6 +124,10 @@ class EvalConfig:
     best_by: str | None = setting("", chosen=True)
     # evaluations in a row without a better eval.best_by that end the run; the learning rates are those of all steps
     patience: int | None = setting(None, may_change="where the run ends, not how")
+    # labelled files as NAME=PATH,NAME=PATH: at each evaluation, a linear classifier of the frozen hidden states is
+    # fitted and scored on each, as eval/probe_NAME_accuracy; tables as experiments.finetune reads, columns guessed
+    probes: str = setting("", may_change="files may move; their content is compared", fixed=_probe_names)
+    probe_examples: int = 2000  # examples of each of these files, at most; about a fifth of them are scored
 
     @property
     def interval(self) -> int:
@@ -106,6 +138,12 @@ class EvalConfig:
     def problems(self) -> list[str]:
         """Returns error messages about this section."""
         found = [f"eval.every={self.every} must be above 0."] if self.every is not None and self.every <= 0 else []
+        try:
+            probe_paths(self.probes)
+        except ConfigError as error:
+            found.append(str(error))
+        if self.probe_examples < LEAST_PROBE_EXAMPLES:
+            found.append(f"eval.probe_examples={self.probe_examples} must be at least {LEAST_PROBE_EXAMPLES}.")
         if self.patience is not None and self.patience <= 0:
             found.append(f"eval.patience={self.patience} must be above 0, or none.")
         if self.patience is not None and self.best_by == "":

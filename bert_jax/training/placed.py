@@ -84,9 +84,12 @@ class PlacedTask:
     @property
     def held_out_batch_size(self) -> int:
         """The rows of each batch of the held-out set: no more than in a training microbatch of the first phase."""
+        return self._batch_size(self.task.held_out)
+
+    def _batch_size(self, rows: Batch) -> int:
         microbatch = self.task.stream.phases[0].batch_size // self.config.train.grad_accumulation_steps
         unit = sharding.data_devices(self.config.mesh, self.mesh.size) * self.group_rows
-        return held_out_batch_size(len(self.task.held_out["example_ids"]), microbatch, unit)
+        return held_out_batch_size(len(rows["example_ids"]), microbatch, unit)
 
     def held_out_batches(self, rows: Batch | None = None) -> Iterator[dict[str, jax.Array]]:
         """Yields the held-out set, or these rows, on the mesh in batches of one size."""
@@ -112,16 +115,24 @@ class PlacedTask:
         return self.task.learner.baselines(self.task.held_out)
 
     def evaluate(self, program: Program, params: Any) -> dict[str, float]:
-        """Returns the held-out scores, their baselines and the probe's scores, each as `eval/NAME`."""
+        """Returns the held-out scores, their baselines and the scores of probes, each as `eval/NAME`."""
         found = self._score(program, params, self.task.held_out) | self._baselines
         if other := self.task.other_held_out:
             found |= other.named(self._score(program, params, other.rows), self.task.learner.scores)
+        for one in self.task.probes:
+            found |= one.score(self.features(program, params, one.rows))
         found |= self.probe(self.task, program.merge(params)) if self.probe else {}
         return {f"eval/{name}": value for name, value in found.items()}
 
     def _score(self, program: Program, params: Any, rows: Batch) -> dict[str, float]:
         found = [program.eval_step(params, batch) for batch in self.held_out_batches(rows)]
         return score_batches(self.task.learner, found, rows)
+
+    def features(self, program: Program, params: Any, rows: Batch) -> np.ndarray:
+        """Returns the learner's features of these rows, on the host: [rows, N, H]."""
+        batches = cut(rows, self._batch_size(rows))
+        found = [program.features(params, sharding.place_batch(batch, self.mesh)) for batch in batches]
+        return np.concatenate(jax.device_get(found))[: len(rows["example_ids"])]
 
 
 def score_batches(learner: Learner, found: Sequence[tuple[Outcome, Any]], rows: Batch) -> dict[str, float]:

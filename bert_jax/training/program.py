@@ -38,6 +38,7 @@ class Program:
     trained: Any
     _train_step: Any
     _eval_step: Any
+    _features: Any
     _compiled: dict[Any, jax.stages.Compiled] = dataclasses.field(default_factory=dict)
     _seconds: list[float] = dataclasses.field(default_factory=list)
 
@@ -70,6 +71,10 @@ class Program:
         """Computes the outcome of a batch without dropout, and what else its scores need; the same in each process."""
         return self.compiled_evaluation(batch)(params, self.frozen, batch)
 
+    def features(self, params: Any, batch: dict[str, jax.Array]) -> jax.Array:
+        """Computes the features of a batch, float32 [B, N, H], the same in each process."""
+        return self._compile(self._features, self.state_shapes.params, batch)(params, self.frozen, batch)
+
     def merge(self, params: Any) -> Any:
         """Returns the parameters of the model itself, with what adapters have learned; see `optim/lora.py`."""
         return jax.jit(lora.merged)(params) if lora.BRANCH in params else params
@@ -92,6 +97,9 @@ def make_program(
 
     def eval_fn(params: Any, frozen: Any, batch: Batch, randomness: Randomness) -> tuple[Outcome, Any]:
         return learner.eval_fn(lora.merged(params) if rank else params, frozen, batch, randomness)
+
+    def features(params: Any, frozen: Any, batch: Batch) -> jax.Array:
+        return learner.features(lora.merged(params) if rank else params, batch)
 
     def loss_fn(params: Any, frozen: Any, batch: Batch, randomness: Randomness) -> Outcome:
         return learner.loss_fn(lora.merged(params) if rank else params, frozen, batch, randomness)
@@ -116,6 +124,7 @@ def make_program(
         _eval_step=jax.jit(
             make_eval_step(eval_fn, config.train.seed), out_shardings=NamedSharding(mesh, PartitionSpec())
         ),
+        _features=jax.jit(features, out_shardings=NamedSharding(mesh, PartitionSpec())),
         _train_step=jax.jit(
             step,
             donate_argnums=0,

@@ -112,6 +112,8 @@ def prepare(
             folder.compare_data({"init_from": kind.open_start(config.train.init_from).fingerprint})
     mesh = sharding.make_mesh(config.mesh)
     task = kind.open(config, folder.files() if folder and stored is not None else {})
+    if config.eval.probes and not task.probes:
+        raise ConfigError(f"The task {kind.name} has no probes: leave out eval.probes.")
     others = [task.other_held_out.rows] if task.other_held_out else []
     for batch in (task.held_out, *others, task.stream.batch(0, 0, 1)):
         task.learner.check(batch)
@@ -364,6 +366,7 @@ def opening(
         *describe_length(config.train, placed.task.stream),
         *kind.remarks(config),
         forecast.describe_evaluation(sum(len(rows["example_ids"]) for rows in held_out), placed.held_out_batch_size),
+        *(line for probe in placed.task.probes for line in probe.lines),
         *forecast.describe_work(flops, devices.matrix_peak(learner.dtype)),
         f"results      {workdir.path}",
     ]

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import jax
+import numpy as np
 
 from bert_jax.batch import Batch
 from bert_jax.losses import Outcome
@@ -112,6 +113,10 @@ class Learner(Protocol):
         """Computes the same, and what else `score` needs to know of the predictions; see `training.step.EvalFn`."""
         ...
 
+    def features(self, params: Any, batch: Batch) -> jax.Array:
+        """Computes one vector for each example, float32 [B, N, H], without dropout. Only probes need it."""
+        ...
+
     def layer_of(self, names: tuple[str, ...]) -> str:
         """Returns the layer under which a parameter's gradient is reported, given the names on its path."""
         ...
@@ -166,6 +171,33 @@ class OtherHeldOut:
         }
 
 
+class FeatureProbe(Protocol):
+    """Labelled examples that are scored on the frozen features of a model; see `objectives/linear_probe.py`.
+
+    Attributes:
+      name: tells probes apart.
+      rows: as `Task.held_out`, with the core columns alone.
+      fingerprint: identifies the examples; a resumed run compares it.
+      scores: the kinds of scores.
+      lines: describe the examples when the run starts.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def rows(self) -> Batch: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def scores(self) -> tuple[Score, ...]: ...
+    @property
+    def lines(self) -> tuple[str, ...]: ...
+
+    def score(self, features: np.ndarray) -> dict[str, float]:
+        """Returns the scores and their baselines by name, from the features [rows, N, H] of all rows."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
 class Task:
     """A task that is ready to train.
@@ -180,6 +212,7 @@ class Task:
       frozen: arrays that the loss reads but training never changes, such as a teacher's parameters. They are not saved
         in checkpoints.
       other_held_out: held-out rows of other data, scored beside `held_out`.
+      probes: the labelled examples of `eval.probes`.
     """
 
     stream: Stream
@@ -190,17 +223,20 @@ class Task:
     prefetch: int = 2
     frozen: Any = None
     other_held_out: OtherHeldOut | None = None
+    probes: tuple[FeatureProbe, ...] = ()
 
     @property
     def scores(self) -> tuple[Score, ...]:
         """The scores that reports show."""
         own = tuple(self.learner.scores)
-        return own + (self.other_held_out.scores(own) if self.other_held_out else ())
+        others = self.other_held_out.scores(own) if self.other_held_out else ()
+        return own + others + tuple(score for probe in self.probes for score in probe.scores)
 
     @property
     def fingerprints(self) -> dict[str, str]:
         """Hashes that identify the data, by name; a resumed run compares them."""
-        return self.stream.fingerprints | dict(self.other_held_out.fingerprints if self.other_held_out else {})
+        others = dict(self.other_held_out.fingerprints if self.other_held_out else {})
+        return self.stream.fingerprints | others | {f"probe_{one.name}": one.fingerprint for one in self.probes}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -72,6 +72,24 @@ def moved(state, corpus: str, folder: pathlib.Path) -> list[str]:
     return problems
 
 
+def probed(corpus: str, folder: pathlib.Path) -> list[float]:
+    """How far the features of a probe and its scores on eight devices are from those on one."""
+    file, words = folder / "probe.tsv", ("end", "and")
+    file.write_text("text\tlabel\n" + "".join(f"the {words[i % 2]} {i}\t{i % 2}\n" for i in range(80)))
+    config, found = small(corpus), []
+    config.eval.probes = f"words={file}"
+    for mesh in (MeshConfig(), MeshConfig(2, 2, 2)):
+        placed = meshes.on_devices(config, mesh, jax.devices()[: 1 if mesh.fsdp == 1 else 8])
+        with jax.set_mesh(placed.mesh), sharding.rules():
+            program = placed.program(STEPS)
+            params = program.make_state({}).params
+            features = placed.features(program, params, placed.task.probes[0].rows)
+            found.append((features, placed.evaluate(program, params)["eval/probe_words_accuracy"]))
+    (one, accuracy), (eight, other) = found
+    assert np.abs(one).max() > 0.1
+    return [float(np.abs(one - eight).max()), abs(accuracy - other)]
+
+
 def save(state, folder: pathlib.Path) -> None:
     checkpoints = Checkpoints(folder, 1, {})
     checkpoints.save(int(state.step), state)
@@ -102,6 +120,7 @@ def main(corpus: str, folder: str) -> None:
         "gathered": gathered(tensor.program, runs[2].work(0).batch),
         "moved": moved(mixed.state, corpus, pathlib.Path(folder) / "checkpoints"),
         "refused": refused(wrong),
+        "probed": probed(corpus, pathlib.Path(folder)),
     }
     print(json.dumps(seen))
 

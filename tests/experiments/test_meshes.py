@@ -53,6 +53,12 @@ def test_logits_are_never_gathered(seen):
     assert not [shape for shape in seen["gathered"] if len(shape) > 1 and shape[-1] in (VOCABULARY, padded)]
 
 
+def test_probes_see_the_features_of_one_device(seen):
+    difference, of_accuracy = seen["probed"]
+    assert difference < 1e-5
+    assert of_accuracy == 0
+
+
 def test_a_checkpoint_goes_from_mesh_to_mesh_unchanged(seen):
     assert not seen["moved"]
 
