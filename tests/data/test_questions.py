@@ -129,6 +129,8 @@ def test_candidates_of_a_question_share_a_row_in_every_epoch(corpus):
     columns = {"group": groups, "used": np.ones_like(groups), "place": np.arange(len(groups))}
     rows = Rows(LabelledTexts(texts, columns, groups=groups), corpus.tokenizer, 64, 10, (7,))
     assert len(rows) < len(counts)
+    few = Rows(LabelledTexts(texts, columns, groups=groups), corpus.tokenizer, 64, 6, (7,))
+    assert sorted(few.all()["used"].sum(1).tolist()) == sorted(counts)  # two of the largest have no room
     stream = LabelledStream(rows, 1, {}, ())
     seen = []
     for step in range(2 * len(rows)):

@@ -25,6 +25,8 @@ def test_a_sentence_with_three_words_of_a_chosen_one_is_passed_over():
     assert RAIN.top(scores, 2) == (1, 3)
     assert RAIN.top(scores, 2, block_trigrams=True) == (1, 4)
     assert RAIN.top(scores, 9, block_trigrams=True) == (0, 1, 4)
+    thrice = Document(("a b c", "d e f", "a b c"))
+    assert thrice.top([3, 2, 1], 3, block_trigrams=True) == (0, 1)
     short = Document(("a b", "a b", "b a b c"))
     assert short.top([3, 2, 1], 3, block_trigrams=True) == (0, 1, 2)
 

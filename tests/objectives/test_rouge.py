@@ -73,6 +73,10 @@ def test_the_union_of_subsequences_counts_no_word_more_often_than_the_summary_ha
     assert rouge_l_sum([["a"], ["a"]], [["a"]]) == (0.5, 1.0)
 
 
+def test_of_several_longest_subsequences_it_takes_the_one_that_rouge_score_takes():
+    assert rouge("b c\nb", ["c b"])["rougeLsum"] == (2 / 3, 1.0)
+
+
 def test_with_one_line_each_both_kinds_are_the_same_unless_words_repeat():
     for seed in range(200):
         one, other = (list(dict.fromkeys(text)) for text in texts(seed, 2))
