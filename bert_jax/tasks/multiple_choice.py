@@ -6,8 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from bert_jax.data.choice_questions import (
+    ChoiceQuestion,
+    ChoiceQuestionsConfig,
+    encode_choice_questions,
+    read_choice_questions,
+)
 from bert_jax.data.labelled import LabelledTexts
-from bert_jax.data.questions import Question, QuestionsConfig, encode_questions, read_questions
 from bert_jax.errors import CorpusError
 from bert_jax.markdown import plain, table
 from bert_jax.objectives.choices import Choices
@@ -21,7 +26,7 @@ SHOWN_ERRORS, SHOWN_TEXT = 10, 160  # questions, characters
 class MultipleChoiceConfig(LabelledRunConfig):
     """The complete config of a run."""
 
-    data: QuestionsConfig = dataclasses.field(default_factory=QuestionsConfig)
+    data: ChoiceQuestionsConfig = dataclasses.field(default_factory=ChoiceQuestionsConfig)
 
 
 class MultipleChoice(LabelledKind[MultipleChoiceConfig]):
@@ -37,8 +42,8 @@ class MultipleChoice(LabelledKind[MultipleChoiceConfig]):
 
     def read(
         self, config: MultipleChoiceConfig, path: str, lines: list[str], labelled: bool = True
-    ) -> Iterator[Question]:
-        return read_questions(path, config.data, lines, labelled)
+    ) -> Iterator[ChoiceQuestion]:
+        return read_choice_questions(path, config.data, lines, labelled)
 
     def objectives(self, config: MultipleChoiceConfig, files: Mapping[str, bytes]) -> tuple[Choices]:
         return (Choices(),)
@@ -47,7 +52,7 @@ class MultipleChoice(LabelledKind[MultipleChoiceConfig]):
         self,
         config: MultipleChoiceConfig,
         objectives: Sequence[Any],
-        examples: Sequence[Question],
+        examples: Sequence[ChoiceQuestion],
         tokenizer: Tokenizer,
         split: str,
         lines: list[str],
@@ -59,7 +64,7 @@ class MultipleChoice(LabelledKind[MultipleChoiceConfig]):
                 f"{most.where} has {len(most.candidates)} candidates, but a row has room for {data.row_examples}"
                 f" examples: set data.max_examples={len(most.candidates)}."
             )
-        texts, groups = encode_questions(examples, tokenizer, data.longest_example, data.sequence_length)
+        texts, groups = encode_choice_questions(examples, tokenizer, data.longest_example, data.sequence_length)
         counts = sorted({len(one.candidates) for one in examples})
         numbers = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         lines.append(f"candidates   {numbers} for each of {len(examples):,} {split} questions")
@@ -73,13 +78,13 @@ class MultipleChoice(LabelledKind[MultipleChoiceConfig]):
         }
         return LabelledTexts(texts, columns, groups=groups)
 
-    def input_of(self, example: Question) -> tuple[str, tuple[str, ...]]:
+    def input_of(self, example: ChoiceQuestion) -> tuple[str, tuple[str, ...]]:
         return example.text, example.candidates
 
     def summary(self, files: Mapping[str, bytes], num_examples: int) -> str:
         return f"Trained to choose among the candidates of each of {num_examples:,} questions."
 
-    def predict(self, model: Any, examples: Sequence[Question]) -> Iterator[dict[str, Any]]:
+    def predict(self, model: Any, examples: Sequence[ChoiceQuestion]) -> Iterator[dict[str, Any]]:
         said = model.choose([one.text for one in examples], [one.candidates for one in examples])
         for one, choice in zip(examples, said, strict=True):
             yield {

@@ -2,8 +2,8 @@
 
 from bert_jax.data.tables.columns import (
     Columns,
+    choice_columns,
     document_columns,
-    question_columns,
     text_columns,
     token_columns,
 )
@@ -14,9 +14,9 @@ from bert_jax.data.tables.tagged import read_tagged, tagged_columns, tagged_prob
 __all__ = [
     "Columns",
     "Record",
+    "choice_columns",
     "document_columns",
     "form_problem",
-    "question_columns",
     "read_table",
     "read_tagged",
     "tagged_columns",

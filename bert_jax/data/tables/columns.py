@@ -174,7 +174,7 @@ def document_columns(
     return Columns(roles, any(roles[role] != named[role] for role in roles), tuple(first.values))
 
 
-def question_columns(
+def choice_columns(
     first: Record,
     question: str = "",
     context: str = "",

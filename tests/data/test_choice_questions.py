@@ -4,8 +4,14 @@ import json
 import numpy as np
 import pytest
 
+from bert_jax.data.choice_questions import (
+    ChoiceQuestion,
+    ChoiceQuestionsConfig,
+    encode_choice_questions,
+    fair_limit,
+    read_choice_questions,
+)
 from bert_jax.data.labelled import LabelledStream, LabelledTexts, Rows
-from bert_jax.data.questions import Question, QuestionsConfig, encode_questions, fair_limit, read_questions
 from bert_jax.errors import CorpusError
 
 ROW = {"question": "What?", "candidates": ["this", "that", "both"], "answer": 1}
@@ -14,7 +20,7 @@ ROW = {"question": "What?", "candidates": ["this", "that", "both"], "answer": 1}
 def read(tmp_path, *rows, labelled=True, **settings):
     file, lines = tmp_path / "a.jsonl", []
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    found = read_questions(file, QuestionsConfig(**settings), lines, labelled)
+    found = read_choice_questions(file, ChoiceQuestionsConfig(**settings), lines, labelled)
     return [(one.text, one.candidates, one.answer) for one in found], lines
 
 
@@ -71,11 +77,11 @@ def test_columns_that_are_named(tmp_path):
 def test_a_table_may_have_empty_cells_after_the_last_candidate(tmp_path):
     file = tmp_path / "a.tsv"
     file.write_text("question\tchoice_a\tchoice_b\tchoice_c\tanswer\nWhy?\ta\tb\t\tB\nHow?\ta\tb\tc\tc\n")
-    found = list(read_questions(file, QuestionsConfig(), []))
+    found = list(read_choice_questions(file, ChoiceQuestionsConfig(), []))
     assert [(one.candidates, one.answer) for one in found] == [(("a", "b"), 1), (("a", "b", "c"), 2)]
     file.write_text("question\tchoice_a\tchoice_b\tchoice_c\tanswer\nWhy?\ta\t\tc\tB\n")
     with pytest.raises(CorpusError, match=r"line 2: .* holds a candidate that is empty"):
-        list(read_questions(file, QuestionsConfig(), []))
+        list(read_choice_questions(file, ChoiceQuestionsConfig(), []))
 
 
 @pytest.mark.parametrize(
@@ -120,12 +126,14 @@ def test_the_longest_texts_are_cut_to_the_same_length():
 def questions(corpus, counts):
     word = next(p for p in corpus.tokenizer.vocabulary if p.isalpha() and len(corpus.tokenizer.encode(p)) == 1)
     texts = [" ".join([word] * n) for n in range(1, 5)]
-    return [Question(texts[1], tuple(texts[i % 4] for i in range(n)), 0, f"row {j}") for j, n in enumerate(counts)]
+    return [
+        ChoiceQuestion(texts[1], tuple(texts[i % 4] for i in range(n)), 0, f"row {j}") for j, n in enumerate(counts)
+    ]
 
 
 def test_candidates_of_a_question_share_a_row_in_every_epoch(corpus):
     counts = [2, 5, 3, 1, 4, 2, 2, 3, 5, 2]
-    texts, groups = encode_questions(questions(corpus, counts), corpus.tokenizer, 32, 64)
+    texts, groups = encode_choice_questions(questions(corpus, counts), corpus.tokenizer, 32, 64)
     columns = {"group": groups, "used": np.ones_like(groups), "place": np.arange(len(groups))}
     rows = Rows(LabelledTexts(texts, columns, groups=groups), corpus.tokenizer, 64, 10, (7,))
     assert len(rows) < len(counts)
@@ -146,21 +154,21 @@ def test_candidates_of_a_question_share_a_row_in_every_epoch(corpus):
 
 def test_what_does_not_fit_in_a_row_is_cut_and_counted(corpus):
     (one,) = questions(corpus, [1])
-    long = Question(
+    long = ChoiceQuestion(
         one.text, (" ".join([one.candidates[0]] * 60), one.candidates[0], " ".join([one.candidates[0]] * 40)), 0, "a"
     )
-    texts, groups = encode_questions([one, long], corpus.tokenizer, 64, 64)
+    texts, groups = encode_choice_questions([one, long], corpus.tokenizer, 64, 64)
     assert groups.tolist() == [0, 1, 1, 1]
     assert texts.segments.length.tolist() == [6, 29, 6, 29]
     assert texts.num_cut == 2
-    many = Question(one.text, (long.candidates[0],) * 5, 0, "file, line 3")
+    many = ChoiceQuestion(one.text, (long.candidates[0],) * 5, 0, "file, line 3")
     with pytest.raises(
         CorpusError, match=r"file, line 3 has 5 candidates, which leaves 12 tokens for each: raise data\.seq"
     ):
-        encode_questions([one, many], corpus.tokenizer, 64, 64)
+        encode_choice_questions([one, many], corpus.tokenizer, 64, 64)
 
 
 def test_problems_of_the_config():
     fine = {"train": "a.jsonl", "validation": "b.jsonl"}
-    assert QuestionsConfig(**fine).problems() == []
-    assert len(QuestionsConfig(**fine, longest_example=129).problems()) == 1
+    assert ChoiceQuestionsConfig(**fine).problems() == []
+    assert len(ChoiceQuestionsConfig(**fine, longest_example=129).problems()) == 1

@@ -9,7 +9,7 @@ import numpy as np
 from etils import epath
 
 from bert_jax.data.labelled_files import LabelledConfig
-from bert_jax.data.tables import Columns, Record, question_columns, read_table
+from bert_jax.data.tables import Columns, Record, choice_columns, read_table
 from bert_jax.data.texts import EncodedTexts, encode
 from bert_jax.errors import CorpusError, quoted
 from bert_jax.tokenization import Tokenizer
@@ -18,7 +18,7 @@ LEAST_TOKENS = 16  # a question with a candidate is not cut below
 
 
 @dataclasses.dataclass
-class QuestionsConfig(LabelledConfig):
+class ChoiceQuestionsConfig(LabelledConfig):
     """Questions with candidates. A row holds all candidates of a question, each of them with the question."""
 
     question_column: str = ""  # column of the question, or of the text to continue; empty: guessed, and told
@@ -43,11 +43,11 @@ class QuestionsConfig(LabelledConfig):
         """Returns which columns of a table hold what."""
         answer = self.answer_column if labelled else ""
         names = (self.question_column, self.context_column, self.candidates_column, answer)
-        return question_columns(first, *names, labelled)
+        return choice_columns(first, *names, labelled)
 
 
 @dataclasses.dataclass(frozen=True)
-class Question:
+class ChoiceQuestion:
     """A question with candidates.
 
     Attributes:
@@ -63,9 +63,9 @@ class Question:
     where: str
 
 
-def read_questions(
-    path: epath.PathLike, config: QuestionsConfig, lines: list[str], labelled: bool = True
-) -> Iterator[Question]:
+def read_choice_questions(
+    path: epath.PathLike, config: ChoiceQuestionsConfig, lines: list[str], labelled: bool = True
+) -> Iterator[ChoiceQuestion]:
     """Yields the questions of a table, in order.
 
     Args:
@@ -91,7 +91,7 @@ def read_questions(
             if len(candidates) < 2:
                 raise CorpusError(f"{record.where} has a single candidate, so that nothing is chosen: give more.")
             answer = _answer(record, roles["answer"], candidates, names, config.first_answer)
-        yield Question(text, candidates, answer, record.where)
+        yield ChoiceQuestion(text, candidates, answer, record.where)
 
 
 def _text(record: Record, column: str) -> str:
@@ -149,8 +149,8 @@ def _answer(record: Record, column: str, candidates: Sequence[str], names: list[
     )
 
 
-def encode_questions(
-    questions: Sequence[Question], tokenizer: Tokenizer, longest: int, row_length: int
+def encode_choice_questions(
+    questions: Sequence[ChoiceQuestion], tokenizer: Tokenizer, longest: int, row_length: int
 ) -> tuple[EncodedTexts, np.ndarray]:
     """Encodes each candidate with its question: `[CLS] question [SEP] candidate [SEP]`.
 
