@@ -1,4 +1,4 @@
-"""Which columns of a table hold the text, the second text, the label, the tokens and the tags.
+"""Which columns of a table hold the text, the second text, the label, the tokens, the tags, or questions and answers.
 
 A column that the user names is taken. The others are guessed by the names that GLUE, SNLI, SuperGLUE and the data sets
 of Hugging Face and TFDS use. Case, blanks, `_` and `-` do not matter: `Sentence 1` is `sentence1`.
@@ -55,6 +55,9 @@ TAGS = (
         *("labels", "label", "entity", "entities"),
     ),
 )
+QUESTIONS = (("question", "questiontext", "query", "querytext"),)
+CONTEXTS = (("context", "contexttext"), ("passage", "passagetext", "paragraph", "document", "article"), ("text",))
+ANSWERS = (("answers",), ("answer", "answertext", "goldanswers"))
 SHOWN = 20  # columns in a message
 
 
@@ -128,6 +131,36 @@ def token_columns(first: Record, tokens: str = "", tags: str = "", has_tags: boo
     tags_found = tags or _guess(first, "tag", TAGS, {tokens_found}, _is_list, has_tags)
     roles = {"tokens": tokens_found} | ({"tags": tags_found} if tags_found else {})
     return Columns(roles, list(roles.values()) != [tokens, tags], tuple(first.values))
+
+
+def question_columns(
+    first: Record, question: str = "", context: str = "", answers: str = "", has_answers: bool = True
+) -> Columns:
+    """Finds the columns of questions, of the passages they are about, and of their answers.
+
+    The roles are `question`, `context` and `answers`.
+
+    Args:
+      first: the first record of the table.
+      question: the column of the question; empty: guess it, like the others.
+      context: the column of the passage.
+      answers: the column of the answers.
+      has_answers: whether there must be answers; without, they are left out where they cannot be found.
+
+    Raises:
+      CorpusError: as in `text_columns`.
+    """
+    named = {"question": question, "context": context, "answers": answers}
+    _check_named(first, named)
+    for role, tiers, fits, needed in (
+        ("question", QUESTIONS, _is_text, True),
+        ("context", CONTEXTS, _is_text, True),
+        ("answers", ANSWERS, _is_any, has_answers),
+    ):
+        taken = {name for name in named.values() if name}
+        named[role] = named[role] or _guess(first, role, tiers, taken, fits, needed)
+    roles = {role: name for role, name in named.items() if name}
+    return Columns(roles, list(roles.values()) != [question, context, answers], tuple(first.values))
 
 
 def _check_named(first: Record, named: dict[str, str]) -> None:
@@ -207,6 +240,10 @@ def _is_text(value: Any) -> bool:
 
 def _is_label(value: Any) -> bool:
     return isinstance(value, str | int | float) or (_is_list(value) and not any(isinstance(v, dict) for v in value))
+
+
+def _is_any(value: Any) -> bool:
+    return True
 
 
 def _is_list(value: Any) -> bool:
