@@ -161,8 +161,8 @@ def _labels(
     value = record.values.get(column)
     if value is None and not impossible:
         raise CorpusError(
-            f"{record.where} has no answers ({quoted(column)} is missing): give a list, which is empty if the passage has"
-            " no answer."
+            f"{record.where} has no answers ({quoted(column)} is missing): give a list, which is empty if the passage"
+            " has no answer."
         )
     told.note("questions", record.where)
     pairs = _pairs(value, _named(record, STARTS), record.where)

@@ -37,6 +37,7 @@ UNSPACED = (
     "MYANMAR",
     "TIBETAN",
 )
+LARGEST = 1e9  # a difference of logits is smaller
 ASCII_PUNCTUATION = frozenset(string.punctuation)
 
 
@@ -62,6 +63,48 @@ def best_match(rules: str, gold: Sequence[str], said: str) -> Match:
     found, golds = parts(said), [one for text in gold if (one := parts(text))] or [[]]
     common = _longest_run if rules == RUN else _in_both
     return Match(max(float(found == one) for one in golds), max(_f1(found, one, common) for one in golds))
+
+
+def score_answers(
+    rules: Sequence[str],
+    golds: Sequence[Sequence[str]],
+    said: Sequence[str],
+    nulls: np.ndarray | None = None,
+    threshold: float | None = None,
+) -> dict[str, float]:
+    """Returns the mean scores of answers, 0 to 1, by name.
+
+    Args:
+      rules: the sets of rules, the main one first.
+      golds: the true answers of each question; empty if it has none.
+      said: the best answer to each question.
+      nulls: [questions], how much higher "no answer" scores; None: no answer is withheld.
+      threshold: answers whose `nulls` are above it are withheld; None: the one with the highest F1.
+
+    Returns:
+      `exact` and `f1`, and the same for the other sets of rules, such as `f1_words`. With `nulls` also
+      `exact_answerable` and `f1_answerable`, the means where there is an answer, `unanswerable`, how often none is said
+      where there is none, and `null_threshold`. What is undefined is left out.
+    """
+    result: dict[str, float] = {}
+    has_answer, withheld = np.array([bool(gold) for gold in golds], bool), np.zeros(len(golds), bool)
+    for one in rules:
+        matches = [best_match(one, gold, text) for gold, text in zip(golds, said, strict=True)]
+        scores = {kind: np.array([getattr(match, kind) for match in matches], np.float64) for kind in ("exact", "f1")}
+        if nulls is not None and one == rules[0]:
+            threshold = best_threshold(nulls, scores["f1"], has_answer) if threshold is None else threshold
+            result["null_threshold"], withheld = threshold, nulls > threshold
+        scores = {kind: np.where(withheld, ~has_answer, values) for kind, values in scores.items()}
+        if one != rules[0]:
+            # CMRC's script has no other exact match.
+            result |= {f"{kind}_{one}": float(scores[kind].mean()) for kind in scores if one != RUN or kind == "f1"}
+            continue
+        result |= {kind: float(values.mean()) for kind, values in scores.items()}
+        if nulls is not None and has_answer.any():
+            result |= {f"{kind}_answerable": float(values[has_answer].mean()) for kind, values in scores.items()}
+        if nulls is not None and not has_answer.all():
+            result["unanswerable"] = float(scores["exact"][~has_answer].mean())
+    return result
 
 
 def has_unspaced(text: str) -> bool:
@@ -117,6 +160,8 @@ def best_threshold(nulls: np.ndarray, scores: np.ndarray, has_answer: np.ndarray
     """
     order = np.argsort(nulls, kind="stable")
     nulls = np.asarray(nulls, np.float64)[order]
+    # A question whose passage has no tokens has no best answer: its difference is infinite.
+    nulls = np.clip(nulls, -LARGEST, LARGEST)
     # What is gained if a question is answered rather than not.
     gains = np.where(has_answer, scores, np.asarray(scores) - 1.0)[order]
     total = np.append(0.0, np.cumsum(gains))

@@ -50,15 +50,15 @@ def read_questions(path: epath.PathLike) -> Iterator[Record]:
 
 def _whole(file: str) -> Any:
     """The JSON value of a file; None if it has several, on lines."""
-    with opening.open_marked(file, lambda encoding: f"convert it, as in {conversion(file, encoding)}") as handle:
-        with readable(file):
-            content = handle.read()
+    handle = opening.open_marked(file, lambda encoding: f"convert it, as in {conversion(file, encoding)}")
+    with handle, readable(file):
+        content = handle.read()
     try:
         text = content.decode("utf-8-sig").strip()
     except UnicodeDecodeError as error:
         raise CorpusError(
-            f"{file} is not UTF-8 (byte 0x{content[error.start]:02x}): convert it, as in {conversion(file, 'cp1252')} if"
-            f" {opening.as_western(content)!r} looks right."
+            f"{file} is not UTF-8 (byte 0x{content[error.start]:02x}): convert it, as in {conversion(file, 'cp1252')}"
+            f" if {opening.as_western(content)!r} looks right."
         ) from None
     try:
         value, end = json.JSONDecoder().raw_decode(text)
