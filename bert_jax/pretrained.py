@@ -20,6 +20,7 @@ import numpy as np
 from absl import logging
 from etils import epath
 
+from bert_jax.answering import answer_questions
 from bert_jax.batch import Batch
 from bert_jax.data.texts import EncodedTexts, PackedBatch, encode, packed_batches
 from bert_jax.errors import CheckpointError, ConfigError, TokenizerError, quoted
@@ -38,6 +39,7 @@ from bert_jax.objectives.learner import Learner
 from bert_jax.objectives.masked_words import MaskedWords
 from bert_jax.objectives.objective import Objective
 from bert_jax.objectives.sentence_pairs import SentencePairs
+from bert_jax.objectives.spans import Spans
 from bert_jax.tokenization import Tokenizer
 from bert_jax.training.progress import Progress
 
@@ -374,6 +376,41 @@ class Pretrained:
             shares = np.exp(scores[end - count : end] - scores[end - count : end].max())
             result.append(Choice(int(shares.argmax()), tuple((shares / shares.sum()).tolist())))
         return result
+
+    def answer(
+        self, question: str | Sequence[str], context: str | Sequence[str], top: int = 5, threshold: float | None = None
+    ) -> Any:
+        """Returns the answer to a question, cut from a passage of any length.
+
+        A passage that is longer than a row is read in overlapping windows, and the best span of all windows is the
+        answer.
+
+        Args:
+          question: one question, or several.
+          context: the passage; for several questions, one for all or one for each.
+          top: how many candidates to return.
+          threshold: the passage has no answer if "no answer" scores higher than the best candidate by more than this,
+            in nats. None: the threshold that was best on the validation file; a model that had an answer to each
+            training question, or that another project trained, then always answers.
+
+        Returns:
+          An `answering.Answer`; for several questions, a list.
+
+        Raises:
+          CheckpointError: the model was not trained to answer questions.
+        """
+        objective = self._objective(Spans, "answer questions")
+        if isinstance(question, str):
+            return self.answer([question], context, top, threshold)[0]
+        contexts = [context] * len(question) if isinstance(context, str) else list(context)
+        if len(contexts) != len(question):
+            raise ConfigError(f"There are {len(question)} questions, but {len(contexts)} passages: give one for each.")
+        return answer_questions(self, objective, list(question), contexts, top, threshold)
+
+    def packed_outputs(self, encoded: EncodedTexts, name: str) -> Iterator[tuple[PackedBatch, jax.Array]]:
+        """Yields examples packed into batches, and what the head of this name says of each batch."""
+        for packed in self._packed(encoded):
+            yield packed, self._predict(name, packed.batch)
 
     def head_outputs(self, texts: Iterable[Text], name: str) -> np.ndarray:
         """Returns what a head that scores examples says of each text, or pair of texts: logits, float32 [texts, C].

@@ -42,6 +42,7 @@ ROOMS = (
     {"interop"},
     {"tasks"},
     {"model_card", "model_file"},
+    {"answering"},
     {"pretrained", "loading", "minimal_pairs", "labelled_results", "vocabulary"},
     {"reporting"},
 )

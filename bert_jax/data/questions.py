@@ -44,6 +44,11 @@ class QuestionsConfig(LabelledConfig):
         """The fewest tokens of a passage in a full row."""
         return self.sequence_length - FRAME - self.question_room
 
+    @property
+    def window_stride(self) -> int:
+        """Tokens from one window to the next."""
+        return max(1, self.least_room // 2) if self.stride is None else self.stride
+
     def problems(self) -> list[str]:
         found = super().problems() + choice_problem("data.units", self.units, ("", WORDS, CHARACTERS))
         for name in ("max_question_tokens", "max_answer_tokens", "num_best"):

@@ -83,7 +83,8 @@ class Spans(Objective):
     @property
     def scores(self) -> tuple[Score, ...]:
         name, kinds = self.name, (("f1", "F1"), ("exact", "exact match"))
-        titles = {self.rules[0]: "", WORDS: " by words", RUN: " of the longest run"}
+        titles = {CHARACTERS: " by characters", WORDS: " by words", RUN: " of the longest run"}
+        titles = titles if len(self.rules) > 1 else {self.rules[0]: ""}
         found = []
         for rules in self.rules:
             ending = "" if rules == self.rules[0] else f"_{rules}"

@@ -8,9 +8,10 @@ from typing import Any
 from bert_jax.errors import ConfigError, did_you_mean
 from bert_jax.tasks.classification import Classification
 from bert_jax.tasks.pretraining import Pretraining
+from bert_jax.tasks.question_answering import QuestionAnswering
 from bert_jax.training.task import TaskKind
 
-TASKS: dict[str, TaskKind[Any]] = {kind.name: kind for kind in (Pretraining(), Classification())}
+TASKS: dict[str, TaskKind[Any]] = {kind.name: kind for kind in (Pretraining(), Classification(), QuestionAnswering())}
 
 
 def task_named(name: str) -> TaskKind[Any]:
