@@ -76,8 +76,9 @@ class QuestionAnswering(LabelledKind[QuestionAnsweringConfig]):
             data.question_room,
             data.window_stride,
         )
-        starts, ends, learned = _labels(examples, cut)
-        lines += _told(examples, cut, learned, split, data.question_room)
+        places = [one.span and tokens_of(one.span, offsets) for one, offsets in zip(examples, cut.offsets, strict=True)]
+        starts, ends, learned = _labels(examples, cut, places)
+        lines += _told(cut, places, learned, split, data)
         if split != TRAIN and not spans.has_unanswerable and not all(one.answers for one in examples):
             lines.append(
                 f"warning      some {split} questions have no answer, but all training questions have one: the model"
@@ -130,16 +131,19 @@ class QuestionAnswering(LabelledKind[QuestionAnsweringConfig]):
         return answer_findings(predictions)
 
 
-def _labels(examples: Sequence[Question], cut: QuestionWindows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _labels(
+    examples: Sequence[Question], cut: QuestionWindows, places: Sequence[tuple[int, int] | None]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The first and the last position of the span in each window, int32, and whether the window is learned, bool.
 
     A window without the answer has the span 0, 0: [CLS].
+
+    Args:
+      examples: the questions.
+      cut: their windows.
+      places: for each question, the first and the last token of the answer in the passage; None without one.
     """
     starts, ends = np.zeros((2, len(cut.windows)), np.int32)
-    places = [
-        None if one.span is None else tokens_of(one.span, offsets)
-        for one, offsets in zip(examples, cut.offsets, strict=True)
-    ]
     # With an answer, a question is learned if a window holds it.
     known = np.array([one.answers == () for one in examples], bool)
     for i, (window, begin) in enumerate(zip(cut.windows, cut.begins.tolist(), strict=True)):
@@ -151,18 +155,29 @@ def _labels(examples: Sequence[Question], cut: QuestionWindows) -> tuple[np.ndar
 
 
 def _told(
-    examples: Sequence[Question], cut: QuestionWindows, learned: np.ndarray, split: str, question_room: int
+    cut: QuestionWindows,
+    places: Sequence[tuple[int, int] | None],
+    learned: np.ndarray,
+    split: str,
+    data: QuestionsConfig,
 ) -> list[str]:
     """Lines for the log about windows, and about what is cut and left out."""
-    count = len(examples)
-    lines = [f"windows      {len(cut.windows):,} for {count:,} {split} questions ({len(cut.windows) / count:.2f} each)"]
+    count, windows = len(places), len(cut.windows)
+    lines = [f"windows      {windows:,} for {count:,} {split} questions ({windows / count:.2f} each)"]
     if cut.num_cut:
         lines.append(
-            f"cut          {cut.num_cut:,} {split} questions ({cut.num_cut / count:.1%}) have more than {question_room}"
-            " tokens and lose their ends"
+            f"cut          {cut.num_cut:,} {split} questions ({cut.num_cut / count:.1%}) have more than"
+            f" {data.question_room} tokens and lose their ends"
+        )
+    if long := sum(last - first >= data.max_answer_tokens for first, last in filter(None, places)):
+        lines.append(
+            f"long         {long:,} {split} answers ({long / count:.1%}) have more than data.max_answer_tokens="
+            f"{data.max_answer_tokens} tokens, so that they are never given whole"
         )
     if left := len({window.asked.number for window, one in zip(cut.windows, learned, strict=True) if not one}):
-        why = "their answers are not found, or longer than a window"
         does = "left out of training" if split == TRAIN else "scored, but not in the loss"
-        lines.append(f"left out     {left:,} {split} questions ({left / count:.1%}) are {does}: {why}")
+        lines.append(
+            f"left out     {left:,} {split} questions ({left / count:.1%}) are {does}: their answers are not found, or"
+            " longer than a window"
+        )
     return lines

@@ -270,6 +270,7 @@ def test_answers_that_cannot_be_learned_are_counted_and_not_learned_as_none(sett
     kept = len(cut_questions([Asked(0, context)] * 2, [words[2]] * 2, corpus.tokenizer, S, 6, 19).windows)
     assert len(found.texts.segments) == len(found.columns["span_starts"]) == kept
     assert "left out     2 train questions (50.0%) are left out of training" in "\n".join(lines)
+    assert "long         1 train answers (25.0%) have more than data.max_answer_tokens=3 tokens" in "\n".join(lines)
     assert "span_windows" not in found.columns
     found, lines = encoded(settings, corpus.tokenizer, good, none, lost, long, split="validation")
     assert found.columns["span_weights"].sum() == kept < len(found.columns["span_weights"])
