@@ -88,9 +88,10 @@ def answer_questions(
         firsts, count = cut.firsts, len(cut.windows)
         width = min(CANDIDATES, model.max_tokens)
         found = Decoded(
-            *(np.zeros((count, width), np.int32) for _ in range(2)),
-            np.full((count, width), -np.inf, np.float32),
-            np.zeros(count, np.float32),
+            starts=np.zeros((count, width), np.int32),
+            ends=np.zeros((count, width), np.int32),
+            scores=np.full((count, width), -np.inf, np.float32),
+            nulls=np.zeros(count, np.float32),
         )
         for packed, logits in model.packed_outputs(cut.texts, objective.name):
             column = np.zeros_like(packed.batch["cls_positions"])

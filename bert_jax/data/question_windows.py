@@ -104,9 +104,10 @@ def cut_questions(
             windows.append(Window(one, first, ranges[begin : begin + room]))
             begins.append(begin)
     key = draws.bits64(Purpose.LABELLED, np.arange(len(windows))).astype(np.uint32)
-    columns = np.array(segments, np.int64).reshape(-1, 4).T
+    a_start, a_length, b_start, b_length = np.array(segments, np.int64).reshape(-1, 4).T
     flat = np.concatenate([np.array(part, np.int32) for part in parts] or [np.zeros(0, np.int32)])
-    texts = EncodedTexts(flat if len(flat) else np.zeros(1, np.int32), Segments(*columns, key), 0)
+    examples = Segments(a_start, a_length, b_start, b_length, key)
+    texts = EncodedTexts(flat if len(flat) else np.zeros(1, np.int32), examples, 0)
     num_cut = sum(len(question) > question_room for question in ids)
     return QuestionWindows(texts, windows, np.array(begins, np.int64), offsets, num_cut)
 

@@ -181,17 +181,16 @@ def _labels(
     if not pairs:
         told.note("without", record.where)
         return (), None
-    places = collections.Counter()
+    places: collections.Counter[tuple[int, int]] = collections.Counter()
     for text, start in pairs:
-        found = start
         if start is None or start < 0 or not context.startswith(text, start):
             kind = "unplaced" if start is None else "misplaced"
             told.note(kind, f"{record.where}: {quoted(text)}")
-            found = _only_place(text, context)
-            if found is None:
+            start = _only_place(text, context)
+            if start is None:
                 continue
             told.note(f"{kind}, found", record.where)
-        places[found, found + len(text)] += 1
+        places[start, start + len(text)] += 1
     # Of equal counts, `most_common` gives the first.
     return tuple(text for text, _ in pairs), places.most_common(1)[0][0] if places else None
 

@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -82,7 +82,7 @@ class Candidates(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """What is known of the windows; `spans.best_spans` makes it. All have one row for each window.
+    """What is known of the windows, one row for each; `spans.best_spans` makes it, on the device with axes [B, N].
 
     Attributes:
       starts, ends: int32 [windows, n], positions in the example; any if the score is not finite.
@@ -90,10 +90,10 @@ class Decoded(NamedTuple):
       nulls: float32 [windows].
     """
 
-    starts: np.ndarray
-    ends: np.ndarray
-    scores: np.ndarray
-    nulls: np.ndarray
+    starts: Any
+    ends: Any
+    scores: Any
+    nulls: Any
 
 
 def join(windows: Sequence[Window], decoded: Decoded, count: int) -> Candidates:
