@@ -5,10 +5,12 @@ import gzip
 import json
 import re
 
+import numpy as np
 import pytest
 
 from bert_jax.data.questions import QuestionsConfig, read_examples
 from bert_jax.errors import CorpusError
+from tests.data.tables.small_data_set import write_data_set
 
 CONTEXT = "Rollo was a Norse leader. The Normans came from Denmark, Iceland and Norway; Rollo led them."
 
@@ -98,6 +100,21 @@ def test_other_forms_give_the_same(tmp_path, name, value):
     assert dataclasses.replace(found, where="") == dataclasses.replace(
         found, id="x", question="Who?", context=CONTEXT, answers=("Norway",), span=(69, 75), where=""
     )
+
+
+def test_squad_of_tfds_is_read(tmp_path):
+    """With its features: answers are a sequence of texts and places."""
+    rows = [ROW | {"answers": [answer("Norway", 69), answer("Rollo", 0)]}, ROW | {"id": "y", "answers": []}]
+    write_data_set(
+        tmp_path,
+        lambda features: (
+            {name: features.Text() for name in ROW}
+            | {"answers": features.Sequence({"text": features.Text(), "answer_start": np.int32})}
+        ),
+        rows,
+    )
+    found = list(read_examples(f"tfds:{tmp_path}:train", QuestionsConfig(), []))
+    assert [(one.id, one.answers, one.span) for one in found] == [("x", ("Norway", "Rollo"), (69, 75)), ("y", (), None)]
 
 
 def test_columns_are_chosen_by_name(tmp_path):
