@@ -80,11 +80,12 @@ def _run(path: epath.Path, saved: SavedParams) -> Pretrained:
     values = json.loads(files["config.json"])
     kind = task_named(task_of(values))
     config = configuration.from_dict(kind.config_class, values["config"])
+    scores = {name.removeprefix("eval/"): value for name, value in saved.scores.items()}
     limits = [kind.longest_example(config), config.model.longest_row]
     return Pretrained(
         source=str(path),
         config=config.model,
-        objectives=kind.objectives(config, files),
+        objectives=tuple(one.calibrated(scores) for one in kind.objectives(config, files)),
         params=_placed(saved.parts()),
         tokenizer=tokenizer_from(files),
         max_tokens=min(limit for limit in limits if limit),

@@ -21,6 +21,7 @@ from absl import logging
 from etils import epath
 
 from bert_jax import summaries, tagger
+from bert_jax.answering import answer_questions
 from bert_jax.answers import Choice, Encoding, Guess, Label, TextScore
 from bert_jax.batch import Batch
 from bert_jax.corpus.sentences import sentences_of
@@ -41,6 +42,7 @@ from bert_jax.objectives.learner import Learner
 from bert_jax.objectives.masked_words import MaskedWords
 from bert_jax.objectives.objective import Objective
 from bert_jax.objectives.sentence_pairs import SentencePairs
+from bert_jax.objectives.spans import Spans
 from bert_jax.objectives.summary_sentences import SummarySentences
 from bert_jax.tokenization import Tokenizer
 from bert_jax.training.progress import Progress
@@ -325,6 +327,36 @@ class Pretrained:
           CheckpointError: the model was not trained to tag words.
         """
         return list(tagger.tag_words(self, self._token_labels(), sentences))
+
+    def answer(
+        self, question: str | Sequence[str], context: str | Sequence[str], top: int = 5, threshold: float | None = None
+    ) -> Any:
+        """Returns the answer to a question, cut from a passage of any length.
+
+        A passage that is longer than a row is read in overlapping windows, and the best span of all windows is the
+        answer.
+
+        Args:
+          question: one question, or several.
+          context: the passage; for several questions, one for all or one for each.
+          top: how many candidates to return.
+          threshold: the passage has no answer if "no answer" scores higher than the best candidate by more than this,
+            in nats. None: the threshold that was best on the validation file; a model that had an answer to each
+            training question, or that another project trained, then always answers.
+
+        Returns:
+          An `answering.Answer`; for several questions, a list.
+
+        Raises:
+          CheckpointError: the model was not trained to answer questions.
+        """
+        objective = self._objective(Spans, "answer questions")
+        if isinstance(question, str):
+            return self.answer([question], context, top, threshold)[0]
+        contexts = [context] * len(question) if isinstance(context, str) else list(context)
+        if len(contexts) != len(question):
+            raise ConfigError(f"There are {len(question)} questions, but {len(contexts)} passages: give one for each.")
+        return answer_questions(self, objective, list(question), contexts, top, threshold)
 
     def packed_outputs(self, encoded: EncodedTexts, name: str) -> Iterator[tuple[PackedBatch, jax.Array]]:
         """Yields examples packed into batches, and what the head of this name says of each batch."""

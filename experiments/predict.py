@@ -1,4 +1,4 @@
-"""Predicts labels or tags of new texts with a fine-tuned model: a JSON object on each line, with what is predicted.
+"""Predicts labels, tags or answers with a fine-tuned model: a JSON object on each line, with what is predicted.
 
     python -m experiments.predict --model=runs/sentiment --input=new.txt --output=predictions.jsonl
 
@@ -15,7 +15,7 @@ from bert_jax.labelled_results import write_predictions
 from experiments import sentences
 
 _MODEL = flags.DEFINE_string("model", None, "A fine-tuned run, or one of its checkpoints.", required=True)
-_INPUT = flags.DEFINE_string("input", None, "A file of texts, or a pattern of files.", required=True)
+_INPUT = flags.DEFINE_string("input", None, "A file of texts or questions, or a pattern of files.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "The .jsonl file to write.", required=True)
 
 

@@ -1,6 +1,7 @@
 """Every command of the README and of docs/ is run: here, shrunk, or where ELSEWHERE says."""
 
 import gzip
+import json
 import os
 import pathlib
 import re
@@ -123,6 +124,8 @@ def folder(corpus, tmp_path_factory):
     for name in ("documents", "more_documents"):
         row = '{"document": "The end. And the end. Then, of all.", "summary": "the end of all"}\n'
         (folder / f"{name}.jsonl").write_text(row * 4)
+    for name, count in (("train", 40), ("dev", 10)):
+        (folder / f"{name}.json").write_text(json.dumps({"data": list(_questions(count))}))
     (folder / "sentences.txt").write_text("the end\n\nthe and the end.\n")
     (folder / "masked.txt").write_text("the [MASK] end.\n")
     (folder / "pairs.jsonl").write_text('{"good": "the end.", "bad": "end the.", "phenomenon": "order"}\n')
@@ -150,6 +153,14 @@ def folder(corpus, tmp_path_factory):
 
 def _texts(count, seed):
     return (text.replace("\n", " ") for text in make_documents(count, seed))
+
+
+def _questions(count):
+    """Rows of questions whose answers are the second or the third word of their passages."""
+    for i, text in enumerate(_texts(count, seed=count)):
+        answer = text.split()[1 + i % 2]
+        place = {"text": [answer], "answer_start": [text.index(answer)]}
+        yield {"id": i, "question": "the end?", "context": text, "answers": place}
 
 
 def run_script(folder, command):

@@ -42,7 +42,7 @@ ROOMS = (
     {"interop"},
     {"tasks"},
     {"answers", "model_card", "model_file"},
-    {"summaries", "tagger"},
+    {"answering", "summaries", "tagger"},
     {"pretrained", "loading", "minimal_pairs", "labelled_results", "vocabulary"},
     {"reporting"},
 )

@@ -68,6 +68,14 @@ class Objective(abc.ABC):
         """
         return {}
 
+    def calibrated(self, scores: Mapping[str, float]) -> "Objective":
+        """Returns itself with what a checkpoint's held-out scores decide, such as a threshold; nothing by default.
+
+        Args:
+          scores: what `judge` returned at the step of the checkpoint, and other scores, by name.
+        """
+        return self
+
     def baselines(self, held_out: Batch) -> dict[str, float]:
         """Computes the baselines of its scores on the rows of the held-out set, by the names in `Score.baseline`.
 

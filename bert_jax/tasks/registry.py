@@ -10,10 +10,18 @@ from bert_jax.tasks.classification import Classification
 from bert_jax.tasks.extractive_summarization import ExtractiveSummarization
 from bert_jax.tasks.multiple_choice import MultipleChoice
 from bert_jax.tasks.pretraining import Pretraining
+from bert_jax.tasks.question_answering import QuestionAnswering
 from bert_jax.tasks.tagging import Tagging
 from bert_jax.training.task import TaskKind
 
-KINDS = (Pretraining(), Classification(), Tagging(), MultipleChoice(), ExtractiveSummarization())
+KINDS = (
+    Pretraining(),
+    Classification(),
+    Tagging(),
+    QuestionAnswering(),
+    MultipleChoice(),
+    ExtractiveSummarization(),
+)
 TASKS: dict[str, TaskKind[Any]] = {kind.name: kind for kind in KINDS}
 
 

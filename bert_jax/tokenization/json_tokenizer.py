@@ -4,11 +4,13 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tokenizers
 from absl import logging
 
 from bert_jax.errors import TokenizerError, quoted
 from bert_jax.tokenization.frames import separators_between
+from bert_jax.tokenization.offsets import tidy
 from bert_jax.tokenization.tokenizer import (
     NAME_FIELDS,
     SPECIAL_TOKENS,
@@ -65,6 +67,10 @@ class JsonTokenizer(Tokenizer):
     def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
         rows = self._backend.encode_batch_fast([_encodable(text) for text in texts], add_special_tokens=False)
         return [row.ids for row in rows]
+
+    def encode_with_offsets(self, text: str) -> tuple[list[int], np.ndarray]:
+        found = self._backend.encode(_encodable(text), add_special_tokens=False)
+        return found.ids, tidy(text, found.offsets)
 
     def spell_words(self, text: str) -> list[str]:
         text = _encodable(text)

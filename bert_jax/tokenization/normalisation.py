@@ -6,8 +6,11 @@ spaces, and which are words of their own. As there, Python's Unicode tables deci
 `str.translate` with a table that is filled on demand.
 """
 
+import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+
+import numpy as np
 
 CJK_RANGES = (
     (0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F),
@@ -46,6 +49,31 @@ class Normaliser:
         except _NeedsNeighbours:
             return self._recased(text.translate(self._clean)).translate(self._cut).split()
 
+    def located_words(self, text: str) -> list[tuple[str, np.ndarray]]:
+        """The words of `text`, and the character of `text` that each of their letters comes from: int64 [letters]."""
+        try:
+            normal, origins = _joined([self._whole[ord(character)] for character in text], np.arange(len(text)))
+        except _NeedsNeighbours:
+            clean, origins = _joined([self._clean[ord(character)] for character in text], np.arange(len(text)))
+            recased, origins = self._located_recased(clean, origins)
+            normal, origins = _joined([self._cut[ord(character)] for character in recased], origins)
+        return [(word[0], origins[word.start() : word.end()]) for word in re.finditer(r"\S+", normal)]
+
+    def _located_recased(self, text: str, origins: np.ndarray) -> tuple[str, np.ndarray]:
+        """The same as `_recased`, step by step, with the origins of the result's letters."""
+        if self.lowercase:
+            # Only the form of a capital sigma depends on its neighbours, and both forms are one character.
+            _, origins = _joined([character.lower() for character in text], origins)
+            text = text.lower()
+        if self.strip_accents:
+            text, origins = _joined([unicodedata.normalize("NFD", character) for character in text], origins)
+            # NFD sorts each run of marks by their classes, and keeps the order within a class.
+            classes = np.array([unicodedata.combining(character) for character in text], np.int64)
+            runs = np.cumsum((classes == 0) | (np.append(0, classes[:-1]) == 0))
+            order = [i for i in np.lexsort((classes, runs)).tolist() if unicodedata.category(text[i]) != "Mn"]
+            text, origins = "".join(text[i] for i in order), origins[order]
+        return text, origins
+
     def _whole_character(self, character: str) -> str:
         """All three steps at once. This is correct unless the result depends on neighbouring characters."""
         text = self._recased(self._clean_character(character))
@@ -71,6 +99,12 @@ class Normaliser:
         if self.strip_accents:
             text = "".join(c for c in unicodedata.normalize("NFD", text) if unicodedata.category(c) != "Mn")
         return text
+
+
+def _joined(parts: Iterable[str], origins: np.ndarray) -> tuple[str, np.ndarray]:
+    """What characters became, as one text, and the origin of each of its letters, given that of each character."""
+    parts = list(parts)
+    return "".join(parts), np.repeat(origins, list(map(len, parts)))
 
 
 class _NeedsNeighbours(Exception):  # noqa: N818 (a signal, not an error)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import sentencepiece
 from absl import logging
 from google.protobuf.message import DecodeError
@@ -13,6 +14,7 @@ from google.protobuf.message import DecodeError
 from sentencepiece.sentencepiece_model_pb2 import ModelProto  # pyrefly: ignore[missing-module-attribute]
 
 from bert_jax.errors import TokenizerError, quoted
+from bert_jax.tokenization.offsets import tidy
 from bert_jax.tokenization.tokenizer import (
     RESERVED,
     SPECIAL_TOKENS,
@@ -62,6 +64,18 @@ class SentencePieceTokenizer(Tokenizer):
     def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
         return _encode(self._processor, list(texts))
 
+    def encode_with_offsets(self, text: str) -> tuple[list[int], np.ndarray]:
+        text = without_surrogates(text)
+        ids, pieces = self.encode(text), self._processor.encode(text, out_type=str, num_threads=1)
+        normal, origins = self._processor.normalize(text, with_offsets=True)
+        # The pieces are the normal text, byte by byte: a byte piece is one of the bytes of a character.
+        letters = np.repeat(np.arange(len(normal)), [len(letter.encode()) for letter in normal])
+        ranges, end = [], 0
+        for id_, piece in zip(ids, pieces, strict=True):
+            begin, end = end, end + (1 if self._types[id_] == Type.BYTE else len(piece.encode()))
+            ranges.append(_origin(normal, origins, int(letters[begin]), int(letters[end - 1]) + 1))
+        return ids, tidy(text, ranges)
+
     def decode(self, ids: Sequence[int]) -> str:
         return self._decode_around_specials(ids, self._processor.decode)
 
@@ -92,6 +106,25 @@ class SentencePieceTokenizer(Tokenizer):
         if self._types[index] == Type.BYTE:
             return False
         return piece.startswith(SPACE) or stands_alone(piece)
+
+
+def _origin(normal: str, origins: list[int], begin: int, end: int) -> tuple[int, int]:
+    """The characters that some letters of the normal text come from, without the marks of spaces around them.
+
+    Args:
+      normal: the text.
+      origins: for each letter, and the end, where its source begins.
+      begin, end: the letters.
+    """
+    while begin < end and normal[begin] == SPACE:
+        begin += 1
+    while begin < end and normal[end - 1] == SPACE:
+        end -= 1
+    first = last = origins[begin]
+    if begin < end:
+        # A source such as a ligature may have made later letters, too: it ends where the next one begins.
+        last = next((one for one in origins[end:] if one > origins[end - 1]), origins[-1])
+    return first, last
 
 
 def _close_special_pieces(model: ModelProto) -> list[int]:

@@ -89,6 +89,17 @@ class Tokenizer(abc.ABC):
         """The ids of each text, as from `encode`."""
         return [self.encode(text) for text in texts]
 
+    @abc.abstractmethod
+    def encode_with_offsets(self, text: str) -> tuple[list[int], np.ndarray]:
+        """The ids of `text`, as from `encode`, and the characters that each comes from.
+
+        A range has no white space at its ends; it is empty if nothing else made the piece. Pieces made of the same
+        character, as of `½`, have the same range. Marks that the normalisation drops belong to the letter before them.
+
+        Returns:
+          The ids, and int64 [ids, 2]: `text[start:end]` is what a piece, or a run of pieces, comes from.
+        """
+
     def encode_masked(self, text: str) -> list[int]:
         """The ids of `text`, as from `encode`, but each literal `[MASK]` becomes the mask id, in place of a word."""
         first, *others = text.split(MASK)

@@ -5,10 +5,12 @@ import itertools
 import json
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import tokenizers
 
 from bert_jax.errors import TokenizerError, quoted
 from bert_jax.tokenization.normalisation import Normaliser
+from bert_jax.tokenization.offsets import tidy
 from bert_jax.tokenization.tokenizer import NAME_FIELDS, SPECIAL_TOKENS, Tokenizer
 
 VOCABULARY_FILE, CONFIG_FILE = "vocab.txt", "tokenizer_config.json"
@@ -70,7 +72,8 @@ class WordPieceTokenizer(Tokenizer):
         self.lowercase, self.split_cjk = bool(lowercase), bool(split_cjk)
         self.strip_accents = self.lowercase if strip_accents is None else bool(strip_accents)
         self.extra_special_tokens, self.special_tokens = tuple(extra_special_tokens), tuple(special_tokens)
-        self._words = Normaliser(self.lowercase, self.strip_accents, self.split_cjk).words
+        self._normaliser = Normaliser(self.lowercase, self.strip_accents, self.split_cjk)
+        self._words = self._normaliser.words
         # Without special tokens, which may be spelt like words, and without U+FFFD, which the normaliser drops from
         # text and writes for characters that have no UTF-8.
         frame = set(self.frame_ids)
@@ -84,6 +87,19 @@ class WordPieceTokenizer(Tokenizer):
     def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
         words, cut, chain = self._words, self._cut, itertools.chain.from_iterable
         return [list(chain(map(cut, words(text)))) for text in texts]
+
+    def encode_with_offsets(self, text: str) -> tuple[list[int], np.ndarray]:
+        ids: list[int] = []
+        ranges: list[tuple[int, int]] = []
+        for word, origins in self._normaliser.located_words(text):
+            pieces, end = self._cut(word), 0
+            for i, piece in enumerate(pieces):
+                # An unknown word is one piece.
+                length = len(self.vocabulary[piece]) - (len(PREFIX) if i else 0)
+                begin, end = end, len(word) if len(pieces) == 1 else end + length
+                ranges.append((int(origins[begin:end].min()), int(origins[begin:end].max()) + 1))
+            ids += pieces
+        return ids, tidy(text, ranges)
 
     def encode_continuation(self, text: str) -> list[int]:
         first, *others = self._words(text) or [""]

@@ -161,9 +161,9 @@ def run(
     def score(step: int) -> dict[str, float]:
         began = time.perf_counter()
         values = evaluate(state.params)
-        values["eval/seconds"] = time.perf_counter() - began
-        outputs.writer.write(step, values)
-        outputs.progress.note(f"step {step:,}  " + "  ".join(f"{k} {v:.3f}" for k, v in values.items()))
+        timed = values | {"eval/seconds": time.perf_counter() - began}
+        outputs.writer.write(step, timed)
+        outputs.progress.note(f"step {step:,}  " + "  ".join(f"{k} {v:.3f}" for k, v in timed.items()))
         outputs.meter.pause(time.perf_counter() - began)
         return values
 
@@ -185,7 +185,7 @@ def run(
             # Write all log lines up to this step before its checkpoint exists.
             log()
             _finite(step, metrics)
-            improved = False
+            improved, values = False, None
             if schedule.evaluates(step):
                 values = score(step)
                 if best:
@@ -196,7 +196,7 @@ def run(
                 log()
             began = time.perf_counter()
             if stopping or ended or improved or schedule.saves(step):
-                outputs.checkpoints.save(step, state, best)
+                outputs.checkpoints.save(step, state, best, values)
             outputs.meter.pause(time.perf_counter() - began)
         if stopping or ended:
             break

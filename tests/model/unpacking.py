@@ -27,7 +27,7 @@ def unpack(batch: Batch, sequence_length: int, columns: Mapping[str, Column] = P
                 else:
                     used = (batch["masked_weights"][row] > 0) & np.isin(batch["masked_positions"][row], inside)
                     moved, size = value[used], len(value)
-                if column.below == "S" and axis != "S":  # a place in the row; those that are not used may be elsewhere
+                if name.endswith("_positions") and axis != "S":  # in the row; those that are not used may be elsewhere
                     moved = np.where(np.isin(moved, inside), moved - inside[0], 0)
                 one[name] = np.zeros((1, size, *value.shape[1:]), value.dtype)
                 one[name][0, : len(moved)] = moved

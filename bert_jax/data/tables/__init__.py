@@ -4,10 +4,12 @@ from bert_jax.data.tables.columns import (
     Columns,
     choice_columns,
     document_columns,
+    question_columns,
     text_columns,
     token_columns,
 )
 from bert_jax.data.tables.record import Record
+from bert_jax.data.tables.squad import read_questions
 from bert_jax.data.tables.tables import form_problem, read_table
 from bert_jax.data.tables.tagged import read_tagged, tagged_columns, tagged_problem
 
@@ -17,6 +19,8 @@ __all__ = [
     "choice_columns",
     "document_columns",
     "form_problem",
+    "question_columns",
+    "read_questions",
     "read_table",
     "read_tagged",
     "tagged_columns",

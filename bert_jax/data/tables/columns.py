@@ -1,4 +1,4 @@
-"""Which columns of a table hold the text, the second text, the label, the tokens and the tags.
+"""Which columns of a table hold the text, the second text, the label, the tokens, the tags, or questions and answers.
 
 A column that the user names is taken. The others are guessed by the names that GLUE, SNLI, SuperGLUE and the data sets
 of Hugging Face and TFDS use. Case, blanks, `_` and `-` do not matter: `Sentence 1` is `sentence1`.
@@ -61,16 +61,19 @@ SUMMARIES = (
     ("target", "targets", "highlights", "tldr", "abstract", "reference", "references"),
 )
 SENTENCE_LABELS = (("sourcelabels", "sentencelabels"), ("labels", "label", "oracle"))
-QUESTIONS = (
+CHOICE_QUESTIONS = (
     ("question", "questionstem", "stem"),
     ("startphrase",),
     ("premise", "goal", "ctx", "sent1", "query", "context"),
 )
-CONTEXTS = (("premise", "context", "article", "passage"),)
+CHOICE_CONTEXTS = (("premise", "context", "article", "passage"),)
 CANDIDATES = (("candidates", "choices", "options", "endings", "answers"),)
 # A column for each candidate: choice1, choice_a, ending0, sol1, answerA.
 CANDIDATE = re.compile(r"(choice|option|ending|candidate|alternative|sol|answer)(\d{1,2}|[a-z])")
-ANSWERS = (("answer", "answerkey", "label", "gold", "correct", "correctanswer", "target"),)
+CHOICE_ANSWERS = (("answer", "answerkey", "label", "gold", "correct", "correctanswer", "target"),)
+QUESTIONS = (("question", "questiontext", "query", "querytext"),)
+CONTEXTS = (("context", "contexttext"), ("passage", "passagetext", "paragraph", "document", "article"), ("text",))
+ANSWERS = (("answers",), ("answer", "answertext", "goldanswers"))
 SHOWN = 20  # columns in a message
 
 
@@ -207,13 +210,43 @@ def choice_columns(
     for name in several:
         _check_named(first, {"candidates": name})
     if has_answer and not answer:
-        answer = _guess(first, "answer", ANSWERS, {question, context, *several}, _is_label, True)
+        answer = _guess(first, "answer", CHOICE_ANSWERS, {question, context, *several}, _is_label, True)
     if not question:
-        question = _guess(first, "question", QUESTIONS, {context, answer, *several}, _is_text, True)
-        context = context or _guess(first, "context", CONTEXTS, {question, answer, *several}, _is_text, False)
+        question = _guess(first, "question", CHOICE_QUESTIONS, {context, answer, *several}, _is_text, True)
+        context = context or _guess(first, "context", CHOICE_CONTEXTS, {question, answer, *several}, _is_text, False)
     found = {"context": context, "question": question, "candidates": candidates, "answer": answer}
     roles = {role: name for role, name in found.items() if name}
     return Columns(roles, any(roles[role] != named[role] for role in roles), tuple(first.values))
+
+
+def question_columns(
+    first: Record, question: str = "", context: str = "", answers: str = "", has_answers: bool = True
+) -> Columns:
+    """Finds the columns of questions, of the passages they are about, and of their answers.
+
+    The roles are `question`, `context` and `answers`.
+
+    Args:
+      first: the first record of the table.
+      question: the column of the question; empty: guess it, like the others.
+      context: the column of the passage.
+      answers: the column of the answers.
+      has_answers: whether there must be answers; without, they are left out where they cannot be found.
+
+    Raises:
+      CorpusError: as in `text_columns`.
+    """
+    named = {"question": question, "context": context, "answers": answers}
+    _check_named(first, named)
+    for role, tiers, fits, needed in (
+        ("question", QUESTIONS, _is_text, True),
+        ("context", CONTEXTS, _is_text, True),
+        ("answers", ANSWERS, _is_any, has_answers),
+    ):
+        taken = {name for name in named.values() if name}
+        named[role] = named[role] or _guess(first, role, tiers, taken, fits, needed)
+    roles = {role: name for role, name in named.items() if name}
+    return Columns(roles, list(roles.values()) != [question, context, answers], tuple(first.values))
 
 
 def _check_named(first: Record, named: dict[str, str]) -> None:
@@ -301,6 +334,10 @@ def _is_text_or_list(value: Any) -> bool:
 
 def _is_list_or_dictionary(value: Any) -> bool:
     return isinstance(value, list | dict)
+
+
+def _is_any(value: Any) -> bool:
+    return True
 
 
 def _is_list(value: Any) -> bool:

@@ -1,8 +1,8 @@
 """Checkpoints: saved atomically and asynchronously by Orbax, self-contained, and verified by checksums.
 
 checkpoints/STEP/state/      arrays (Orbax): the state of a run, or parameters alone
-checkpoints/STEP/about/      JSON: format version, a checksum of each array, the best evaluation up to this step, and
-                             the files given as assets
+checkpoints/STEP/about/      JSON: format version, a checksum of each array, the best evaluation up to this step, the
+                             scores of this step if it was evaluated, and the files given as assets
 """
 
 import base64
@@ -155,6 +155,7 @@ class SavedParams:
       step: the step of the checkpoint.
       shapes: the shapes of the parameters, by name. Adapters are not among them: `read` adds them to what they adapt.
       assets: the files saved with them.
+      scores: the held-out scores of that step, under their names in the log; empty if it was not evaluated.
 
     Raises:
       CheckpointError: there is no checkpoint, or it cannot be read.
@@ -185,6 +186,7 @@ class SavedParams:
                         f"it has format {about['format_version']}, but this version reads format {FORMAT_VERSION}"
                     )
                 self.assets = _from_json(about["assets"])
+                self.scores: dict[str, float] = about.get("scores") or {}
                 self._checksums = about["checksums"]
                 leaves: dict[str, Any] = flax.traverse_util.flatten_dict(self._tree, sep="/")
                 self._names = tuple(leaves)
@@ -309,18 +311,20 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(self._directory, options=options)
         self.best: Best | None = None
 
-    def save(self, step: int, state: Any, best: Best | None = None) -> None:
+    def save(self, step: int, state: Any, best: Best | None = None, scores: Mapping[str, float] | None = None) -> None:
         """Starts to save `state`. The arrays may be donated as soon as this returns.
 
         Args:
           step: the step of the state.
           state: the state.
           best: the best evaluation up to this step. Its checkpoint is kept, besides the latest ones.
+          scores: the held-out scores of this step, under their names in the log; None if it was not evaluated.
         """
         about = {
             "format_version": FORMAT_VERSION,
             "checksums": checksums(state),
             "best": dataclasses.asdict(best) if best else None,
+            "scores": {name: value for name, value in (scores or {}).items() if math.isfinite(value)},
             "assets": self._assets,
         }
         self._kept.best = best.step if best else None

@@ -5,6 +5,7 @@ import pytest
 
 from bert_jax.data.tables import read_table, read_tagged
 from bert_jax.errors import CorpusError
+from tests.data.tables.small_data_set import write_data_set
 
 EXAMPLES = [
     {"sentence": f"Été {i}.", "label": i % 2 if i < 9 else -1, "score": i / 2, "tokens": ["a", "b"], "ner": [0, i % 2]}
@@ -15,32 +16,17 @@ EXAMPLES = [
 @pytest.fixture(scope="module")
 def data_set(tmp_path_factory):
     """A folder in TFDS' form with ten examples, the last without a label."""
-    import tensorflow_datasets as tfds
-    from array_record.python import array_record_module
-
     folder = tmp_path_factory.mktemp("data_set")
-    features = tfds.features.FeaturesDict(
-        {
-            "sentence": tfds.features.Text(),
-            "label": tfds.features.ClassLabel(names=["negative", "positive"]),
-            "score": tfds.features.Scalar(np.float32),
-            "tokens": tfds.features.Sequence(tfds.features.Text()),
-            "ner": tfds.features.Sequence(tfds.features.ClassLabel(names=["O", "B-X"])),
-        }
-    )
-    template = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
-    writer = array_record_module.ArrayRecordWriter(
-        str(folder / "small-train.array_record-00000-of-00001"), "group_size:1"
-    )
-    for example in EXAMPLES:
-        writer.write(features.serialize_example(features.encode_example(example)))
-    writer.close()
-    name = tfds.core.ShardedFileTemplate(
-        data_dir=folder, template=template, dataset_name="small", split="train", filetype_suffix="array_record"
-    )
-    split = tfds.core.SplitInfo(name="train", shard_lengths=[10], num_bytes=300, filename_template=name)
-    tfds.folder_dataset.write_metadata(
-        data_dir=folder, features=features, split_infos=[split], filename_template=template, check_data=False
+    write_data_set(
+        folder,
+        lambda features: {
+            "sentence": features.Text(),
+            "label": features.ClassLabel(names=["negative", "positive"]),
+            "score": features.Scalar(np.float32),
+            "tokens": features.Sequence(features.Text()),
+            "ner": features.Sequence(features.ClassLabel(names=["O", "B-X"])),
+        },
+        EXAMPLES,
     )
     return folder
 
