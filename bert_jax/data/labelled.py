@@ -27,11 +27,14 @@ class LabelledTexts:
       columns: arrays [examples, …], by the name of their column [B, N, …].
       token_columns: arrays [tokens, …] beside `texts.token_ids`, by the name of their column [B, S, …]; special tokens
         get 0.
+      groups: int64 [examples], ascending: examples of a group, such as the candidates of a question, share a row. Empty
+        if each example stands for itself.
     """
 
     texts: EncodedTexts
     columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     token_columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    groups: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 class Rows:
@@ -64,9 +67,24 @@ class Rows:
     def _plan(self, epoch: int) -> np.ndarray:
         """The examples in each row: int64 [rows, N], -1 in unused slots."""
         lengths = self._texts.segments.length
+        groups = self._labelled.groups if len(self._labelled.groups) else np.arange(len(lengths))
+        starts, counts = np.unique(groups, return_index=True, return_counts=True)[1:]
+        lengths = np.add.reduceat(lengths, starts)
         order = draws.permutation(len(lengths), *self._stream, epoch, Purpose.PACKING_ORDER)
-        rows = packing.pack(lengths, np.zeros_like(lengths), order, self._width, 0, self._slots)
+        packed = packing.pack(lengths, np.zeros_like(lengths), order, self._width, 0, self._slots // int(counts.max()))
+        rows = self._members(packed, starts, counts)
         return rows[draws.permutation(len(rows), *self._stream, epoch, Purpose.ROW_ORDER)]
+
+    def _members(self, packed: np.ndarray, starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """The examples in each row, given its groups; -1 in unused slots of both."""
+        row, slot = np.nonzero(packed >= 0)
+        groups = packed[row, slot]
+        number = counts[groups]
+        within = np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number)
+        owner = np.repeat(row, number)
+        found = np.full((len(packed), self._slots), -1, np.int64)
+        found[owner, np.arange(len(owner)) - np.searchsorted(owner, owner)] = np.repeat(starts[groups], number) + within
+        return found
 
     def batch(self, chosen: np.ndarray, num_rows: int) -> Batch:
         """A batch of `num_rows` rows: the examples `chosen` [rows, N] in the form of `plan`, then empty rows."""

@@ -32,7 +32,10 @@ class EncodedTexts:
 
     @classmethod
     def of(
-        cls, pairs: Sequence[tuple[Sequence[int], Sequence[int]]], longest: int, between: Sequence[int] = ()
+        cls,
+        pairs: Sequence[tuple[Sequence[int], Sequence[int]]],
+        longest: int | np.ndarray,
+        between: Sequence[int] = (),
     ) -> "EncodedTexts":
         """Makes examples `[CLS] A [SEP] B [SEP]`, or `[CLS] A [SEP]` if B is empty, of at most `longest` tokens.
 
@@ -40,7 +43,7 @@ class EncodedTexts:
 
         Args:
           pairs: the ids of A and B, without special tokens.
-          longest: the most tokens in an example, with special tokens.
+          longest: the most tokens in an example, with special tokens; of all, or of each.
           between: the separators between A and B of a model that was trained on pairs of one type, as RoBERTa; empty:
             one separator, and two types.
         """
