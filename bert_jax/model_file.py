@@ -17,10 +17,12 @@ from bert_jax.errors import BertJaxError, CheckpointError, ConfigError, quoted
 from bert_jax.model.config import ModelConfig
 from bert_jax.objectives.candidates import Candidates
 from bert_jax.objectives.choices import Choices
+from bert_jax.objectives.contrastive import Contrastive
 from bert_jax.objectives.labels import Labels
 from bert_jax.objectives.masked_words import MaskedWords
 from bert_jax.objectives.objective import Objective
 from bert_jax.objectives.sentence_pairs import SentencePairs
+from bert_jax.objectives.similarity import Similarity
 from bert_jax.objectives.spans import Spans
 from bert_jax.tasks.registry import task_named
 from bert_jax.tasks.starting_point import tokenizer_files
@@ -28,7 +30,8 @@ from bert_jax.training.workdir.checkpoints import save_params
 from bert_jax.training.workdir.folder import MODEL_FILE
 
 OBJECTIVES: dict[str, type[Objective]] = {
-    kind.__name__: kind for kind in (MaskedWords, SentencePairs, Candidates, Choices, Labels, Spans)
+    kind.__name__: kind
+    for kind in (MaskedWords, SentencePairs, Candidates, Choices, Labels, Spans, Contrastive, Similarity)
 }
 
 

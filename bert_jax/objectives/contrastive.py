@@ -29,6 +29,9 @@ class Contrastive(Embeddings):
     A candidate that is known to belong to a text is no negative of it: one that is the same text as its partner, as
     another partner in the batch, or as itself.
 
+    The loss and the accuracy of a held-out set are means over its batches, and depend on their size: they are logged,
+    but are no scores.
+
     Attributes:
       temperature: t.
       symmetric: whether each second text is also to find its first one among all first texts, at equal weight.

@@ -41,7 +41,7 @@ class Embeddings(Objective, abc.ABC):
 
     Attributes:
       matryoshka_sizes: widths to which vectors can be cut (Kusupati et al. 2022, arXiv 2205.13147): the loss is the
-        mean over the first numbers of each vector, so many for each width, and over the whole vector. Empty: that alone.
+        mean over the beginnings of vectors that are so wide, and whole vectors. Empty: whole vectors alone.
     """
 
     name: str = "embedding"
@@ -79,7 +79,7 @@ class Embeddings(Objective, abc.ABC):
             for name, title in RETRIEVAL.items():
                 baseline = f"{self.name}_random_{name}"
                 found.append(Score(f"{self.name}_{name}{part}", f"retrieval, {title}{said}", False, baseline, "random"))
-        return (*found, Score(f"{self.name}_loss", f"{self.title}, loss", True))
+        return tuple(found)
 
     def judge(self, decoded: Mapping[str, np.ndarray], held_out: Batch) -> dict[str, float]:
         found: dict[str, float] = {}

@@ -12,6 +12,7 @@ from bert_jax import losses
 from bert_jax.batch import Batch
 from bert_jax.losses import Loss, Outcome
 from bert_jax.objectives.embeddings import FIRST, SECOND, Embeddings
+from bert_jax.scores import Score
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,11 @@ class Similarity(Embeddings):
     def title(self) -> str:
         return "similarity as the cosine of embeddings"
 
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        error = Score(f"{self.name}_loss", "cosine and similarity, mean squared error", True)
+        return (*super().scores, error)
+
     def outcome(self, prediction: jax.Array, batch: Batch) -> Outcome:
         roles, groups = batch["text_roles"].ravel(), batch["text_groups"].ravel()
         counts = batch["similarity_weights"].ravel() > 0
@@ -39,5 +45,5 @@ class Similarity(Embeddings):
         for vectors in self.unit_vectors(prediction):
             partner = mine.astype(jnp.float32) @ vectors / jnp.maximum(count, 1)[:, None]
             errors.append(jnp.square((vectors * partner).sum(-1) - wanted))
-        loss = losses.weighted_sum(sum(errors) / len(errors), (count > 0).astype(jnp.float32))
+        loss = losses.weighted_sum(jnp.stack(errors).mean(0), (count > 0).astype(jnp.float32))
         return Outcome({f"{self.name}_loss": Loss(loss, self.coefficient)}, {})

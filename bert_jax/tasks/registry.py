@@ -7,10 +7,11 @@ from typing import Any
 
 from bert_jax.errors import ConfigError, did_you_mean
 from bert_jax.tasks.classification import Classification
+from bert_jax.tasks.embedding import Embedding
 from bert_jax.tasks.pretraining import Pretraining
 from bert_jax.training.task import TaskKind
 
-TASKS: dict[str, TaskKind[Any]] = {kind.name: kind for kind in (Pretraining(), Classification())}
+TASKS: dict[str, TaskKind[Any]] = {kind.name: kind for kind in (Pretraining(), Classification(), Embedding())}
 
 
 def task_named(name: str) -> TaskKind[Any]:

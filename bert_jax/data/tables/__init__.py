@@ -1,7 +1,8 @@
 """Rows of named values, and sentences with tags, from files of any common form."""
 
-from bert_jax.data.tables.columns import Columns, text_columns, token_columns
+from bert_jax.data.tables.columns import Columns, related_columns, text_columns, token_columns
 from bert_jax.data.tables.record import Record
+from bert_jax.data.tables.squad import read_questions
 from bert_jax.data.tables.tables import form_problem, read_table
 from bert_jax.data.tables.tagged import read_tagged, tagged_columns, tagged_problem
 
@@ -9,8 +10,10 @@ __all__ = [
     "Columns",
     "Record",
     "form_problem",
+    "read_questions",
     "read_table",
     "read_tagged",
+    "related_columns",
     "tagged_columns",
     "tagged_problem",
     "text_columns",

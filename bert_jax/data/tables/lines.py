@@ -23,7 +23,7 @@ def lines(file: str) -> Iterator[tuple[int, str]]:
     """
 
     def convert(encoding: str) -> str:
-        return f"convert it, as in {_conversion(file, encoding)}"
+        return f"convert it, as in {conversion(file, encoding)}"
 
     number = 0
     with opening.open_marked(file, convert) as handle:
@@ -59,13 +59,13 @@ def _decode(raw: bytes, file: str, number: int) -> str:
     except UnicodeDecodeError as error:
         raise CorpusError(
             f"{where} is not UTF-8 (byte 0x{raw[error.start]:02x}): convert the file, as in"
-            f" {_conversion(file, 'cp1252')} if {opening.as_western(raw)!r} looks right."
+            f" {conversion(file, 'cp1252')} if {opening.as_western(raw)!r} looks right."
         ) from None
     return text.removesuffix("\r")
 
 
-def _conversion(file: str, encoding: str) -> str:
-    """A command that writes a file in UTF-8."""
+def conversion(file: str, encoding: str) -> str:
+    """Returns a command that writes a file in UTF-8."""
     name = os.path.basename(file)
     stem = re.sub(r"\.(gz|bz2|xz)$", "", name)
     read = f"iconv -f {encoding} -t utf-8"
