@@ -1,6 +1,7 @@
 """Every command of the README and of docs/ is run: here, shrunk, or where ELSEWHERE says."""
 
 import gzip
+import json
 import os
 import pathlib
 import re
@@ -57,6 +58,7 @@ SCRIPTS = {
     "experiments.fill_mask": [],
     "experiments.minimal_pairs": [],
     "experiments.predict": [],
+    "experiments.search": [],
     "experiments.convert_checkpoint": [],
     "experiments.extend_vocabulary": [],
 }
@@ -114,6 +116,10 @@ def folder(corpus, tmp_path_factory):
     for name, count in (("train", 40), ("dev", 10)):
         rows = "".join(f"{text[:80]}\t{i % 2}\n" for i, text in enumerate(_texts(count, seed=count)))
         (folder / f"{name}.tsv").write_text("text\tlabel\n" + rows)
+    for name in ("questions", "dev_questions"):
+        pairs = (text.split(" ", 6) for text in _texts(20, seed=len(name)))
+        rows = [{"question": " ".join(words[:6]), "passage": words[6][:200]} for words in pairs]
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "sentences.txt").write_text("the end\n\nthe and the end.\n")
     (folder / "masked.txt").write_text("the [MASK] end.\n")
     (folder / "pairs.jsonl").write_text('{"good": "the end.", "bad": "end the.", "phenomenon": "order"}\n')
@@ -134,6 +140,11 @@ def folder(corpus, tmp_path_factory):
         folder,
         "python -m experiments.finetune --config=experiments/configs/finetune_classification.py --train=train.tsv"
         " --validation=dev.tsv --init_from=runs/articles --workdir=runs/sentiment",
+    )
+    run_script(
+        folder,
+        "python -m experiments.finetune --config=experiments/configs/finetune_embeddings.py --train=questions.jsonl"
+        " --validation=dev_questions.jsonl --init_from=runs/articles --workdir=runs/embeddings",
     )
     return folder
 

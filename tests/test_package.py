@@ -42,7 +42,7 @@ ROOMS = (
     {"interop"},
     {"tasks"},
     {"model_card", "model_file"},
-    {"pretrained", "loading", "minimal_pairs", "labelled_results", "vocabulary"},
+    {"pretrained", "loading", "minimal_pairs", "labelled_results", "search", "vocabulary"},
     {"reporting"},
 )
 # What a room must not import though it lies below.
