@@ -17,6 +17,7 @@ from bert_jax.interop.folders import is_released, read_released
 from bert_jax.interop.released import ReleasedModel
 from bert_jax.model.config import ACTIVATIONS, DTYPES
 from bert_jax.model_file import read_description
+from bert_jax.objectives.embeddings import Embeddings
 from bert_jax.pretrained import Pretrained
 from bert_jax.tasks.registry import task_named
 from bert_jax.tasks.starting_point import tokenizer_from
@@ -82,16 +83,20 @@ def _run(path: epath.Path, saved: SavedParams) -> Pretrained:
     config = configuration.from_dict(kind.config_class, values["config"])
     scores = {name.removeprefix("eval/"): value for name, value in saved.scores.items()}
     limits = [kind.longest_example(config), config.model.longest_row]
+    objectives = tuple(one.calibrated(scores) for one in kind.objectives(config, files))
+    is_embedder = any(isinstance(one, Embeddings) for one in objectives)  # it embeds as it was trained to
     return Pretrained(
         source=str(path),
         config=config.model,
-        objectives=tuple(one.calibrated(scores) for one in kind.objectives(config, files)),
+        objectives=objectives,
         params=_placed(saved.parts()),
         tokenizer=tokenizer_from(files),
         max_tokens=min(limit for limit in limits if limit),
         task=kind.name,
         run=config,
         step=saved.step,
+        pooling=config.model.pooling if is_embedder else "mean",
+        normalize=is_embedder,
     )
 
 

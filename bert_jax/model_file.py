@@ -17,10 +17,12 @@ from bert_jax.errors import BertJaxError, CheckpointError, ConfigError, quoted
 from bert_jax.model.config import ModelConfig
 from bert_jax.objectives.candidates import Candidates
 from bert_jax.objectives.choices import Choices
+from bert_jax.objectives.contrastive import Contrastive
 from bert_jax.objectives.labels import Labels
 from bert_jax.objectives.masked_words import MaskedWords
 from bert_jax.objectives.objective import Objective
 from bert_jax.objectives.sentence_pairs import SentencePairs
+from bert_jax.objectives.similarity import Similarity
 from bert_jax.objectives.spans import Spans
 from bert_jax.objectives.summary_sentences import SummarySentences
 from bert_jax.objectives.word_tags import WordTags
@@ -31,7 +33,18 @@ from bert_jax.training.workdir.folder import MODEL_FILE
 
 OBJECTIVES: dict[str, type[Objective]] = {
     kind.__name__: kind
-    for kind in (MaskedWords, SentencePairs, Candidates, Choices, Labels, WordTags, Spans, SummarySentences)
+    for kind in (
+        MaskedWords,
+        SentencePairs,
+        Candidates,
+        Choices,
+        Labels,
+        WordTags,
+        Spans,
+        SummarySentences,
+        Contrastive,
+        Similarity,
+    )
 }
 
 

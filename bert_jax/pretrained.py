@@ -33,7 +33,7 @@ from bert_jax.model.bert import Bert
 from bert_jax.model.composite import Composite
 from bert_jax.model.config import ModelConfig
 from bert_jax.model.intermediates import with_intermediates
-from bert_jax.model.pooling import max_pool, mean_pool
+from bert_jax.model.pooling import embed
 from bert_jax.model_card import model_card
 from bert_jax.model_file import write_model
 from bert_jax.objectives.choices import Choices
@@ -195,18 +195,25 @@ class Pretrained:
         return self._predict(objective.name, batch)[..., : self.tokenizer.vocab_size]
 
     def embed(
-        self, texts: str | Iterable[Text], pooling: str | None = None, normalize: bool | None = None
+        self,
+        texts: str | Iterable[Text],
+        pooling: str | None = None,
+        normalize: bool | None = None,
+        width: int | None = None,
     ) -> np.ndarray:
-        """Returns a vector for each text or pair of texts: float32 [texts, H], or [H] for a single text.
+        """Returns a vector for each text or pair of texts: float32 [texts, width], or [width] for a single text.
 
         Args:
           texts: one text, or several texts or pairs; any iterable.
           pooling: `mean` or `max` over an example's tokens, special tokens included; `cls`, the first token; `pooler`,
-            the first token after BERT's tanh layer. None: as the folder says, else `mean`.
-          normalize: whether to divide each vector by its length. None: as the folder says, else not.
+            the first token after BERT's tanh layer. None: as the model was trained to embed, or its folder says, else
+            `mean`.
+          normalize: whether to divide each vector by its length. None: as for `pooling`, else not.
+          width: how many numbers of each vector to keep, from the first one on; a model that was trained with
+            Matryoshka sizes can be cut to these. None: all H.
 
         Raises:
-          ConfigError: there is no such pooling.
+          ConfigError: there is no such pooling, or a vector has fewer numbers.
           CheckpointError: the model has no pooler.
         """
         pooling = self.pooling if pooling is None else pooling
@@ -216,7 +223,9 @@ class Pretrained:
         if pooling == "pooler" and not self._has("pooler"):
             raise CheckpointError(f"This model has no pooler, and none is made up: use another pooling. ({self!r})")
         if isinstance(texts, str):
-            return self.embed([texts], pooling, normalize)[0]
+            return self.embed([texts], pooling, normalize, width)[0]
+        if width is not None and not 1 <= width <= self.config.hidden_size:
+            raise ConfigError(f"width={width} must lie between 1 and the model's {self.config.hidden_size}.")
         found = [np.zeros((0, self.config.hidden_size), np.float32)]
         for encoded in self._windows(texts):
             vectors = np.empty((len(encoded.segments), self.config.hidden_size), np.float32)
@@ -224,7 +233,7 @@ class Pretrained:
                 pooled = self._pooled(self._rounded_params, packed.batch, pooling)
                 vectors[packed.index] = np.asarray(pooled)[packed.row, packed.slot]
             found.append(vectors)
-        result = np.concatenate(found)
+        result = np.concatenate(found)[:, :width]
         return result / np.maximum(np.linalg.norm(result, axis=1, keepdims=True), 1e-12) if normalize else result
 
     def next_sentence(self, first: str | Sequence[str], second: str | Sequence[str]) -> Any:
@@ -468,7 +477,8 @@ class Pretrained:
 
         Args:
           folder: is made; files in it are replaced.
-          sentence_pooling: `mean`, `max` or `cls`, to write a folder for sentence-transformers without heads.
+          sentence_pooling: `mean`, `max` or `cls`, to write a folder for sentence-transformers without heads. It
+            normalises embeddings if `normalize` says so.
           heads: the names of the heads to write, such as `["mlm"]`; None: all. Those of a model that pools by mean or
             maximum must be left out if they read the pooled vector (`nsp`, `label`, `choice`).
 
@@ -483,7 +493,7 @@ class Pretrained:
         params = {name: self.params[name] for name in ("bert", *(one.name for one in written))}
         files = hugging_face_tokenizer_files(self.tokenizer, self.max_tokens)
         files["README.md"] = model_card(self, written, sentence_pooling).encode()
-        write_folder(folder, self.config, params, written, files, sentence_pooling, self.max_tokens)
+        write_folder(folder, self.config, params, written, files, sentence_pooling, self.max_tokens, self.normalize)
 
     def _labelled(self, texts: Iterable[Text], name: str, activation: Any, two_types: bool = False) -> np.ndarray:
         """The activation of the logits of a head that labels examples: float32 [texts, C]."""
@@ -543,11 +553,8 @@ class Pretrained:
             hidden: Any = bert.apply({"params": params["bert"]}, batch, method="encode")
             if pooling == "pooler":
                 vectors: Any = bert.apply({"params": params["bert"]}, hidden, batch, method="pool")
-            elif pooling == "cls":
-                vectors = jnp.take_along_axis(hidden, batch["cls_positions"][..., None], axis=1)
-            else:
-                vectors = {"mean": mean_pool, "max": max_pool}[pooling](hidden, batch)
-            return vectors.astype(jnp.float32)
+                return vectors.astype(jnp.float32)
+            return embed(hidden, batch, pooling)
 
         return jax.jit(pooled, static_argnums=2)
 

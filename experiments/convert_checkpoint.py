@@ -17,7 +17,10 @@ _STEP = flags.DEFINE_integer(
     "step", None, "Which checkpoint of a run; by default the best if it is kept, else the newest."
 )
 _POOLING = flags.DEFINE_enum(
-    "pooling", "mean", ["mean", "max", "cls"], "With sentence_transformers: how texts are embedded."
+    "pooling",
+    None,
+    ["mean", "max", "cls"],
+    "With sentence_transformers: how texts are embedded; by default as the model was trained to, else mean.",
 )
 _HEADS = flags.DEFINE_list(
     "heads", None, "The heads to write, such as mlm; by default all, as always with bert_jax:DIR."
@@ -34,7 +37,8 @@ def main(_: list[str]) -> None:
     if form == "bert_jax":
         model.save_checkpoint(folder)
     else:
-        model.save_huggingface(folder, _POOLING.value if form == "sentence_transformers" else "", _HEADS.value)
+        pooling = (_POOLING.value or model.pooling) if form == "sentence_transformers" else ""
+        model.save_huggingface(folder, pooling, _HEADS.value)
     print(f"{model!r} is in {folder}")
 
 

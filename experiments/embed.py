@@ -17,10 +17,12 @@ _OUTPUT = flags.DEFINE_string("output", None, "The .npy file to write: float32 [
 _POOLING = flags.DEFINE_enum("pooling", None, POOLINGS, "How to pool; by default as the folder says, else mean.")
 _NORMALIZE = flags.DEFINE_bool("normalize", None, "Divide each vector by its length; by default as the folder says.")
 
+_WIDTH = flags.DEFINE_integer("width", None, "How many numbers of each vector to keep; by default all.")
+
 
 def main(_: list[str]) -> None:
     texts, model = read_lines(_INPUT.value), bert_jax.load(_MODEL.value)
-    vectors = model.embed(texts, _POOLING.value, _NORMALIZE.value)
+    vectors = model.embed(texts, _POOLING.value, _NORMALIZE.value, _WIDTH.value)
     storage.write_array(_OUTPUT.value, vectors)
     print(f"{_OUTPUT.value}: {vectors.shape[0]:,} vectors of width {vectors.shape[1]}")
 

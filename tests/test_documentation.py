@@ -58,6 +58,7 @@ SCRIPTS = {
     "experiments.fill_mask": [],
     "experiments.minimal_pairs": [],
     "experiments.predict": [],
+    "experiments.search": [],
     "experiments.convert_checkpoint": [],
     "experiments.extend_vocabulary": [],
 }
@@ -126,6 +127,10 @@ def folder(corpus, tmp_path_factory):
         (folder / f"{name}.jsonl").write_text(row * 4)
     for name, count in (("train", 40), ("dev", 10)):
         (folder / f"{name}.json").write_text(json.dumps({"data": list(_questions(count))}))
+    for name in ("passages", "dev_passages"):
+        pairs = (text.split(" ", 6) for text in _texts(20, seed=len(name)))
+        rows = [{"question": " ".join(words[:6]), "passage": words[6][:200]} for words in pairs]
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "sentences.txt").write_text("the end\n\nthe and the end.\n")
     (folder / "masked.txt").write_text("the [MASK] end.\n")
     (folder / "pairs.jsonl").write_text('{"good": "the end.", "bad": "end the.", "phenomenon": "order"}\n')
@@ -148,6 +153,11 @@ def folder(corpus, tmp_path_factory):
             f"python -m experiments.finetune --config=experiments/configs/finetune_{task}.py --train=train.{end}"
             f" --validation=dev.{end} --init_from=runs/articles --workdir=runs/{run}",
         )
+    run_script(
+        folder,
+        "python -m experiments.finetune --config=experiments/configs/finetune_embeddings.py --train=passages.jsonl"
+        " --validation=dev_passages.jsonl --init_from=runs/articles --workdir=runs/embeddings",
+    )
     return folder
 
 

@@ -43,7 +43,7 @@ ROOMS = (
     {"tasks"},
     {"answers", "model_card", "model_file"},
     {"answering", "summaries", "tagger"},
-    {"pretrained", "loading", "minimal_pairs", "labelled_results", "vocabulary"},
+    {"pretrained", "loading", "minimal_pairs", "labelled_results", "search", "vocabulary"},
     {"reporting"},
 )
 # What a room must not import though it lies below.

@@ -121,6 +121,7 @@ def write_folder(
     files: dict[str, bytes],
     sentence_pooling: str = "",
     max_tokens: int = 0,
+    normalize: bool = False,
 ) -> None:
     """Writes a folder that `AutoModel` and `AutoTokenizer` of `transformers` open.
 
@@ -132,6 +133,7 @@ def write_folder(
       files: other files by name: the tokenizer in Hugging Face's form, the model card.
       sentence_pooling: `mean`, `max` or `cls`, to write a folder for sentence-transformers; empty: for `transformers`.
       max_tokens: with `sentence_pooling`, the longest input.
+      normalize: with `sentence_pooling`, whether embeddings have length 1.
 
     Raises:
       ConfigError: Hugging Face's BERT does not support the model.
@@ -154,17 +156,20 @@ def write_folder(
     for name, content in files.items():
         storage.write_bytes(folder / name, content)
     if sentence_pooling:
-        _write_modules(folder, sentence_pooling, config.hidden_size, max_tokens)
+        _write_modules(folder, sentence_pooling, config.hidden_size, max_tokens, normalize)
     storage.write_json(folder / CONFIG, values)
 
 
-def _write_modules(folder: epath.Path, pooling: str, width: int, max_tokens: int) -> None:
+def _write_modules(folder: epath.Path, pooling: str, width: int, max_tokens: int, normalize: bool) -> None:
     """Writes what sentence-transformers needs beside the model."""
     package = "sentence_transformers.models"
     modules = [
         {"idx": 0, "name": "0", "path": "", "type": f"{package}.Transformer"},
         {"idx": 1, "name": "1", "path": "1_Pooling", "type": f"{package}.Pooling"},
     ]
+    if normalize:
+        modules.append({"idx": 2, "name": "2", "path": "2_Normalize", "type": f"{package}.Normalize"})
+        (folder / "2_Normalize").mkdir(exist_ok=True)
     modes = {mode: ours == pooling for mode, ours in POOLING_MODES.items()}
     storage.write_json(folder / MODULES, modules)
     storage.write_json(folder / "sentence_bert_config.json", {"max_seq_length": max_tokens, "do_lower_case": False})

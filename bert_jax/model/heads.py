@@ -13,7 +13,7 @@ from bert_jax.model.dropout import Dropout, keys_at
 from bert_jax.model.feed_forward import activation
 from bert_jax.model.layers import Dense, whole_width, zeros
 from bert_jax.model.norms import make_norm
-from bert_jax.model.pooling import members
+from bert_jax.model.pooling import embed, members
 from bert_jax.model.products import product
 
 
@@ -104,3 +104,17 @@ class PooledHead(nn.Module):
     def __call__(self, encoded: Encoded, batch: Batch) -> jax.Array:
         """Returns [B, N, H]."""
         return encoded.pooled()
+
+
+class EmbeddingsHead(nn.Module):
+    """Returns the embedding of each example, pooled as `ModelConfig.pooling` says. It has no parameters.
+
+    `cls` is the first token without BERT's tanh layer, so that folders of sentence-transformers can express it.
+    """
+
+    config: ModelConfig
+
+    @nn.compact
+    def __call__(self, encoded: Encoded, batch: Batch) -> jax.Array:
+        """Returns float32 [B, N, H], not normalised."""
+        return embed(encoded.hidden, batch, self.config.pooling)

@@ -30,6 +30,18 @@ def max_pool(hidden: jax.Array, batch: Batch) -> jax.Array:
     return jnp.where(inside.any(axis=2), largest, 0)
 
 
+def embed(hidden: jax.Array, batch: Batch, pooling: str) -> jax.Array:
+    """Pools [B, S, H] to the embedding of each example, float32 [B, N, H], without parameters of its own.
+
+    `mean` and `max` are over its tokens; `cls` is its first token as it is, as in sentence-transformers.
+    """
+    if pooling == "cls":
+        vectors = jnp.take_along_axis(hidden, batch["cls_positions"][..., None], axis=1)
+    else:
+        vectors = {"mean": mean_pool, "max": max_pool}[pooling](hidden, batch)
+    return vectors.astype(jnp.float32)
+
+
 class Pooler(nn.Module):
     """Pooling as configured: `cls`, `max` or `mean`."""
 

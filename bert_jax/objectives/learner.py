@@ -128,8 +128,13 @@ class Learner:
         return tuple(score for one in self.objectives for score in one.scores)
 
     def score(self, outcome: Outcome, decoded: Mapping[str, Any], held_out: Batch) -> dict[str, float]:
-        """Returns all losses, metrics and scores of the held-out set, from what `eval_fn` returns (host arrays)."""
-        found = {name: float(value) for name, value in outcome.means.items()}
+        """Returns the losses, metrics and scores of the held-out set, from what `eval_fn` returns (host arrays).
+
+        Those of which nothing in the set counts are left out.
+        """
+        sums = {name: loss.sum for name, loss in outcome.losses.items()} | outcome.metrics
+        # What was not counted has no mean: a loss of 0 would look perfect.
+        found = {name: float(one.mean) for name, one in sums.items() if one.weight > 0}
         for one in self.objectives:
             found |= one.judge(decoded[one.name], held_out)
         return found

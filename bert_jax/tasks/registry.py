@@ -7,6 +7,7 @@ from typing import Any
 
 from bert_jax.errors import ConfigError, did_you_mean
 from bert_jax.tasks.classification import Classification
+from bert_jax.tasks.embedding import Embedding
 from bert_jax.tasks.extractive_summarization import ExtractiveSummarization
 from bert_jax.tasks.multiple_choice import MultipleChoice
 from bert_jax.tasks.pretraining import Pretraining
@@ -21,6 +22,7 @@ KINDS = (
     QuestionAnswering(),
     MultipleChoice(),
     ExtractiveSummarization(),
+    Embedding(),
 )
 TASKS: dict[str, TaskKind[Any]] = {kind.name: kind for kind in KINDS}
 

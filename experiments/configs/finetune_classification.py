@@ -14,18 +14,11 @@ Without --init_from, the model is trained from scratch: give --config.data.token
 """
 
 from bert_jax.tasks.classification import ClassificationConfig
+from experiments.configs.finetuning import set_common
 
 
 def get_config() -> ClassificationConfig:
     config = ClassificationConfig()
-    config.optimizer.learning_rate = 5e-5
-    config.optimizer.warmup_ratio = 0.1
-    config.train.num_epochs = 3.0
-    # Few steps on a small set often fail (Mosbach et al. 2021, arXiv 2006.04884; Zhang et al. 2021, arXiv 2006.05987).
-    config.train.min_steps = 500
+    set_common(config.optimizer, config.train, config.eval)
     config.train.batch_size = 16
-    config.train.log_every = 20
-    config.train.checkpoint_every = 100
-    config.eval.every = None
-    config.eval.best_by = None
     return config

@@ -9,17 +9,13 @@ A row of 512 tokens has room for four candidates of 128. Longer ones need a long
 """
 
 from bert_jax.tasks.multiple_choice import MultipleChoiceConfig
+from experiments.configs.finetuning import set_common
 
 
 def get_config() -> MultipleChoiceConfig:
     config = MultipleChoiceConfig()
+    set_common(config.optimizer, config.train, config.eval)
     config.data.sequence_length = 512
     config.optimizer.learning_rate = 2e-5
-    config.optimizer.warmup_ratio = 0.1
-    config.train.num_epochs = 3.0
     config.train.batch_size = 8
-    config.train.log_every = 20
-    config.train.checkpoint_every = 100
-    config.eval.every = 100
-    config.eval.best_by = "choice_accuracy"
     return config

@@ -8,16 +8,11 @@ by 128. For SQuAD 2.0, BERT takes two epochs (section 4.3): --config.train.num_e
 """
 
 from bert_jax.tasks.question_answering import QuestionAnsweringConfig
+from experiments.configs.finetuning import set_common
 
 
 def get_config() -> QuestionAnsweringConfig:
     config = QuestionAnsweringConfig()
-    config.optimizer.learning_rate = 5e-5
-    config.optimizer.warmup_ratio = 0.1
-    config.train.num_epochs = 3.0
+    set_common(config.optimizer, config.train, config.eval)
     config.train.batch_size = 32
-    config.train.log_every = 20
-    config.train.checkpoint_every = 100
-    config.eval.every = 100
-    config.eval.best_by = "span_f1"
     return config

@@ -8,17 +8,12 @@ best checkpoint has the highest ROUGE-1 on the validation file.
 """
 
 from bert_jax.tasks.extractive_summarization import ExtractiveSummarizationConfig
+from experiments.configs.finetuning import set_common
 
 
 def get_config() -> ExtractiveSummarizationConfig:
     config = ExtractiveSummarizationConfig()
+    set_common(config.optimizer, config.train, config.eval)
     config.data.sequence_length = 512
-    config.optimizer.learning_rate = 5e-5
-    config.optimizer.warmup_ratio = 0.1
-    config.train.num_epochs = 3.0
     config.train.batch_size = 8
-    config.train.log_every = 20
-    config.train.checkpoint_every = 100
-    config.eval.every = 100
-    config.eval.best_by = "summary_rouge1"
     return config

@@ -8,16 +8,12 @@ classes of words such as parts of speech, the mean of theirs.
 """
 
 from bert_jax.tasks.tagging import TaggingConfig
+from experiments.configs.finetuning import set_common
 
 
 def get_config() -> TaggingConfig:
     config = TaggingConfig()
-    config.optimizer.learning_rate = 5e-5
-    config.optimizer.warmup_ratio = 0.1
+    set_common(config.optimizer, config.train, config.eval)
     config.train.num_epochs = 5.0
     config.train.batch_size = 8
-    config.train.log_every = 20
-    config.train.checkpoint_every = 100
-    config.eval.every = 100
-    config.eval.best_by = "label_f1"
     return config

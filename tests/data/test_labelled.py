@@ -47,6 +47,21 @@ def test_the_held_out_set_has_every_example_once(rows):
     assert sorted(used(rows.all())) == list(range(50))
 
 
+def test_a_group_shares_a_row(corpus):
+    """Groups of one to three examples: each epoch has all of them, whole, in rows that have room."""
+    groups = np.repeat(np.arange(25), [1, 2, 3, 2, 2] * 5)
+    texts = encode(TEXTS, corpus.tokenizer, 10)
+    columns = {"group": groups, "used": np.ones_like(groups), "index": np.arange(50)}
+    rows = Rows(LabelledTexts(texts, columns, groups=groups), corpus.tokenizer, 64, 7, (7,))
+    for epoch in (0, 1):
+        batch = rows.batch(rows.plan(epoch), len(rows))
+        assert sorted(used(batch)) == list(range(50))
+        places = {group: np.nonzero(np.any((batch["group"] == group) & (batch["used"] > 0), 1))[0] for group in groups}
+        assert all(len(place) == 1 for place in places.values())
+        assert (np.sort(np.diff(batch["used"], axis=1).ravel())[-1]) <= 0  # slots are used from the first one on
+    assert not np.array_equal(rows.plan(0), rows.plan(1))
+
+
 def test_tokens_are_those_of_the_text(rows, corpus):
     tokenizer = corpus.tokenizer
     batch = rows.all()

@@ -5,6 +5,7 @@ from bert_jax.data.tables.columns import (
     choice_columns,
     document_columns,
     question_columns,
+    related_columns,
     text_columns,
     token_columns,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "read_questions",
     "read_table",
     "read_tagged",
+    "related_columns",
     "tagged_columns",
     "tagged_problem",
     "text_columns",

@@ -37,6 +37,9 @@ PAIRS = (
     ("question", "answer"),
     ("query", "passage"),
     ("query", "document"),
+    ("anchor", "positive"),
+    ("query", "positive"),
+    ("sent0", "sent1"),  # SimCSE's own files
     ("#1string", "#2string"),  # MRPC's own files
 )
 LABELS = (
@@ -74,6 +77,7 @@ CHOICE_ANSWERS = (("answer", "answerkey", "label", "gold", "correct", "correctan
 QUESTIONS = (("question", "questiontext", "query", "querytext"),)
 CONTEXTS = (("context", "contexttext"), ("passage", "passagetext", "paragraph", "document", "article"), ("text",))
 ANSWERS = (("answers",), ("answer", "answertext", "goldanswers"))
+NEGATIVES = (("negative", "hardnegative", "hardneg", "neg"),)
 SHOWN = 20  # columns in a message
 
 
@@ -147,6 +151,41 @@ def token_columns(first: Record, tokens: str = "", tags: str = "", has_tags: boo
     tags_found = tags or _guess(first, "tag", TAGS, {tokens_found}, _is_list, has_tags)
     roles = {"tokens": tokens_found} | ({"tags": tags_found} if tags_found else {})
     return Columns(roles, list(roles.values()) != [tokens, tags], tuple(first.values))
+
+
+def related_columns(first: Record, text: str = "", pair: str = "", negative: str = "", label: str = "") -> Columns:
+    """Finds the columns of texts that belong together: the roles `text`, `pair`, `negative` and `label`.
+
+    The text is always there, the others where the table has them. A text that is named alone asks for single texts.
+
+    Args:
+      first: the first record of the table.
+      text: the column of the text; empty: guess it, like the others.
+      pair: the column of a text that belongs to it.
+      negative: the column of a text that does not.
+      label: the column of a label or a number that says how the two belong together.
+
+    Raises:
+      CorpusError: as in `text_columns`.
+    """
+    named = {"text": text, "pair": pair, "negative": negative, "label": label}
+    _check_named(first, named)
+    texts = set(_of_kind(first, _is_text)) - {negative, label}
+    pairs = [] if text else _pairs(first, texts, pair)
+    if len(pairs) > 1:
+        raise _ambiguous(first, [" and ".join(map(quoted, both)) for both in pairs], "the pair", "text")
+    if pairs:
+        text, pair = pairs[0]
+    elif not text:
+        text = _guess(first, "text", TEXTS, {pair, negative, label}, _is_text, True)
+    if pair:
+        negative = negative or _guess(first, "negative", NEGATIVES, {text, pair, label}, _is_text, False)
+        # The answer to a question says nothing of how it belongs to its passage.
+        taken = {text, pair, negative} | {name for name in first.values if plain(name) == "answer"}
+        label = label or _guess(first, "label", LABELS, taken, _is_label, False)
+    found = {"text": text, "pair": pair, "negative": negative, "label": label}
+    roles = {role: name for role, name in found.items() if name}
+    return Columns(roles, any(roles[role] != named[role] for role in roles), tuple(first.values))
 
 
 def document_columns(
