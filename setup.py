@@ -37,7 +37,7 @@ setup(
         # corpora and workdirs in buckets
         "gcs": ["gcsfs"],
         # independent implementations to compare with: of models, and of scores
-        "parity": ["torch==2.13.0", "transformers", "scikit-learn", "scipy", "seqeval"],
+        "parity": ["torch==2.13.0", "transformers", "scikit-learn", "scipy", "seqeval", "rouge-score"],
         # the compilers of hardware that need not be there, for experiments.compile_check; the second takes 4 GB
         "tpu-aot": ["libtpu"],
         "gpu-aot": ["jax-cuda13-plugin[with-cuda]"],

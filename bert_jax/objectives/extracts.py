@@ -6,13 +6,15 @@ document.top(scores, 2)  # by a model's scores
 document.rouge(chosen)
 """
 
+import collections
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from bert_jax.objectives.rouge import ascii_words, best_overlaps, joined, rouge_n, words
+from bert_jax.objectives.rouge import ascii_words, best_overlaps, grams, joined, words
 
 KINDS = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "rougeLsum": "ROUGE-Lsum"}
 ASCII = "_ascii"  # ends the names of scores that are of a-z and 0-9 alone
@@ -62,7 +64,7 @@ class Document:
         """
         chosen, seen = [], set()
         for index in np.argsort(-np.asarray(scores), kind="stable").tolist():
-            trigrams = set(zip(*(self.words[index][i:] for i in range(3)), strict=False))
+            trigrams = set(grams(self.words[index], 3))
             if len(chosen) == count:
                 break
             if self.words[index] and not (block_trigrams and trigrams & seen):
@@ -93,8 +95,14 @@ class Document:
         return chosen
 
     def _closeness(self, chosen: Sequence[int]) -> float:
+        """The mean of ROUGE-1 and ROUGE-2, with the references counted once: labelling a large file takes long."""
         own = joined([self.words[i] for i in chosen])
-        return max(sum(rouge_n(own, joined(one), n).f1 for n in (1, 2)) / 2 for one in self._reference_words)
+        return max(sum(_f1(grams(own, n), other) for n, other in one.items()) / 2 for one in self._reference_grams)
+
+    @functools.cached_property
+    def _reference_grams(self) -> list[dict[int, collections.Counter]]:
+        """The words and the pairs of words of each reference, and how often each occurs."""
+        return [{n: collections.Counter(grams(joined(one), n)) for n in (1, 2)} for one in self._reference_words]
 
     def rouge(self, chosen: Sequence[int]) -> dict[str, float]:
         """Returns the F1 of each of `KINDS` between some sentences and the reference that is the nearest by it.
@@ -110,3 +118,12 @@ class Document:
                 overlaps = best_overlaps([lines[i] for i in chosen], references)
                 found |= {f"{kind}{end}": overlap.f1 for kind, overlap in overlaps.items()}
         return found
+
+
+def _f1(own: Sequence[Any], other: collections.Counter) -> float:
+    left, common = dict(other), 0
+    for gram in own:
+        if left.get(gram, 0):
+            left[gram] -= 1
+            common += 1
+    return 2 * common / max(len(own) + other.total(), 1)

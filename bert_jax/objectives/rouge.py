@@ -87,11 +87,14 @@ def _kind(character: str) -> int:
     return ALONE if first in UNSPACED else LETTER
 
 
+def grams(text: Words, n: int) -> list[tuple[str, ...]]:
+    """Returns the sequences of `n` words of a text, in order."""
+    return list(zip(*(text[i:] for i in range(n)), strict=False))
+
+
 def rouge_n(summary: Words, reference: Words, n: int) -> Overlap:
     """Compares the sequences of `n` words; each counts as often as it is in both."""
-    own, other = (
-        collections.Counter(zip(*(text[i:] for i in range(n)), strict=False)) for text in (summary, reference)
-    )
+    own, other = (collections.Counter(grams(text, n)) for text in (summary, reference))
     common = sum(min(count, own[gram]) for gram, count in other.items())
     return Overlap(common / max(own.total(), 1), common / max(other.total(), 1))
 
