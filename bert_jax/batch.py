@@ -86,21 +86,22 @@ def check(batch: Batch, columns: Mapping[str, Column], sizes: Mapping[str, int])
             raise BertJaxError(f"{name} has values outside 0..{bound - 1}.")
 
 
+def on_device(batch: Batch) -> Batch:
+    """Returns the columns of numbers. Columns of objects, such as texts to compare with, stay on the host."""
+    return {name: value for name, value in batch.items() if value.dtype != object}
+
+
 def real_tokens(batch: Batch) -> int:
     """Returns the number of tokens that are not padding."""
     return int((batch["example_ids"] > 0).sum())
 
 
 def cut(batch: Batch, size: int) -> list[Batch]:
-    """Cuts a host batch into batches of `size` rows. The last one is filled with empty rows, in which all is zero.
-
-    Columns of Python objects are left out: they are for `judge`, which has the whole set, and no device can hold them.
-    """
+    """Cuts a host batch into batches of `size` rows. The last one is filled with empty rows, in which all is zero."""
 
     def part(value: np.ndarray, begin: int) -> np.ndarray:
         rows = value[begin : begin + size]
         return np.concatenate([rows, np.zeros((size - len(rows), *value.shape[1:]), value.dtype)])
 
     starts = range(0, len(batch["example_ids"]), size)
-    arrays = {name: value for name, value in batch.items() if value.dtype != object}
-    return [{name: part(value, begin) for name, value in arrays.items()} for begin in starts]
+    return [{name: part(value, begin) for name, value in batch.items()} for begin in starts]

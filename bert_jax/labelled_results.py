@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from etils import epath
 
 from bert_jax import storage
-from bert_jax.batch import cut
+from bert_jax.batch import cut, on_device
 from bert_jax.data.labelled import Rows
 from bert_jax.errors import CheckpointError, CorpusError
 from bert_jax.objectives.learner import Learner
@@ -118,7 +118,9 @@ def evaluate(model: Pretrained, path: epath.PathLike) -> dict[str, float]:
     randomness = Randomness(jnp.uint32(0), jnp.int32(0), dropout=False)
     step = jax.jit(lambda params, batch: learner.eval_fn(params, None, batch, randomness))
     rows = len(held_out["example_ids"])
-    found = [step(model.params, batch) for batch in cut(held_out, min(rows, max(1, TOKENS_AT_ONCE // length)))]
+    found = [
+        step(model.params, batch) for batch in cut(on_device(held_out), min(rows, max(1, TOKENS_AT_ONCE // length)))
+    ]
     return score_batches(learner, found, held_out) | learner.baselines(held_out)
 
 

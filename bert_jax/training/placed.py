@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bert_jax import sharding
-from bert_jax.batch import Batch, cut, real_tokens
+from bert_jax.batch import Batch, cut, on_device, real_tokens
 from bert_jax.errors import CorpusError
 from bert_jax.losses import Outcome
 from bert_jax.training.program import Program, make_program
@@ -90,7 +90,7 @@ class PlacedTask:
 
     def held_out_batches(self, rows: Batch | None = None) -> Iterator[dict[str, jax.Array]]:
         """Yields the held-out set, or these rows, on the mesh in batches of one size."""
-        for batch in cut(self.task.held_out if rows is None else rows, self.held_out_batch_size):
+        for batch in cut(on_device(self.task.held_out if rows is None else rows), self.held_out_batch_size):
             yield sharding.place_batch(batch, self.mesh)
 
     def check_scores(self) -> None:

@@ -1,6 +1,6 @@
 """Rows of named values, and sentences with tags, from files of any common form."""
 
-from bert_jax.data.tables.columns import Columns, question_columns, text_columns, token_columns
+from bert_jax.data.tables.columns import Columns, passage_columns, text_columns, token_columns
 from bert_jax.data.tables.record import Record
 from bert_jax.data.tables.squad import read_questions
 from bert_jax.data.tables.tables import form_problem, read_table
@@ -10,7 +10,7 @@ __all__ = [
     "Columns",
     "Record",
     "form_problem",
-    "question_columns",
+    "passage_columns",
     "read_questions",
     "read_table",
     "read_tagged",

@@ -55,9 +55,9 @@ TAGS = (
         *("labels", "label", "entity", "entities"),
     ),
 )
-QUESTIONS = (("question", "questiontext", "query", "querytext"),)
-CONTEXTS = (("context", "contexttext"), ("passage", "passagetext", "paragraph", "document", "article"), ("text",))
-ANSWERS = (("answers",), ("answer", "answertext", "goldanswers"))
+PASSAGE_QUESTIONS = (("question", "questiontext", "query", "querytext"),)
+PASSAGES = (("context", "contexttext"), ("passage", "passagetext", "paragraph", "document", "article"), ("text",))
+PASSAGE_ANSWERS = (("answers",), ("answer", "answertext", "goldanswers"))
 SHOWN = 20  # columns in a message
 
 
@@ -133,7 +133,7 @@ def token_columns(first: Record, tokens: str = "", tags: str = "", has_tags: boo
     return Columns(roles, list(roles.values()) != [tokens, tags], tuple(first.values))
 
 
-def question_columns(
+def passage_columns(
     first: Record, question: str = "", context: str = "", answers: str = "", has_answers: bool = True
 ) -> Columns:
     """Finds the columns of questions, of the passages they are about, and of their answers.
@@ -153,9 +153,9 @@ def question_columns(
     named = {"question": question, "context": context, "answers": answers}
     _check_named(first, named)
     for role, tiers, fits, needed in (
-        ("question", QUESTIONS, _is_text, True),
-        ("context", CONTEXTS, _is_text, True),
-        ("answers", ANSWERS, _is_any, has_answers),
+        ("question", PASSAGE_QUESTIONS, _is_text, True),
+        ("context", PASSAGES, _is_text, True),
+        ("answers", PASSAGE_ANSWERS, _is_any, has_answers),
     ):
         taken = {name for name in named.values() if name}
         named[role] = named[role] or _guess(first, role, tiers, taken, fits, needed)
