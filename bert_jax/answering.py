@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from bert_jax.data.passage_questions import PassageQuestionsConfig
 from bert_jax.data.question_windows import cut_questions
-from bert_jax.data.questions import QuestionsConfig
 from bert_jax.objectives.answer_windows import Asked, Candidates, Decoded, join_all, probabilities
 from bert_jax.objectives.spans import Spans, best_spans
 
@@ -74,8 +74,8 @@ def answer_questions(
       threshold: "no answer" is said if its score is higher by more than this; None: as the head does.
     """
     data = getattr(model.run, "data", None)
-    if not isinstance(data, QuestionsConfig):
-        data = QuestionsConfig(sequence_length=min(model.max_tokens, USUAL_LENGTH))
+    if not isinstance(data, PassageQuestionsConfig):
+        data = PassageQuestionsConfig(sequence_length=min(model.max_tokens, USUAL_LENGTH))
     if threshold is None and objective.has_unanswerable:
         threshold = objective.null_threshold or 0.0
     result: list[Answer] = []

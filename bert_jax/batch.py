@@ -97,15 +97,11 @@ def real_tokens(batch: Batch) -> int:
 
 
 def cut(batch: Batch, size: int) -> list[Batch]:
-    """Cuts a host batch into batches of `size` rows. The last one is filled with empty rows, in which all is zero.
-
-    Columns of Python objects are left out: they are for `judge`, which has the whole set, and no device can hold them.
-    """
+    """Cuts a host batch into batches of `size` rows. The last one is filled with empty rows, in which all is zero."""
 
     def part(value: np.ndarray, begin: int) -> np.ndarray:
         rows = value[begin : begin + size]
         return np.concatenate([rows, np.zeros((size - len(rows), *value.shape[1:]), value.dtype)])
 
     starts = range(0, len(batch["example_ids"]), size)
-    arrays = {name: value for name, value in batch.items() if value.dtype != object}
-    return [{name: part(value, begin) for name, value in arrays.items()} for begin in starts]
+    return [{name: part(value, begin) for name, value in batch.items()} for begin in starts]

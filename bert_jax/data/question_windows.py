@@ -8,7 +8,7 @@ import numpy as np
 from bert_jax.data import draws
 from bert_jax.data.draws import Purpose
 from bert_jax.data.examples import Segments
-from bert_jax.data.questions import FRAME
+from bert_jax.data.passage_questions import FRAME
 from bert_jax.data.texts import EncodedTexts
 from bert_jax.objectives.answer_windows import Asked, Window
 from bert_jax.tokenization import Tokenizer

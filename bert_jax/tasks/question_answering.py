@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from bert_jax.data.labelled import LabelledTexts
+from bert_jax.data.passage_questions import PassageQuestion, PassageQuestionsConfig, read_passage_questions
 from bert_jax.data.question_windows import QuestionWindows, cut_questions, tokens_of
-from bert_jax.data.questions import Question, QuestionsConfig, read_examples
 from bert_jax.errors import CorpusError
 from bert_jax.objectives.answer_scores import CHARACTERS, WORDS, best_match, has_unspaced
 from bert_jax.objectives.answer_windows import Asked
@@ -30,7 +30,7 @@ ANSWERS_FILE = "answers.json"
 class QuestionAnsweringConfig(LabelledRunConfig):
     """The complete config of a question answering run."""
 
-    data: QuestionsConfig = dataclasses.field(default_factory=QuestionsConfig)
+    data: PassageQuestionsConfig = dataclasses.field(default_factory=PassageQuestionsConfig)
 
 
 class QuestionAnswering(LabelledKind[QuestionAnsweringConfig]):
@@ -42,10 +42,10 @@ class QuestionAnswering(LabelledKind[QuestionAnsweringConfig]):
 
     def read(
         self, config: QuestionAnsweringConfig, path: str, lines: list[str], labelled: bool = True
-    ) -> Iterator[Question]:
-        return read_examples(path, config.data, lines, labelled)
+    ) -> Iterator[PassageQuestion]:
+        return read_passage_questions(path, config.data, lines, labelled)
 
-    def decide(self, config: QuestionAnsweringConfig, train: Sequence[Question]) -> dict[str, bytes]:
+    def decide(self, config: QuestionAnsweringConfig, train: Sequence[PassageQuestion]) -> dict[str, bytes]:
         answers = [one.answers or () for one in train]
         if not any(answers):
             raise CorpusError(f"{config.data.train} has no question with an answer: nothing can be learned from it.")
@@ -61,7 +61,7 @@ class QuestionAnswering(LabelledKind[QuestionAnsweringConfig]):
         self,
         config: QuestionAnsweringConfig,
         objectives: Sequence[Spans],
-        examples: Sequence[Question],
+        examples: Sequence[PassageQuestion],
         tokenizer: Tokenizer,
         split: str,
         lines: list[str],
@@ -105,7 +105,7 @@ class QuestionAnswering(LabelledKind[QuestionAnsweringConfig]):
             columns[WINDOWS] = np.array([*cut.windows, None], object)[:-1]  # an array of objects, whatever they are
         return LabelledTexts(texts, columns)
 
-    def input_of(self, example: Question) -> tuple[str, str]:
+    def input_of(self, example: PassageQuestion) -> tuple[str, str]:
         return example.question, example.context
 
     def summary(self, files: Mapping[str, bytes], num_examples: int) -> str:
@@ -113,7 +113,7 @@ class QuestionAnswering(LabelledKind[QuestionAnsweringConfig]):
         none = ", or to say that there is none" if found["has_unanswerable"] else ""
         return f"Trained to find the answers to {num_examples:,} questions in their passages{none}."
 
-    def predict(self, model: Any, examples: Sequence[Question]) -> Iterable[dict[str, Any]]:
+    def predict(self, model: Any, examples: Sequence[PassageQuestion]) -> Iterable[dict[str, Any]]:
         (spans,) = model.objectives
         said = model.answer(
             [one.question for one in examples], [one.context for one in examples], model.run.data.num_best
@@ -132,7 +132,7 @@ class QuestionAnswering(LabelledKind[QuestionAnsweringConfig]):
 
 
 def _labels(
-    examples: Sequence[Question], cut: QuestionWindows, places: Sequence[tuple[int, int] | None]
+    examples: Sequence[PassageQuestion], cut: QuestionWindows, places: Sequence[tuple[int, int] | None]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The first and the last position of the span in each window, int32, and whether the window is learned, bool.
 
@@ -159,7 +159,7 @@ def _told(
     places: Sequence[tuple[int, int] | None],
     learned: np.ndarray,
     split: str,
-    data: QuestionsConfig,
+    data: PassageQuestionsConfig,
 ) -> list[str]:
     """Lines for the log about windows, and about what is cut and left out."""
     count, windows = len(places), len(cut.windows)

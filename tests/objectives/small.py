@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bert_jax.batch import on_device
 from bert_jax.model.config import ModelConfig
 from bert_jax.objectives.learner import Learner
 from bert_jax.training.step import Randomness
@@ -115,7 +116,7 @@ def joined(batches):
 def assert_scores_are_told(held_out, *objectives):
     """Every score and every baseline that a report would look for has its number; returns both."""
     learner = learner_of(*objectives)
-    parts = [{name: value for name, value in batch.items() if value.dtype != object} for batch in held_out]
+    parts = list(map(on_device, held_out))
     params = random_params(learner.model, parts[0])
     outcomes, decoded = jax.device_get(list(zip(*(eval_of(learner, batch, params) for batch in parts), strict=True)))
     decoded = jax.tree.map(lambda *parts: np.concatenate(parts), *decoded)

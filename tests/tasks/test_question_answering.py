@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from bert_jax import load
+from bert_jax.data.passage_questions import PassageQuestion
 from bert_jax.data.question_windows import cut_questions
-from bert_jax.data.questions import Question
 from bert_jax.errors import CheckpointError, ConfigError, CorpusError
 from bert_jax.labelled_results import evaluate, write_predictions
 from bert_jax.model.config import ModelConfig
@@ -230,7 +230,7 @@ def encoded(settings, tokenizer, *examples, split="train"):
 def question(context, answer, words):
     start = context.find(answer) if answer else None
     span = None if start is None or start < 0 else (start, start + len(answer))
-    return Question("", words[2], context, (answer,) if answer else (), span, "here")
+    return PassageQuestion("", words[2], context, (answer,) if answer else (), span, "here")
 
 
 def test_a_window_learns_the_whole_answer_or_none(settings, corpus, words):

@@ -74,9 +74,9 @@ CANDIDATES = (("candidates", "choices", "options", "endings", "answers"),)
 # A column for each candidate: choice1, choice_a, ending0, sol1, answerA.
 CANDIDATE = re.compile(r"(choice|option|ending|candidate|alternative|sol|answer)(\d{1,2}|[a-z])")
 CHOICE_ANSWERS = (("answer", "answerkey", "label", "gold", "correct", "correctanswer", "target"),)
-QUESTIONS = (("question", "questiontext", "query", "querytext"),)
-CONTEXTS = (("context", "contexttext"), ("passage", "passagetext", "paragraph", "document", "article"), ("text",))
-ANSWERS = (("answers",), ("answer", "answertext", "goldanswers"))
+PASSAGE_QUESTIONS = (("question", "questiontext", "query", "querytext"),)
+PASSAGES = (("context", "contexttext"), ("passage", "passagetext", "paragraph", "document", "article"), ("text",))
+PASSAGE_ANSWERS = (("answers",), ("answer", "answertext", "goldanswers"))
 NEGATIVES = (("negative", "hardnegative", "hardneg", "neg"),)
 SHOWN = 20  # columns in a message
 
@@ -258,7 +258,7 @@ def choice_columns(
     return Columns(roles, any(roles[role] != named[role] for role in roles), tuple(first.values))
 
 
-def question_columns(
+def passage_columns(
     first: Record, question: str = "", context: str = "", answers: str = "", has_answers: bool = True
 ) -> Columns:
     """Finds the columns of questions, of the passages they are about, and of their answers.
@@ -278,9 +278,9 @@ def question_columns(
     named = {"question": question, "context": context, "answers": answers}
     _check_named(first, named)
     for role, tiers, fits, needed in (
-        ("question", QUESTIONS, _is_text, True),
-        ("context", CONTEXTS, _is_text, True),
-        ("answers", ANSWERS, _is_any, has_answers),
+        ("question", PASSAGE_QUESTIONS, _is_text, True),
+        ("context", PASSAGES, _is_text, True),
+        ("answers", PASSAGE_ANSWERS, _is_any, has_answers),
     ):
         taken = {name for name in named.values() if name}
         named[role] = named[role] or _guess(first, role, tiers, taken, fits, needed)

@@ -9,7 +9,7 @@ from typing import Any
 from etils import epath
 
 from bert_jax.data.labelled_files import LabelledConfig
-from bert_jax.data.tables import Record, question_columns, read_questions
+from bert_jax.data.tables import Record, passage_columns, read_questions
 from bert_jax.data.tables.columns import plain
 from bert_jax.errors import CorpusError, choice_problem, quoted
 from bert_jax.objectives.answer_scores import CHARACTERS, WORDS
@@ -19,7 +19,7 @@ FRAME = 3  # special tokens around a question and a part of its passage
 
 
 @dataclasses.dataclass
-class QuestionsConfig(LabelledConfig):
+class PassageQuestionsConfig(LabelledConfig):
     """Questions about passages. A passage that is longer than a row is divided into overlapping windows."""
 
     sequence_length: int = 384  # S, tokens per row: a question and a window of its passage
@@ -63,7 +63,7 @@ class QuestionsConfig(LabelledConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class Question:
+class PassageQuestion:
     """A question about a passage.
 
     Attributes:
@@ -84,9 +84,9 @@ class Question:
     where: str
 
 
-def read_examples(
-    path: epath.PathLike, config: QuestionsConfig, lines: list[str], labelled: bool = True
-) -> Iterator[Question]:
+def read_passage_questions(
+    path: epath.PathLike, config: PassageQuestionsConfig, lines: list[str], labelled: bool = True
+) -> Iterator[PassageQuestion]:
     """Yields the questions of a file, in order.
 
     An answer whose stated place holds another text is looked for: it is learned if it occurs once. Of several answers
@@ -105,7 +105,7 @@ def read_examples(
     told = Oddities()
     for record in read_questions(path):
         if not roles:
-            columns = question_columns(
+            columns = passage_columns(
                 record, config.question_column, config.context_column, config.answers_column, labelled
             )
             roles = columns.roles
@@ -116,7 +116,7 @@ def read_examples(
         if labelled:
             answers, span = _labels(record, roles["answers"], context, told)
         id_ = _named(record, IDS)
-        yield Question("" if id_ is None else str(id_), question, context, answers, span, record.where)
+        yield PassageQuestion("" if id_ is None else str(id_), question, context, answers, span, record.where)
     lines += told.lines(path)
 
 

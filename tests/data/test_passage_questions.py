@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from bert_jax.data.questions import QuestionsConfig, read_examples
+from bert_jax.data.passage_questions import PassageQuestionsConfig, read_passage_questions
 from bert_jax.errors import CorpusError
 from tests.data.tables.small_data_set import write_data_set
 
@@ -28,7 +28,7 @@ def read(folder, value, name="dev.json", labelled=True, **config):
     content = value if isinstance(value, bytes) else json.dumps(value, ensure_ascii=False).encode()
     (folder / name).write_bytes(content)
     lines = []
-    return list(read_examples(folder / name, QuestionsConfig(**config), lines, labelled)), lines
+    return list(read_passage_questions(folder / name, PassageQuestionsConfig(**config), lines, labelled)), lines
 
 
 def one(folder, *answers, **more):
@@ -113,7 +113,7 @@ def test_squad_of_tfds_is_read(tmp_path):
         ),
         rows,
     )
-    found = list(read_examples(f"tfds:{tmp_path}:train", QuestionsConfig(), []))
+    found = list(read_passage_questions(f"tfds:{tmp_path}:train", PassageQuestionsConfig(), []))
     assert [(one.id, one.answers, one.span) for one in found] == [("x", ("Norway", "Rollo"), (69, 75)), ("y", (), None)]
 
 
@@ -187,7 +187,7 @@ def test_bad_files_are_told_with_their_place(tmp_path, value, message):
     ],
 )
 def test_settings_that_cannot_work_are_told(change, message):
-    config = QuestionsConfig(train="a.json", validation="b.json", **change)
+    config = PassageQuestionsConfig(train="a.json", validation="b.json", **change)
     (problem,) = config.problems()
     assert re.search(message, problem)
-    assert not QuestionsConfig(train="a.json", validation="b.json").problems()
+    assert not PassageQuestionsConfig(train="a.json", validation="b.json").problems()
