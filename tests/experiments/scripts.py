@@ -5,6 +5,7 @@ those of a new process.
 """
 
 import importlib
+import itertools
 import json
 import os
 import runpy
@@ -39,14 +40,22 @@ class Scripts:
         self._process.stdin.close()
         self._process.wait(timeout=60)
 
-    def run(self, script: str, *flags: str, env: dict[str, str] | None = None, broken: str = "") -> tuple[int, str]:
-        """Exit code and what was printed.
+    def run(
+        self,
+        script: str,
+        *flags: str,
+        env: dict[str, str] | None = None,
+        broken: str = "",
+        fatal: tuple[str, int] | None = None,
+    ) -> tuple[int, str]:
+        """Exit code, or minus the signal that ended it, and what was printed.
 
         Args:
           script: as in `python -m experiments.SCRIPT`.
           broken: `module:function` of the package that is to raise ZeroDivisionError.
+          fatal: `module:class.method` of the package, and the call of it, from 1 on, that is to kill the process.
         """
-        request = {"script": script, "flags": flags, "env": env or {}, "broken": broken}
+        request = {"script": script, "flags": flags, "env": env or {}, "broken": broken, "fatal": fatal}
         print(json.dumps(request), file=self._process.stdin, flush=True)
         code = int(self._process.stdout.readline())
         return code, (self._folder / "printed").read_text()
@@ -62,7 +71,7 @@ def _serve(folder: str) -> None:
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
-def _call(printed: str, script: str, flags: list[str], env: dict[str, str], broken: str) -> None:
+def _call(printed: str, script: str, flags: list[str], env: dict[str, str], broken: str, fatal: list | None) -> None:
     signal.alarm(SECONDS)
     with open(printed, "wb") as file:
         os.dup2(file.fileno(), 1)
@@ -74,6 +83,8 @@ def _call(printed: str, script: str, flags: list[str], env: dict[str, str], brok
         if broken:
             module, _, name = broken.partition(":")
             setattr(importlib.import_module(module), name, lambda *_: 1 / 0)
+        if fatal:
+            _make_fatal(*fatal)
         runpy.run_module(f"experiments.{script}", run_name="__main__", alter_sys=True)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -84,6 +95,20 @@ def _call(printed: str, script: str, flags: list[str], env: dict[str, str], brok
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _make_fatal(method: str, call: int) -> None:
+    module, _, path = method.partition(":")
+    owner, _, name = path.partition(".")
+    of = getattr(importlib.import_module(module), owner)
+    own, calls = getattr(of, name), itertools.count(1)
+
+    def counted(*args, **kwargs):
+        if next(calls) == call:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return own(*args, **kwargs)
+
+    setattr(of, name, counted)
 
 
 if __name__ == "__main__":
