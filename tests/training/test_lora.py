@@ -9,12 +9,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from bert_jax import load
+from bert_jax import hashing, load
 from bert_jax.errors import ConfigError
 from bert_jax.tasks.pretraining import Pretraining, pretrain
 from bert_jax.training.planning import forecast
 from bert_jax.training.run import prepare
 from bert_jax.training.workdir.checkpoints import SavedParams, read_params
+from bert_jax.training.workdir.checksums import checksums
 from bert_jax.training.workdir.metrics import read_metrics
 from bert_jax.training.workdir.warm_start import WarmStart
 from tests.optim.test_lora import by_name
@@ -84,23 +85,45 @@ def test_what_is_opened_is_merged(run):
     assert model.fill_mask("the [MASK] end.")
 
 
+def test_what_is_exported_is_merged(run, tmp_path):
+    model, stored = load(run), saved_arrays(run)
+    model.save_huggingface(tmp_path)
+    exported = load(tmp_path)
+    a, b, scale = (stored[f"lora/{KERNEL}/{part}"] for part in ("a", "b", "scale"))
+    expected = stored[KERNEL] + scale * np.einsum("er,rhqd->ehqd", a, b)
+    np.testing.assert_allclose(by_name(exported.params)[KERNEL], expected, atol=1e-6)
+    found, same = (
+        np.array([[guess.probability for guess in x.fill_mask("the [MASK] end.")[0]]]) for x in (exported, model)
+    )
+    np.testing.assert_allclose(found, same, rtol=1e-6)
+
+
 def test_a_run_starts_from_it_as_from_any_other(run, corpus_path):
     config = make_config(corpus_path)
     config.train.init_from = str(run)
     program, warm = plan(config)
     assert (warm.new, warm.left) == ((), ())
-    found, expected = warm.read(program.state_shapes.params), by_name(load(run).params)
-    for name, value in expected.items():
+    found, stored = warm.read(program.state_shapes.params), saved_arrays(run)
+    adapted = 0
+    for name, value in stored.items():
+        if name.startswith("lora/"):
+            continue
+        if f"lora/{name}/a" in stored:
+            a, b, scale = (stored[f"lora/{name}/{part}"].astype(np.float64) for part in ("a", "b", "scale"))
+            value = value + scale * np.tensordot(a, b, 1)
+            adapted += 1
         np.testing.assert_allclose(found[name], value, atol=1e-6, err_msg=name)
+    assert adapted == 2 * 4
     assert found[KERNEL].sharding == by_name(program.state_shapes.params)[KERNEL].sharding
 
 
 def test_its_fingerprint_is_that_of_all_arrays(run, source):
-    """The body is the source's, so the adapters must tell them apart."""
+    """Of the checksums of the arrays as they are stored, adapters included; the names shown are the source's."""
     saved = SavedParams(run / "checkpoints")
-    names = saved.shapes.keys()
-    assert names == SavedParams(source / "checkpoints").shapes.keys()
-    assert saved.fingerprint != SavedParams(source / "checkpoints").fingerprint
+    assert saved.shapes.keys() == SavedParams(source / "checkpoints").shapes.keys()
+    of_arrays = checksums({name: np.asarray(value) for name, value in saved_arrays(run).items()})
+    assert len(of_arrays) == len(saved.shapes) + 3 * 4 * 2
+    assert saved.fingerprint == hashing.fingerprint(of_arrays)
 
 
 def test_adapters_are_new_and_the_optimiser_holds_little(corpus_path, source):
@@ -111,6 +134,7 @@ def test_adapters_are_new_and_the_optimiser_holds_little(corpus_path, source):
     assert warm.describe()[1] == "             new, at random: lora/bert/encoder (24 arrays)"
     shapes, learned = by_name(program.state_shapes.params), by_name(program.trained)
     count = sum(shape.size for name, shape in shapes.items() if learned[name])
+    assert count < sum(shape.size for shape in shapes.values()) / 4
     means = [leaf for leaf in jax.tree.leaves(program.state_shapes.opt_state) if leaf.ndim]
     assert sum(leaf.size for leaf in means) == 2 * count
     assert 4 * 2 * count <= forecast.bytes_per_device(program.state_shapes.opt_state) < 4 * 2 * count + 100

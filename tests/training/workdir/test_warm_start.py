@@ -121,6 +121,14 @@ def test_top_layers_and_the_pooler_start_at_random(config, source):
         plan(config)
 
 
+def test_a_body_without_a_pooler_has_only_layers_that_start_at_random(config, source):
+    config.train.reinit_layers, config.model.pooling = 1, "mean"
+    _, warm = plan(config)
+    again = {name for name in parameters(source) if name.startswith("bert/encoder/layer_1/")}
+    assert warm.reinit == ("layer_1",)
+    assert set(warm.new) == {"nsp/dense/bias", "nsp/dense/kernel", *again}
+
+
 def test_what_the_model_has_no_place_for_stays_there(config, source):
     config.model.num_layers = 1
     _, warm = plan(config)
