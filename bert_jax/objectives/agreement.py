@@ -131,7 +131,7 @@ def spearman(gold: np.ndarray, predicted: np.ndarray) -> float | None:
     gold, predicted = _numbers(gold, predicted)
     if _no_spread(gold) or _no_spread(predicted):
         return None
-    return _correlation(_ranks(gold), _ranks(predicted))
+    return _correlation(ranks(gold), ranks(predicted))
 
 
 def mean_squared_error(gold: np.ndarray, predicted: np.ndarray) -> float | None:
@@ -272,7 +272,7 @@ def _unit(x: np.ndarray) -> np.ndarray:
     return x / np.linalg.norm(x)
 
 
-def _ranks(x: np.ndarray) -> np.ndarray:
-    """float64 [examples], from 1."""
+def ranks(x: np.ndarray) -> np.ndarray:
+    """Returns the rank of each number, float64 [examples], from 1; equal numbers share the mean of theirs."""
     _, places, counts = np.unique(x, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[places]

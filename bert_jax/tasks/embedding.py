@@ -12,6 +12,7 @@ from bert_jax.data.related_texts import RelatedTexts, RelatedTextsConfig, read_r
 from bert_jax.data.text_groups import described, encode_groups, scored_groups, training_groups
 from bert_jax.errors import ConfigError, CorpusError
 from bert_jax.markdown import plain, table
+from bert_jax.objectives import agreement
 from bert_jax.objectives.contrastive import Contrastive
 from bert_jax.objectives.embeddings import Embeddings
 from bert_jax.objectives.similarity import Similarity
@@ -22,6 +23,7 @@ from bert_jax.training.task import Task
 
 RANGE_FILE = "similarities.json"  # the lowest and the highest number of the training file, if it has numbers
 SHOWN, SHOWN_TEXT = 10, 160  # examples, characters
+MANY_UNKNOWN = 0.1  # of the tokens
 
 
 @dataclasses.dataclass
@@ -117,6 +119,11 @@ class Embedding(LabelledKind[EmbeddingRunConfig]):
         if cut := labelled.texts.num_cut:
             share = cut / len(labelled.groups)
             lines.append(f"cut          {cut:,} {split} texts ({share:.1%}) do not fit in a row with their partners")
+        unknown = float((labelled.texts.token_ids == tokenizer.unk_id).mean())
+        if unknown > MANY_UNKNOWN:
+            lines.append(
+                f"warning      {unknown:.0%} of the {split} tokens are unknown to the vocabulary: texts look alike"
+            )
         if split == TRAIN and isinstance(objectives[0], Contrastive):
             lines.append(_negatives(config))
         return labelled
@@ -155,7 +162,7 @@ class Embedding(LabelledKind[EmbeddingRunConfig]):
         else:
             title = "The pairs whose similarity and cosine differ most in rank:\n"
             gold = np.array([one["gold"] for one in predictions])
-            far = np.abs(gold.argsort().argsort() - cosines.argsort().argsort())
+            far = np.abs(agreement.ranks(gold) - agreement.ranks(cosines))
         rows = []
         for index in np.argsort(-far, kind="stable")[:SHOWN]:
             one = predictions[index]

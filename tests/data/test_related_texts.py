@@ -125,6 +125,7 @@ def test_groups_share_rows_and_columns_say_who_belongs_to_whom(corpus):
     ]
     labelled = encode_groups(groups, corpus.tokenizer, 24)
     assert labelled.texts.num_cut == 2  # each time
+    assert labelled.groups.tolist() == [0, 0, 1, 1, 1, 2, 2]
     assert labelled.columns["text_ids"].tolist() == [0, 1, 2, 0, 1, 0, 2]
     assert labelled.columns["partner_ids"].tolist() == [1, 0, 0, 2, -1, 2, 0]
     assert labelled.columns["text_roles"].tolist() == [0, 1, 0, 1, 2, 0, 1]

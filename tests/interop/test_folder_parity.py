@@ -1,5 +1,8 @@
 """Folders that `transformers` wrote are read, and those written here are opened by it, with the same results."""
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 
@@ -101,3 +104,30 @@ def test_exported_folders_are_opened_by_name(tmp_path):
     # Theirs may be one of the two rows without a word, and its probabilities are over those rows, too.
     theirs = [WORDS[one["token"]] for one in fill("the [MASK] sat down.") if one["token"] < len(WORDS)]
     assert [guess.word for guess in guesses][: len(theirs)] == theirs
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max", "cls"])
+def test_a_folder_of_embeddings_says_what_sentence_transformers_computes(tmp_path, pooling):
+    """Its modules, applied by hand to the padded batch of `transformers`, as sentence-transformers applies them."""
+    released(tmp_path / "theirs", "pretraining")
+    bert = dataclasses.replace(bert_jax.load(tmp_path / "theirs"), pooling=pooling, normalize=True)
+    bert.save_huggingface(tmp_path / "ours", pooling)
+    modules = json.loads((tmp_path / "ours" / "modules.json").read_text())
+    assert [one["type"].rpartition(".")[2] for one in modules] == ["Transformer", "Pooling", "Normalize"]
+    assert all((tmp_path / "ours" / one["path"]).is_dir() for one in modules)
+    modes = json.loads((tmp_path / "ours" / "1_Pooling" / "config.json").read_text())
+    assert [name for name, value in modes.items() if value is True] == [
+        {"mean": "pooling_mode_mean_tokens", "max": "pooling_mode_max_tokens", "cls": "pooling_mode_cls_token"}[pooling]
+    ]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "ours")
+    model = transformers.AutoModel.from_pretrained(tmp_path / "ours", add_pooling_layer=False).eval()
+    batch = tokenizer(TEXTS, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        states = model(**batch).last_hidden_state
+    mask = batch["attention_mask"][..., None]
+    pooled = {
+        "mean": (states * mask).sum(1) / mask.sum(1),
+        "max": states.masked_fill(mask == 0, -torch.inf).max(1).values,
+        "cls": states[:, 0],
+    }[pooling]
+    np.testing.assert_allclose(bert.embed(TEXTS), torch.nn.functional.normalize(pooled, dim=1).numpy(), atol=1e-5)

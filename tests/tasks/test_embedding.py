@@ -189,6 +189,28 @@ def test_microbatches_are_said_to_have_negatives_of_their_own(settings, files):
     assert "negatives    of a microbatch of 4 rows, over all devices: the 2 of a step do not see each other" in lines
 
 
+def test_texts_that_the_vocabulary_does_not_know_are_told(settings, tmp_path):
+    settings.data.train = str(tmp_path / "train.jsonl")
+    write(tmp_path / "train.jsonl", [{"anchor": "안전모 the end", "positive": "한 남자가"}] * 4)
+    assert any(
+        "of the train tokens are unknown to the vocabulary" in one for one in prepare(KIND, settings).task.stream.lines
+    )
+
+
+def test_the_worst_pairs_are_those_that_differ_most_in_rank():
+    gold = [0, 0, 0, 0, 5, 5]
+    cosines = [0.1, 0.2, 0.3, 0.9, 0.8, 0.7]
+    said = [
+        {"text": f"t{i}", "pair": "p", "gold": g, "predicted": c}
+        for i, (g, c) in enumerate(zip(gold, cosines, strict=True))
+    ]
+    lines = [line for line in KIND.findings(said) if "| p |" in line]
+    assert [line.split()[1] for line in lines[:2]] == ["t3", "t0"]  # ranks 1.5 and 5, 1.5 and 0
+    alone = [one | {"gold": None} for one in said]
+    assert [line.split()[1] for line in KIND.findings(alone) if "| p |" in line][:2] == ["t0", "t1"]
+    assert KIND.findings([{"text": "t", "gold": None, "predicted": [0.1, 0.2]}]) == []
+
+
 def test_what_cannot_work_is_refused(settings, files, tmp_path):
     def refused(message, error=ConfigError, **changes):
         config = dataclasses.replace(settings, data=dataclasses.replace(settings.data))
