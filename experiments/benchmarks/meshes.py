@@ -20,8 +20,10 @@ from bert_jax.training.placed import PlacedTask
 from bert_jax.training.program import Program
 from bert_jax.training.run import prepare
 from bert_jax.training.state import TrainState
+from bert_jax.training.task import TaskKind
 from experiments import config_flags, devices
 
+PRETRAINING = Pretraining()
 _STEPS = flags.DEFINE_integer("steps", 50, "Number of steps to compare.", lower_bound=1)
 
 
@@ -62,11 +64,12 @@ def held(tree: Any) -> int:
     return sum(shard.data.nbytes for shard in shards)
 
 
-def on_devices(config: PretrainingConfig, mesh: MeshConfig, devices: list[jax.Device]) -> PlacedTask:
-    """Prepares the run on some of the devices."""
-    config = copy.deepcopy(config)
-    config.mesh = MeshConfig()
-    return dataclasses.replace(prepare(Pretraining(), config), mesh=sharding.make_mesh(mesh, devices))
+def on_devices(
+    config: Any, mesh: MeshConfig, devices: list[jax.Device], kind: TaskKind[Any] = PRETRAINING
+) -> PlacedTask:
+    """Prepares a run of any kind of task on some of the devices."""
+    config = dataclasses.replace(copy.deepcopy(config), mesh=MeshConfig())
+    return dataclasses.replace(prepare(kind, config), mesh=sharding.make_mesh(mesh, devices))
 
 
 def on_one_device(config: PretrainingConfig) -> PlacedTask:
@@ -78,7 +81,7 @@ def on_mesh(config: PretrainingConfig, mesh: MeshConfig, microbatches: int = 1) 
     """Prepares the run on all devices."""
     config = copy.deepcopy(config)
     config.mesh, config.train.grad_accumulation_steps = mesh, microbatches
-    return prepare(Pretraining(), config)
+    return prepare(PRETRAINING, config)
 
 
 def cases(count: int) -> list[tuple[MeshConfig, int]]:

@@ -3,6 +3,7 @@
 python -m tests.experiments.eight_devices CORPUS FOLDER
 """
 
+import dataclasses
 import json
 import pathlib
 import re
@@ -15,6 +16,7 @@ import numpy as np
 from bert_jax import sharding
 from bert_jax.errors import ConfigError
 from bert_jax.sharding import MeshConfig
+from bert_jax.tasks.classification import Classification, ClassificationConfig
 from bert_jax.tasks.pretraining import Pretraining, PretrainingConfig
 from bert_jax.training.run import check_config
 from bert_jax.training.workdir.checkpoints import Checkpoints
@@ -90,6 +92,26 @@ def probed(corpus: str, folder: pathlib.Path) -> list[float]:
     return [float(np.abs(one - eight).max()), abs(accuracy - other)]
 
 
+def classified(corpus: str, folder: pathlib.Path) -> list[float]:
+    """How far a classifier's losses and its held-out scores on eight devices are from those on one."""
+    config = ClassificationConfig()
+    config.model = dataclasses.replace(small(corpus).model, vocab_size=None)
+    config.train.num_steps, config.train.batch_size, config.optimizer.learning_rate = STEPS, 8, 1e-3
+    config.data.sequence_length = 64
+    config.data.tokenizer = f"{corpus}/tokenizer"
+    config.data.train = config.data.validation = str(folder / "labelled.tsv")
+    rows = (f"the {('end', 'and')[i % 2]} {i}\t{('good', 'bad', 'both')[i % 3]}\n" for i in range(200))
+    pathlib.Path(config.data.train).write_text("text\tlabel\n" + "".join(rows))
+    found = []
+    for mesh, count in ((MeshConfig(), 1), (MeshConfig(8), 8), (MeshConfig(2, 2, 2), 8)):
+        placed = meshes.on_devices(config, mesh, jax.devices()[:count], Classification())
+        seen = meshes.measure(placed, STEPS)
+        with jax.set_mesh(placed.mesh), sharding.rules():
+            scores = placed.evaluate(seen.program, seen.state.params)
+        found.append(seen.losses + [scores[f"eval/label_{name}"] for name in ("loss", "accuracy", "macro_f1")])
+    return [float(np.abs(np.subtract(one, found[0])).max()) for one in found[1:]]
+
+
 def save(state, folder: pathlib.Path) -> None:
     checkpoints = Checkpoints(folder, 1, {})
     checkpoints.save(int(state.step), state)
@@ -120,6 +142,7 @@ def main(corpus: str, folder: str) -> None:
         "gathered": gathered(tensor.program, runs[2].work(0).batch),
         "moved": moved(mixed.state, corpus, pathlib.Path(folder) / "checkpoints"),
         "refused": refused(wrong),
+        "classified": classified(corpus, pathlib.Path(folder)),
         "probed": probed(corpus, pathlib.Path(folder)),
     }
     print(json.dumps(seen))

@@ -59,6 +59,11 @@ def test_probes_see_the_features_of_one_device(seen):
     assert of_accuracy == 0
 
 
+def test_a_classifier_learns_and_scores_as_on_one_device(seen):
+    assert len(seen["classified"]) == 2
+    assert max(seen["classified"]) < 1e-5
+
+
 def test_a_checkpoint_goes_from_mesh_to_mesh_unchanged(seen):
     assert not seen["moved"]
 
