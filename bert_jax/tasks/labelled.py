@@ -190,7 +190,7 @@ class LabelledKind(TaskKind[Config], abc.ABC):
             files=own,
             summary=self.summary(own, len(train)),
             prefetch=data.prefetch,
-            probes=open_probes(config.eval, tokenizer, data.sequence_length),
+            probes=open_probes(config.eval, tokenizer, self.longest_example(config)),
         )
 
     def _read(self, config: Config, path: str, lines: list[str]) -> list[Any]:
