@@ -16,6 +16,7 @@ from bert_jax.data.labelled import LabelledTexts
 from bert_jax.data.labelled_files import LabelledConfig
 from bert_jax.data.tables import Columns, Record, document_columns, read_table
 from bert_jax.data.texts import EncodedTexts
+from bert_jax.data.windows import cover
 from bert_jax.errors import CorpusError, quoted
 from bert_jax.objectives.extracts import Document
 from bert_jax.tokenization import Tokenizer
@@ -184,23 +185,17 @@ def window_bounds(lengths: Sequence[int], longest: int, overlap: int) -> list[tu
     Args:
       lengths: the tokens in each sentence, at most `longest`.
       longest: the most tokens in a window.
-      overlap: a window begins with as many sentences of the one before it as fit into so many tokens.
+      overlap: see `windows.cover`.
 
     Returns:
       The first sentence of each window, one past its last, and the sentences that count in it: each in one window.
     """
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    bounds, begin, end = [], 0, 0
-    while end < len(lengths):
-        end = int(np.searchsorted(offsets, offsets[begin] + longest, side="right")) - 1
-        bounds.append((begin, end))
-        if end < len(lengths):
-            # The next window must have room for the next sentence.
-            earliest = max(offsets[end] - overlap, offsets[end + 1] - longest)
-            begin = max(int(np.searchsorted(offsets, earliest)), begin + 1)
+    bounds = cover(np.array(lengths), longest, overlap)
     counted = [0]
     for (_, before), (after, _) in itertools.pairwise(bounds):
-        # Both windows have the sentences after..before. Each goes where the nearer end of the window is farther away.
+        # Both windows have the sentences after..before. Each goes where the nearer end of the window is farther away;
+        # unlike in `windows.keepers`, the ends of a document do not count, where there is nothing to see beyond.
         left, right = (offsets[after:before] - offsets[after]), offsets[before] - offsets[after + 1 : before + 1]
         counted.append(after + int((right >= left).sum()))
     counted += [len(lengths)] * bool(bounds)
