@@ -408,7 +408,7 @@ class Pretrained:
         def predict(batch: Batch) -> np.ndarray:
             return np.asarray(self._predict(objective.name, batch))
 
-        found = summaries.summarize(documents, objective, predict, self.tokenizer, self.max_tokens, data.window_overlap)
+        found = summaries.summarize(documents, objective, predict, self.tokenizer, self.max_tokens, data.overlap)
         return found[0] if is_one else found
 
     def head_outputs(self, texts: Iterable[Text], name: str) -> np.ndarray:

@@ -13,7 +13,7 @@ from bert_jax.data import draws
 from bert_jax.data.draws import Purpose
 from bert_jax.data.examples import Segments
 from bert_jax.data.labelled import LabelledTexts
-from bert_jax.data.labelled_files import LabelledConfig
+from bert_jax.data.labelled_files import WindowedConfig
 from bert_jax.data.tables import Columns, Record, document_columns, read_table
 from bert_jax.data.texts import EncodedTexts
 from bert_jax.data.windows import cover
@@ -23,7 +23,7 @@ from bert_jax.tokenization import Tokenizer
 
 
 @dataclasses.dataclass
-class DocumentsConfig(LabelledConfig):
+class DocumentsConfig(WindowedConfig):
     """Documents with summaries, and how many sentences to choose."""
 
     document_column: str = ""  # column of the text, or of the list of sentences; empty: guessed, and told
@@ -34,18 +34,11 @@ class DocumentsConfig(LabelledConfig):
     language: str = "en"  # two-letter code, whose rules split a text into sentences
     num_sentences: int = 3  # sentences of a summary; at most so many are labelled
     block_trigrams: bool = False  # pass over a sentence that shares three words in a row with a chosen one
-    # tokens that a window of a long document shares with the one before it, so that each sentence is seen among others
-    window_overlap: int = 128
 
     def problems(self) -> list[str]:
         found = super().problems()
         if self.num_sentences < 1:
             found.append(f"data.num_sentences={self.num_sentences} must be at least 1.")
-        if not 0 <= self.window_overlap < self.sequence_length:
-            found.append(
-                f"data.window_overlap={self.window_overlap} must be at least 0 and below data.sequence_length="
-                f"{self.sequence_length}."
-            )
         return found
 
     def columns(self, first: Record, labelled: bool = True) -> Columns:

@@ -61,9 +61,7 @@ class ExtractiveSummarization(LabelledKind[ExtractiveSummarizationConfig]):
         lines: list[str],
     ) -> LabelledTexts:
         data = config.data
-        windows = make_windows(
-            [one.sentences for one in examples], tokenizer, data.sequence_length, data.window_overlap
-        )
+        windows = make_windows([one.sentences for one in examples], tokenizer, data.sequence_length, data.overlap)
         labels = np.array([label for one in examples for label in one.labels or ()], np.float32)
         if not labels.any():
             raise CorpusError(f"{getattr(data, split)} labels no sentence, so that nothing can be learned or scored.")
