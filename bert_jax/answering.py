@@ -1,11 +1,11 @@
 """Answers to questions, cut from passages of any length, from a trained model."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from bert_jax.answers import Answer, PossibleAnswer
 from bert_jax.data.passage_questions import PassageQuestionsConfig
 from bert_jax.data.question_windows import cut_questions
 from bert_jax.objectives.answer_windows import Asked, Candidates, Decoded, join_all, probabilities
@@ -14,45 +14,6 @@ from bert_jax.objectives.spans import Spans, best_spans
 QUESTIONS_AT_ONCE = 256
 # Candidates whose scores make the probabilities, and tokens of a row if the model does not say, as in BERT's code.
 CANDIDATES, USUAL_LENGTH = 20, 384
-
-
-@dataclasses.dataclass(frozen=True)
-class PossibleAnswer:
-    """A part of the passage that may be the answer.
-
-    Attributes:
-      text: `context[start:end]`.
-      start, end: its characters in the passage.
-      probability: among all candidates, and "no answer" if that is one.
-    """
-
-    text: str
-    start: int
-    end: int
-    probability: float
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class Answer:
-    """The answer to a question.
-
-    Attributes:
-      text: `context[start:end]`; empty if the passage has no answer.
-      start, end: its characters in the passage; both 0 if there is no answer.
-      probability: of this answer, among all candidates.
-      candidates: what may be the answer, the most probable first; they are there even if `text` is empty.
-      null_score: how much higher "no answer" scores than the best candidate, in nats; infinite without a candidate.
-    """
-
-    text: str
-    start: int
-    end: int
-    probability: float
-    candidates: tuple[PossibleAnswer, ...]
-    null_score: float
-
-    def __repr__(self) -> str:
-        return f"Answer({self.text!r}, {self.probability:.3f}, one of {len(self.candidates)})"
 
 
 def answer_questions(

@@ -1,4 +1,4 @@
-"""What a loaded model answers: guesses, labels, choices, scores, mentions of entities and encodings."""
+"""What a loaded model says: guesses, labels, choices, scores, mentions of entities, answers, summaries, encodings."""
 
 import dataclasses
 
@@ -41,7 +41,7 @@ class Label:
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """The answer to a question.
+    """The right one of a question's candidates.
 
     Attributes:
       index: the most likely candidate, from 0.
@@ -104,3 +104,63 @@ class Mention:
     start: int
     end: int
     score: float
+
+
+@dataclasses.dataclass(frozen=True)
+class PossibleAnswer:
+    """A part of the passage that may be the answer.
+
+    Attributes:
+      text: `context[start:end]`.
+      start, end: its characters in the passage.
+      probability: among all candidates, and "no answer" if that is one.
+    """
+
+    text: str
+    start: int
+    end: int
+    probability: float
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Answer:
+    """The answer to a question.
+
+    Attributes:
+      text: `context[start:end]`; empty if the passage has no answer.
+      start, end: its characters in the passage; both 0 if there is no answer.
+      probability: of this answer, among all candidates.
+      candidates: what may be the answer, the most probable first; they are there even if `text` is empty.
+      null_score: how much higher "no answer" scores than the best candidate, in nats; infinite without a candidate.
+    """
+
+    text: str
+    start: int
+    end: int
+    probability: float
+    candidates: tuple[PossibleAnswer, ...]
+    null_score: float
+
+    def __repr__(self) -> str:
+        return f"Answer({self.text!r}, {self.probability:.3f}, one of {len(self.candidates)})"
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Summary:
+    """Some sentences of a document.
+
+    Attributes:
+      sentences: the chosen ones, in the order of the document.
+      indices: their places in the document, from 0.
+      probabilities: float32 [sentences of the document], how likely each belongs into a summary.
+    """
+
+    sentences: tuple[str, ...]
+    indices: tuple[int, ...]
+    probabilities: np.ndarray
+
+    def __str__(self) -> str:
+        return " ".join(self.sentences)
+
+    def __repr__(self) -> str:
+        return f"Summary({str(self)!r}, {len(self.indices)} of {len(self.probabilities)} sentences)"

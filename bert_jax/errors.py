@@ -71,7 +71,8 @@ def choice_problem(name: str, value: str, choices: Iterable[str]) -> list[str]:
     choices = list(choices)
     if value in choices:
         return []
-    return [f"{name}={value!r} is not one of {', '.join(choices)}.{did_you_mean(value, choices)}"]
+    shown = ", ".join(filter(None, choices))  # an empty choice is the default
+    return [f"{name}={value!r} is not one of {shown}.{did_you_mean(value, choices)}"]
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:

@@ -1,5 +1,6 @@
 """What a trained model says of labelled or new examples: predictions, and scores of a labelled file."""
 
+import dataclasses
 import itertools
 import os
 import pathlib
@@ -129,12 +130,14 @@ def evaluate(model: Pretrained, path: epath.PathLike) -> dict[str, float]:
       CorpusError: an example cannot be used.
     """
     kind = _kind(model)
-    examples = list(kind.read(model.run, str(path), []))
+    data = dataclasses.replace(model.run.data, test=str(path))  # the file that messages name
+    config = dataclasses.replace(model.run, data=data)
+    examples = list(kind.read(config, str(path), []))
     if not examples:
         raise CorpusError(f"{path} holds no labelled {kind.noun}.")
-    labelled = kind.encode(model.run, model.objectives, examples, model.tokenizer, TEST, [])
-    length = model.run.data.sequence_length
-    held_out = Rows(labelled, model.tokenizer, length, model.run.data.row_examples, (0, 0)).all()
+    labelled = kind.encode(config, model.objectives, examples, model.tokenizer, TEST, [])
+    length = data.sequence_length
+    held_out = Rows(labelled, model.tokenizer, length, data.row_examples, (0, 0)).all()
     learner = Learner(model.config, tuple(model.objectives))
     randomness = Randomness(jnp.uint32(0), jnp.int32(0), dropout=False)
     step = jax.jit(lambda params, batch: learner.eval_fn(params, None, batch, randomness))

@@ -1,4 +1,4 @@
-"""Markdown tables, and text escaped for Markdown."""
+"""Markdown tables, and texts escaped and cut for them."""
 
 import re
 from collections.abc import Sequence
@@ -18,6 +18,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: bool = Fa
 def plain(text: str) -> str:
     """Escapes everything that Markdown would interpret."""
     return re.sub(r"([\\`*_{}\[\]<>#|~$&])", r"\\\1", text)
+
+
+def excerpt(text: str, most: int) -> str:
+    """Returns the beginning of a text for a cell of a table: one line of at most `most` characters, escaped."""
+    flat = " ".join(text.split())
+    return plain(flat[:most]) + ("…" if len(flat) > most else "")
 
 
 def code(text: str) -> str:

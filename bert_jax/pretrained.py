@@ -354,7 +354,7 @@ class Pretrained:
             training question, or that another project trained, then always answers.
 
         Returns:
-          An `answering.Answer`; for several questions, a list.
+          An `Answer`; for several questions, a list.
 
         Raises:
           CheckpointError: the model was not trained to answer questions.
@@ -388,7 +388,7 @@ class Pretrained:
           language: a two-letter code, whose rules split a text into sentences.
 
         Returns:
-          A `summaries.Summary`; for several documents, a list.
+          A `Summary`; for several documents, a list.
 
         Raises:
           CheckpointError: the model was not trained to summarize.
@@ -408,7 +408,7 @@ class Pretrained:
         def predict(batch: Batch) -> np.ndarray:
             return np.asarray(self._predict(objective.name, batch))
 
-        found = summaries.summarize(documents, objective, predict, self.tokenizer, self.max_tokens, data.window_overlap)
+        found = summaries.summarize(documents, objective, predict, self.tokenizer, self.max_tokens, data.overlap)
         return found[0] if is_one else found
 
     def head_outputs(self, texts: Iterable[Text], name: str) -> np.ndarray:

@@ -1,10 +1,10 @@
 """Summaries that a loaded model makes of documents, by choosing sentences."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from bert_jax.answers import Summary
 from bert_jax.batch import Batch, cut
 from bert_jax.data.documents import make_windows
 from bert_jax.data.labelled import Rows
@@ -15,27 +15,6 @@ from bert_jax.tokenization import Tokenizer
 TOKENS_AT_ONCE = 4096  # in a batch
 SHORTEST_ROW = 64  # tokens
 TOKENS_PER_EXAMPLE = 16  # a row has a slot for each window of at least this length
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class Summary:
-    """Some sentences of a document.
-
-    Attributes:
-      sentences: the chosen ones, in the order of the document.
-      indices: their places in the document, from 0.
-      probabilities: float32 [sentences of the document], how likely each belongs into a summary.
-    """
-
-    sentences: tuple[str, ...]
-    indices: tuple[int, ...]
-    probabilities: np.ndarray
-
-    def __str__(self) -> str:
-        return " ".join(self.sentences)
-
-    def __repr__(self) -> str:
-        return f"Summary({str(self)!r}, {len(self.indices)} of {len(self.probabilities)} sentences)"
 
 
 def summarize(

@@ -24,6 +24,8 @@ def test_choices_are_told():
     assert choice_problem("model.pooling", "max", ("cls", "max")) == []
     (problem,) = choice_problem("model.pooling", "mx", ("cls", "max"))
     assert problem == "model.pooling='mx' is not one of cls, max. Did you mean max?"
+    (problem,) = choice_problem("data.units", "letters", ("", "words", "characters"))
+    assert problem.startswith("data.units='letters' is not one of words, characters.")
 
 
 def test_all_checks_are_made():

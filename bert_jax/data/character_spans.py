@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from bert_jax.data.tables import Record
-from bert_jax.data.tables.columns import TEXTS, TOKENS, plain
+from bert_jax.data.tables.column_names import TEXTS, TOKENS
+from bert_jax.data.tables.columns import plain
 from bert_jax.data.words import split_words
 from bert_jax.errors import CorpusError, quoted
 from bert_jax.objectives.entities import Entity, write

@@ -10,7 +10,7 @@ from etils import epath
 
 from bert_jax.data.labelled_files import LabelledConfig
 from bert_jax.data.tables import Columns, Record, choice_columns, read_table
-from bert_jax.data.texts import EncodedTexts, encode
+from bert_jax.data.texts import EncodedTexts, encode, fair_lengths
 from bert_jax.errors import CorpusError, quoted
 from bert_jax.tokenization import Tokenizer
 
@@ -84,7 +84,7 @@ def read_choice_questions(
             roles = columns.roles
             if columns.line not in lines:
                 lines.append(columns.line)
-        text = " ".join(_text(record, roles[role]) for role in ("context", "question") if role in roles)
+        text = " ".join(record.text(roles[role]) for role in ("context", "question") if role in roles)
         candidates, names = _candidates(record, roles["candidates"])
         answer = None
         if labelled:
@@ -94,14 +94,6 @@ def read_choice_questions(
         yield ChoiceQuestion(text, candidates, answer, record.where)
 
 
-def _text(record: Record, column: str) -> str:
-    value = record.values.get(column)
-    if not isinstance(value, str) or not value.strip():
-        problem = "is empty" if isinstance(value, str) else "is no text"
-        raise CorpusError(f"{record.where}: {quoted(column)} {problem}: give a text, or remove the row.")
-    return value
-
-
 def _candidates(record: Record, columns: str) -> tuple[tuple[str, ...], list[str]]:
     """The candidates, and what a file calls them, if it names them."""
     names: list[str] = []
@@ -109,7 +101,8 @@ def _candidates(record: Record, columns: str) -> tuple[tuple[str, ...], list[str
     if columns in record.values:
         values = record.values[columns]
         if isinstance(values, dict):  # ARC's form: {"text": [...], "label": ["A", ...]}
-            values, names = values.get("text"), list(map(str, values.get("label", ())))
+            labels = values.get("label")
+            values, names = values.get("text"), list(map(str, labels)) if isinstance(labels, list) else []
     else:
         several = columns.split(",")
         # A question may have fewer candidates than there are columns.
@@ -154,7 +147,7 @@ def encode_choice_questions(
 ) -> tuple[EncodedTexts, np.ndarray]:
     """Encodes each candidate with its question: `[CLS] question [SEP] candidate [SEP]`.
 
-    Where the candidates of a question do not fit in a row together, the longest ones are cut to the same length.
+    Where the candidates of a question do not fit in a row together, the longest ones lose their ends.
 
     Args:
       questions: one or more.
@@ -176,22 +169,11 @@ def encode_choice_questions(
     limits = np.full(len(pairs), longest)
     for number in np.flatnonzero(np.add.reduceat(texts.segments.length, ends - counts) > row_length).tolist():
         inside = slice(ends[number] - counts[number], ends[number])
-        limit = fair_limit(texts.segments.length[inside], row_length)
-        if limit < LEAST_TOKENS:
+        lengths = texts.segments.length[inside]
+        limits[inside] = kept = fair_lengths(lengths, row_length)
+        if (least := kept[kept < lengths].min()) < LEAST_TOKENS:
             raise CorpusError(
-                f"{questions[number].where} has {counts[number]} candidates, which leaves {limit} tokens for each:"
+                f"{questions[number].where} has {counts[number]} candidates, which leaves {least} tokens for each:"
                 " raise data.sequence_length, which all of them share."
             )
-        limits[inside] = limit
     return (encode(pairs, tokenizer, limits) if (limits < longest).any() else texts), groups
-
-
-def fair_limit(lengths: np.ndarray, total: int) -> int:
-    """Returns the largest limit such that texts that are cut to it have at most `total` tokens together."""
-    rest, ordered = total, sorted(map(int, lengths))
-    for i, length in enumerate(ordered):
-        share = rest // (len(ordered) - i)
-        if length > share:
-            return share
-        rest -= length
-    return ordered[-1]

@@ -13,16 +13,17 @@ from bert_jax.data import draws
 from bert_jax.data.draws import Purpose
 from bert_jax.data.examples import Segments
 from bert_jax.data.labelled import LabelledTexts
-from bert_jax.data.labelled_files import LabelledConfig
+from bert_jax.data.labelled_files import WindowedConfig
 from bert_jax.data.tables import Columns, Record, document_columns, read_table
 from bert_jax.data.texts import EncodedTexts
+from bert_jax.data.windows import cover
 from bert_jax.errors import CorpusError, quoted
 from bert_jax.objectives.extracts import Document
 from bert_jax.tokenization import Tokenizer
 
 
 @dataclasses.dataclass
-class DocumentsConfig(LabelledConfig):
+class DocumentsConfig(WindowedConfig):
     """Documents with summaries, and how many sentences to choose."""
 
     document_column: str = ""  # column of the text, or of the list of sentences; empty: guessed, and told
@@ -33,18 +34,11 @@ class DocumentsConfig(LabelledConfig):
     language: str = "en"  # two-letter code, whose rules split a text into sentences
     num_sentences: int = 3  # sentences of a summary; at most so many are labelled
     block_trigrams: bool = False  # pass over a sentence that shares three words in a row with a chosen one
-    # tokens that a window of a long document shares with the one before it, so that each sentence is seen among others
-    window_overlap: int = 128
 
     def problems(self) -> list[str]:
         found = super().problems()
         if self.num_sentences < 1:
             found.append(f"data.num_sentences={self.num_sentences} must be at least 1.")
-        if not 0 <= self.window_overlap < self.sequence_length:
-            found.append(
-                f"data.window_overlap={self.window_overlap} must be at least 0 and below data.sequence_length="
-                f"{self.sequence_length}."
-            )
         return found
 
     def columns(self, first: Record, labelled: bool = True) -> Columns:
@@ -184,23 +178,17 @@ def window_bounds(lengths: Sequence[int], longest: int, overlap: int) -> list[tu
     Args:
       lengths: the tokens in each sentence, at most `longest`.
       longest: the most tokens in a window.
-      overlap: a window begins with as many sentences of the one before it as fit into so many tokens.
+      overlap: see `windows.cover`.
 
     Returns:
       The first sentence of each window, one past its last, and the sentences that count in it: each in one window.
     """
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    bounds, begin, end = [], 0, 0
-    while end < len(lengths):
-        end = int(np.searchsorted(offsets, offsets[begin] + longest, side="right")) - 1
-        bounds.append((begin, end))
-        if end < len(lengths):
-            # The next window must have room for the next sentence.
-            earliest = max(offsets[end] - overlap, offsets[end + 1] - longest)
-            begin = max(int(np.searchsorted(offsets, earliest)), begin + 1)
+    bounds = cover(np.array(lengths), longest, overlap)
     counted = [0]
     for (_, before), (after, _) in itertools.pairwise(bounds):
-        # Both windows have the sentences after..before. Each goes where the nearer end of the window is farther away.
+        # Both windows have the sentences after..before. Each goes where the nearer end of the window is farther away;
+        # unlike in `windows.keepers`, the ends of a document do not count, where there is nothing to see beyond.
         left, right = (offsets[after:before] - offsets[after]), offsets[before] - offsets[after + 1 : before + 1]
         counted.append(after + int((right >= left).sum()))
     counted += [len(lengths)] * bool(bounds)

@@ -57,6 +57,28 @@ class LabelledConfig:
 
 
 @dataclasses.dataclass
+class WindowedConfig(LabelledConfig):
+    """Labelled examples that are read in overlapping windows if they are longer than a row."""
+
+    # most tokens that two neighbouring windows share; none: S / 4
+    window_overlap: int | None = None
+
+    @property
+    def overlap(self) -> int:
+        """The most tokens that two neighbouring windows share."""
+        return self.sequence_length // 4 if self.window_overlap is None else self.window_overlap
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if not 0 <= self.overlap <= self.sequence_length // 2:
+            found.append(
+                f"data.window_overlap={self.window_overlap} must lie between 0 and half of"
+                f" data.sequence_length={self.sequence_length}."
+            )
+        return found
+
+
+@dataclasses.dataclass
 class LabelledTextsConfig(LabelledConfig):
     """Texts or pairs of texts with labels. Longer ones are cut."""
 

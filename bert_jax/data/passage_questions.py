@@ -111,7 +111,7 @@ def read_passage_questions(
             roles = columns.roles
             if columns.line not in lines:
                 lines.append(columns.line)
-        question, context = (_text(record, roles[role]) for role in ("question", "context"))
+        question, context = (record.text(roles[role]) for role in ("question", "context"))
         answers, span = None, None
         if labelled:
             answers, span = _labels(record, roles["answers"], context, told)
@@ -231,12 +231,3 @@ def _place(start: Any) -> int | None:
 def _named(record: Record, names: Sequence[str]) -> Any:
     """The first value whose column has one of these names; None if there is none."""
     return next((value for name, value in record.values.items() if plain(name) in names), None)
-
-
-def _text(record: Record, column: str) -> str:
-    value = record.values.get(column)
-    if not isinstance(value, str):
-        raise CorpusError(f"{record.where}: {quoted(column)} is no text: mend the row, or remove it.")
-    if not value.strip():
-        raise CorpusError(f"{record.where}: {quoted(column)} is empty: give a text, or remove the row.")
-    return value

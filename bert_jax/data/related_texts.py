@@ -1,12 +1,13 @@
 """Texts that belong together, from tables and from SQuAD's files: pairs, triplets, pairs with a label or a number."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from etils import epath
 
 from bert_jax.data.labelled_files import LabelledConfig, label_name, number
 from bert_jax.data.tables import Columns, Record, read_questions, related_columns
+from bert_jax.data.tables.columns import plain
 from bert_jax.errors import ConfigError, CorpusError, choice_problem, quoted
 
 TEXTS, PAIRS, TRIPLETS, LABELS, NUMBERS = FORMS = ("texts", "pairs", "triplets", "labels", "numbers")
@@ -111,7 +112,7 @@ def read_related(
       CorpusError: the file cannot be read, a row lacks a value, or a text is empty.
     """
     form, roles, values = "", {}, label_values(config.label_values)
-    unanswerable, other = 0, {}
+    unanswerable, count, other = 0, 0, {}
     for record in read_questions(path):
         if not form:
             columns = related_columns(
@@ -135,18 +136,26 @@ def read_related(
                 other[label] = other.get(label, 0) + 1
                 continue
             similarity = values[label]
-        found = {role: _text(record, roles[role]) for role in _ROLES[form] if role != "label"}
+        found = {role: record.text(roles[role]) for role in _ROLES[form] if role != "label"}
         row = RelatedTexts(
             found["text"], found.get("pair"), found.get("negative"), similarity, form == LABELS, record.where
         )
         if row.negative is not None and row.negative in (row.text, row.pair):
             raise CorpusError(f"{row.where}: the negative is the text itself or its partner: correct it, or remove it.")
+        count += 1
         yield row
+    if other and not count:
+        raise CorpusError(
+            f"{path} has no label of data.label_values={config.label_values}, only {_counts(other)}: name them there."
+        )
     if unanswerable:
         lines.append(f"left out     {unanswerable:,} questions of {path} without an answer")
     if other:
-        shown = ", ".join(f"{quoted(name)} {count:,}" for name, count in list(other.items())[:5])
-        lines.append(f"left out     rows of {path} with labels that data.label_values does not name: {shown}")
+        lines.append(f"left out     rows of {path} with labels that data.label_values does not name: {_counts(other)}")
+
+
+def _counts(labels: Mapping[str, int]) -> str:
+    return ", ".join(f"{quoted(name)} {count:,}" for name, count in list(labels.items())[:5])
 
 
 _ROLES = {
@@ -179,11 +188,10 @@ def _form(first: Record, columns: Columns, told: str, is_train: bool) -> str:
         number(first.values[roles["label"]], "")
     except CorpusError:
         return LABELS
+    if plain(roles["text"]) == "premise":
+        # In NLI, 0 is often the number of entailment: as a similarity, it would say the opposite.
+        raise CorpusError(
+            f"{first.where}: {quoted(roles['label'])} may be the numbers of labels, or a similarity: give"
+            " data.form=labels with data.label_values=0=1,1=0.5,2=0, or data.form=numbers (and data.held_out_form)."
+        )
     return NUMBERS
-
-
-def _text(record: Record, column: str) -> str:
-    value = record.values.get(column)
-    if not isinstance(value, str) or not value.strip():
-        raise CorpusError(f"{record.where}: {quoted(column)} is empty or no text: give a text, or remove the row.")
-    return value

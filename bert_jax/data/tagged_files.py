@@ -9,7 +9,7 @@ from etils import epath
 
 from bert_jax.configuration import setting
 from bert_jax.data.character_spans import span_columns, spans_as_tags
-from bert_jax.data.labelled_files import LabelledConfig
+from bert_jax.data.labelled_files import WindowedConfig
 from bert_jax.data.tables import Record, read_table, read_tagged, tagged_columns, tagged_problem, text_columns
 from bert_jax.data.tables.tables import find, suffix
 from bert_jax.data.tables.tagged import LIST_FORMS
@@ -23,7 +23,7 @@ FIRST, ALL = "first", "all"
 
 
 @dataclasses.dataclass
-class TaggedTextsConfig(LabelledConfig):
+class TaggedTextsConfig(WindowedConfig):
     """Sentences with a tag for each word."""
 
     token_column: str = ""  # column of the words, by number from 1 or by name; empty: guessed, and told
@@ -36,14 +36,7 @@ class TaggedTextsConfig(LabelledConfig):
     # first one ends the run
     repair: bool = False
     tag_pieces: str = FIRST  # pieces of a word that learn its tag: first or all; the first decides what is predicted
-    # most tokens that two windows share, if a sentence is longer than a row; none: S / 4
-    window_overlap: int | None = None
     strict: bool = False  # score only entities whose tags keep to the scheme; else as conlleval reads them
-
-    @property
-    def overlap(self) -> int:
-        """The most tokens that two windows share."""
-        return self.sequence_length // 4 if self.window_overlap is None else self.window_overlap
 
     def problems(self) -> list[str]:
         """Error messages about values that cannot work."""
@@ -55,11 +48,6 @@ class TaggedTextsConfig(LabelledConfig):
             found.append(
                 f"data.scheme={self.scheme} cannot be made of data.file_scheme={self.file_scheme}: bare tags mark no"
                 " entities."
-            )
-        if not 0 <= self.overlap <= self.sequence_length // 2:
-            found.append(
-                f"data.window_overlap={self.window_overlap} must lie between 0 and half of"
-                f" data.sequence_length={self.sequence_length}."
             )
         return found
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from bert_jax.data.labelled import LabelledTexts
 from bert_jax.data.related_texts import RelatedTexts
-from bert_jax.data.texts import EncodedTexts
+from bert_jax.data.texts import EncodedTexts, fair_lengths
 from bert_jax.errors import CorpusError
 from bert_jax.objectives.embeddings import NEGATIVE
 from bert_jax.tokenization import Tokenizer
@@ -112,15 +112,6 @@ def encode_groups(groups: Sequence[TextGroup], tokenizer: Tokenizer, longest: in
     }
     texts = EncodedTexts.of([(one, ()) for one in tokens], lengths)
     return LabelledTexts(texts, columns, groups=group.astype(np.int64))
-
-
-def fair_lengths(lengths: np.ndarray, room: int) -> np.ndarray:
-    """Returns what is left of each of some lengths [n] so that they fit into `room`: the longest lose first."""
-    kept, left = np.zeros_like(lengths), room
-    for done, index in enumerate(np.argsort(lengths, kind="stable")):
-        kept[index] = min(int(lengths[index]), left // (len(lengths) - done))
-        left -= int(kept[index])
-    return kept
 
 
 def described(groups: Sequence[TextGroup], name: str) -> str:

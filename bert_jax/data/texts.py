@@ -83,6 +83,15 @@ def encode(
     return EncodedTexts.of(list(zip(a_ids, b_ids, strict=True)), longest, between)
 
 
+def fair_lengths(lengths: np.ndarray, room: int) -> np.ndarray:
+    """Returns what is left of each of some lengths [n] so that they fit into `room`: the longest lose first."""
+    kept, left = np.zeros_like(lengths), room
+    for done, index in enumerate(np.argsort(lengths, kind="stable")):
+        kept[index] = min(int(lengths[index]), left // (len(lengths) - done))
+        left -= int(kept[index])
+    return kept
+
+
 @dataclasses.dataclass(frozen=True)
 class PackedBatch:
     """Some of the examples in rows.

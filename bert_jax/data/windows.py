@@ -1,4 +1,7 @@
-"""Sentences of any length as overlapping windows of whole words, each word counting in one of them."""
+"""Sentences of any length as overlapping windows of whole words, each word counting in one of them.
+
+Documents become windows of whole sentences in the same way.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -109,6 +109,8 @@ def architecture(objectives: Sequence[Objective]) -> str:
     }
     heads = tuple(sorted("tokens" if isinstance(one, Labels) and one.of_tokens else one.name for one in objectives))
     if heads not in classes:
+        if len(heads) == 1:
+            raise ConfigError(f"Hugging Face has no BERT with the head {heads[0]}: leave it out (heads=[], --heads=).")
         raise ConfigError(f"Hugging Face has no BERT with the heads {', '.join(heads)} together: leave some out.")
     return classes[heads]
 

@@ -92,11 +92,17 @@ class ModelConfig:
                 found.append(f"model.{name}={getattr(self, name)} must be at least 0 and below 1.")
         return found
 
-    def length_problems(self, sequence_length: int, where: str) -> list[str]:
-        """Returns a message if rows of `sequence_length` tokens, set by the field `where`, are too long."""
+    def length_problems(self, sequence_length: int, where: str, is_given: bool = False) -> list[str]:
+        """Returns a message if examples are too long.
+
+        Args:
+          sequence_length: the tokens of the longest one.
+          where: the field that sets it.
+          is_given: whether the positions are those of a checkpoint, so that there cannot be more.
+        """
         if self.longest_row is None or sequence_length <= self.longest_row:
             return []
-        return [
-            f"{where}={sequence_length} is longer than model.max_positions={self.max_positions}: raise"
-            " model.max_positions, or use model.positions=sinusoidal."
-        ]
+        remedy = "raise model.max_positions, or use model.positions=sinusoidal"
+        if is_given:
+            remedy = f"train.init_from has no more, so give {where}={self.longest_row}"
+        return [f"{where}={sequence_length} is longer than model.max_positions={self.max_positions}: {remedy}."]

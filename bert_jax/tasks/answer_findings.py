@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bert_jax.markdown import plain, table
+from bert_jax.markdown import excerpt, table
 
 SHOWN_ERRORS, SHOWN_TEXT = 10, 120  # examples, characters
 
@@ -41,15 +41,13 @@ def _worst(predictions: Sequence[Mapping[str, Any]]) -> list[str]:
         return [f"{head}\n"]
     rows = [
         [
-            *map(_shown, (one["question"], one["gold"][0] if one["gold"] else "none", one["predicted"] or "none")),
+            *(
+                excerpt(text, SHOWN_TEXT)
+                for text in (one["question"], one["gold"][0] if one["gold"] else "none", one["predicted"] or "none")
+            ),
             f"{one['probability']:.3f}",
         ]
         for one in sure
     ]
     about = f"{head} Those in which the model was surest:\n"
     return [about, *table(["question", "a true answer", "predicted", "probability"], rows)]
-
-
-def _shown(text: str) -> str:
-    text = " ".join(text.split())
-    return plain(text[:SHOWN_TEXT]) + ("…" if len(text) > SHOWN_TEXT else "")

@@ -11,7 +11,7 @@ from bert_jax.data.labelled import LabelledTexts
 from bert_jax.data.related_texts import RelatedTexts, RelatedTextsConfig, read_related
 from bert_jax.data.text_groups import described, encode_groups, scored_groups, training_groups
 from bert_jax.errors import ConfigError, CorpusError
-from bert_jax.markdown import plain, table
+from bert_jax.markdown import excerpt, table
 from bert_jax.objectives import agreement
 from bert_jax.objectives.contrastive import Contrastive
 from bert_jax.objectives.embeddings import Embeddings
@@ -166,7 +166,7 @@ class Embedding(LabelledKind[EmbeddingRunConfig]):
         rows = []
         for index in np.argsort(-far, kind="stable")[:SHOWN]:
             one = predictions[index]
-            texts = [plain(text[:SHOWN_TEXT] + ("…" if len(text) > SHOWN_TEXT else "")) for text in _texts(one)]
+            texts = [excerpt(one[key], SHOWN_TEXT) for key in ("text", "pair")]
             rows.append([*texts, "" if one["gold"] is None else f"{one['gold']:g}", f"{one['predicted']:.3f}"])
         return [title, *table(["text", "second text", "similarity", "cosine"], rows)]
 
@@ -183,10 +183,6 @@ def _choose_best(config: EvalConfig, task: Task) -> None:
             f"eval.best_by={config.best_by} is undefined, because the validation file has {kind}: give"
             f" eval.best_by={usual}."
         )
-
-
-def _texts(prediction: Mapping[str, Any]) -> tuple[str, str]:
-    return prediction["text"], prediction["pair"]
 
 
 def _negatives(config: EmbeddingRunConfig) -> str:

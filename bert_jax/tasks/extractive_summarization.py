@@ -12,7 +12,7 @@ import numpy as np
 from bert_jax.data.documents import DocumentsConfig, make_windows, read_documents
 from bert_jax.data.labelled import LabelledTexts
 from bert_jax.errors import CorpusError
-from bert_jax.markdown import plain, table
+from bert_jax.markdown import excerpt, table
 from bert_jax.objectives.extracts import ASCII, KINDS, Document
 from bert_jax.objectives.summary_sentences import SummarySentences
 from bert_jax.tasks.labelled import TRAIN, LabelledKind, LabelledRunConfig
@@ -61,9 +61,7 @@ class ExtractiveSummarization(LabelledKind[ExtractiveSummarizationConfig]):
         lines: list[str],
     ) -> LabelledTexts:
         data = config.data
-        windows = make_windows(
-            [one.sentences for one in examples], tokenizer, data.sequence_length, data.window_overlap
-        )
+        windows = make_windows([one.sentences for one in examples], tokenizer, data.sequence_length, data.overlap)
         labels = np.array([label for one in examples for label in one.labels or ()], np.float32)
         if not labels.any():
             raise CorpusError(f"{getattr(data, split)} labels no sentence, so that nothing can be learned or scored.")
@@ -111,7 +109,10 @@ class ExtractiveSummarization(LabelledKind[ExtractiveSummarizationConfig]):
             for name, title in TITLES.items()
         ]
         shown = [
-            [plain(_cut(" ".join(one["predicted"]))), plain(_cut(one["gold"][0])), f"{one['rouge']['rouge1']:.3f}"]
+            [
+                *(excerpt(text, SHOWN_TEXT) for text in (" ".join(one["predicted"]), one["gold"][0])),
+                f"{one['rouge']['rouge1']:.3f}",
+            ]
             for one in predictions[:SHOWN_SUMMARIES]
         ]
         return [
@@ -120,8 +121,3 @@ class ExtractiveSummarization(LabelledKind[ExtractiveSummarizationConfig]):
             "The first documents:\n",
             *table(["chosen", "reference", KINDS["rouge1"]], shown),
         ]
-
-
-def _cut(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat[:SHOWN_TEXT] + ("…" if len(flat) > SHOWN_TEXT else "")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from bert_jax.markdown import plain, table
+from bert_jax.markdown import excerpt, plain, table
 from bert_jax.objectives import agreement
 
 SHOWN_CLASSES = 12  # in a table of confusions; of more classes, the most frequent confusions are listed
@@ -111,8 +111,7 @@ def _worst_numbers(predictions: Predictions) -> list[str]:
 
 def _shown(one: Mapping[str, Any]) -> str:
     """The text, or both texts, of an example, cut and escaped."""
-    texts = [" ".join(one[key].split()) for key in ("text", "pair") if key in one]
-    return " — ".join(plain(text[:SHOWN_TEXT]) + ("…" if len(text) > SHOWN_TEXT else "") for text in texts)
+    return " — ".join(excerpt(one[key], SHOWN_TEXT) for key in ("text", "pair") if key in one)
 
 
 def _text(label: Any) -> str:

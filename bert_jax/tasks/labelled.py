@@ -147,7 +147,8 @@ class LabelledKind(TaskKind[Config], abc.ABC):
             inherit_model(config.model, stored.model if stored else read_starting_point(path).model, path)
 
     def problems(self, config: Config) -> list[str]:
-        found = config.model.length_problems(self.longest_example(config), self.length_field)
+        is_given = bool(config.train.init_from)
+        found = config.model.length_problems(self.longest_example(config), self.length_field, is_given)
         if not config.train.init_from and not config.data.tokenizer:
             found.append("Give train.init_from (a pretrained run) or, to train from scratch, data.tokenizer.")
         if config.train.init_from and config.data.tokenizer:
@@ -190,7 +191,7 @@ class LabelledKind(TaskKind[Config], abc.ABC):
             files=own,
             summary=self.summary(own, len(train)),
             prefetch=data.prefetch,
-            probes=open_probes(config.eval, tokenizer, data.sequence_length),
+            probes=open_probes(config.eval, tokenizer, self.longest_example(config)),
         )
 
     def _read(self, config: Config, path: str, lines: list[str]) -> list[Any]:

@@ -14,7 +14,7 @@ from bert_jax.data.choice_questions import (
 )
 from bert_jax.data.labelled import LabelledTexts
 from bert_jax.errors import CorpusError
-from bert_jax.markdown import plain, table
+from bert_jax.markdown import excerpt, table
 from bert_jax.objectives.choices import Choices
 from bert_jax.tasks.labelled import LabelledKind, LabelledRunConfig
 from bert_jax.tokenization import Tokenizer
@@ -107,8 +107,8 @@ class MultipleChoice(LabelledKind[MultipleChoiceConfig]):
         wrong.sort(key=lambda one: -max(one["probabilities"]))
         shown = [
             [
-                _shown(one["question"]),
-                *(_shown(one["candidates"][one[key]]) for key in ("gold", "predicted")),
+                excerpt(one["question"], SHOWN_TEXT),
+                *(excerpt(one["candidates"][one[key]], SHOWN_TEXT) for key in ("gold", "predicted")),
                 f"{max(one['probabilities']):.3f}",
             ]
             for one in wrong[:SHOWN_ERRORS]
@@ -118,8 +118,3 @@ class MultipleChoice(LabelledKind[MultipleChoiceConfig]):
             return lines
         head = f"{len(wrong):,} of {len(predictions):,} are wrong. Those in which the model was surest:\n"
         return [*lines, head, *table(["question", "right", "chosen", "probability"], shown)]
-
-
-def _shown(text: str) -> str:
-    flat = " ".join(text.split())
-    return plain(flat[:SHOWN_TEXT]) + ("…" if len(flat) > SHOWN_TEXT else "")

@@ -6,7 +6,8 @@
 Measured on two busy cores, on 8,529 sentences of movie reviews with two labels (majority 0.508), in about 4 minutes,
 with --config.data.sequence_length=64 --config.optimizer.learning_rate=3e-4 --config.train.num_epochs=4: a `mini` that
 was pretrained for 7,000 steps of 16 x 64 tokens reaches validation accuracies of 0.753 and 0.758 (seeds 0 and 1), the
-same model from scratch 0.748 and 0.752. So little pretraining shows early on, not at the end: see docs/tasks.md.
+same model from scratch 0.748 and 0.752. So little pretraining shows early on, not at the end: see
+docs/classification.md.
 
 The best checkpoint by accuracy is kept; with several labels by micro-F1, with numbers by Spearman's correlation.
 

@@ -8,7 +8,6 @@ from bert_jax.data.choice_questions import (
     ChoiceQuestion,
     ChoiceQuestionsConfig,
     encode_choice_questions,
-    fair_limit,
     read_choice_questions,
 )
 from bert_jax.data.labelled import LabelledStream, LabelledTexts, Rows
@@ -98,6 +97,8 @@ def test_a_table_may_have_empty_cells_after_the_last_candidate(tmp_path):
         (ROW | {"candidates": []}, r"line 1: 'candidates' has no candidates"),
         (ROW | {"candidates": ["a", " "]}, r"'candidates' holds a candidate that is empty or no text"),
         (ROW | {"candidates": ["a", 3]}, r"'candidates' holds a candidate that is empty or no text"),
+        (ROW | {"candidates": {"text": ["a", "b"], "label": None}, "answer": "c"}, r"the answer 'c' is none of the 2"),
+        (ROW | {"candidates": {"text": None, "label": 3}}, r"'candidates' holds a candidate that is empty or no text"),
         (ROW | {"question": " "}, r"line 1: 'question' is empty: give a text"),
         (ROW | {"question": None}, r"line 1: 'question' is no text"),
         ({"question": "a", "answer": 0}, r"usual for the candidates .*data\.candidates_column"),
@@ -111,16 +112,6 @@ def test_what_cannot_be_read_is_named_with_its_line(tmp_path, row, message):
 
 def test_an_answer_that_is_a_number_to_json_is_a_place_whatever_the_texts_are(tmp_path):
     assert read(tmp_path, ROW | {"candidates": ["1", "0"], "answer": 1})[0][0][2] == 1
-
-
-def test_the_longest_texts_are_cut_to_the_same_length():
-    for seed in range(200):
-        rng = np.random.default_rng(seed)
-        lengths = rng.integers(1, 40, rng.integers(1, 8))
-        total = int(rng.integers(len(lengths), lengths.sum() + 1))
-        limit = fair_limit(lengths, total)
-        assert np.minimum(lengths, limit).sum() <= total
-        assert np.minimum(lengths, limit + 1).sum() > total or limit >= lengths.max()
 
 
 def questions(corpus, counts):

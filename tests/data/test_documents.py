@@ -149,5 +149,5 @@ def test_what_cannot_be_read_is_named_with_its_line(tmp_path, row, message):
 
 def test_problems_of_the_config():
     fine = {"train": "a.jsonl", "validation": "b.jsonl"}
-    assert DocumentsConfig(**fine, window_overlap=127).problems() == []
+    assert DocumentsConfig(**fine, window_overlap=64).problems() == []
     assert len(DocumentsConfig(**fine, num_sentences=0, window_overlap=128).problems()) == 2

@@ -5,7 +5,7 @@ import pytest
 
 from bert_jax.data.labelled import Rows
 from bert_jax.data.related_texts import RelatedTextsConfig, label_values, read_related
-from bert_jax.data.text_groups import TextGroup, described, encode_groups, fair_lengths, scored_groups, training_groups
+from bert_jax.data.text_groups import TextGroup, described, encode_groups, scored_groups, training_groups
 from bert_jax.errors import ConfigError, CorpusError
 
 
@@ -87,7 +87,7 @@ def test_a_text_alone_belongs_to_itself(tmp_path):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"anchor": "a", "positive": " ", "negative": "c"}, "'positive' is empty or no text"),
+        ({"anchor": "a", "positive": " ", "negative": "c"}, "'positive' is empty: give a text"),
         ({"anchor": "a", "positive": "b", "negative": "b"}, "the negative is the text itself or its partner"),
         ({"sentence1": "a", "sentence2": "b", "score": "x"}, "is no number"),
     ],
@@ -98,22 +98,29 @@ def test_bad_rows_are_named(tmp_path, row, message):
         read(tmp_path, [good, row])
 
 
+def test_labels_that_are_not_named_are_told(tmp_path):
+    rows = [{"premise": "a", "hypothesis": "b", "label": label} for label in ("yes", "no", "yes")]
+    with pytest.raises(
+        CorpusError, match=r"no label of data\.label_values=entailment.*, only 'yes' 2, 'no' 1: name them"
+    ):
+        read(tmp_path, rows)
+    assert len(read(tmp_path, rows, label_values="yes=1")[0]) == 2
+
+
+def test_numbers_of_labels_are_not_taken_for_similarities(tmp_path):
+    """In NLI, 0 is usually entailment, and 2 contradiction."""
+    row = {"premise": "a", "hypothesis": "b", "label": 0}
+    with pytest.raises(CorpusError, match=r"'label' may be the numbers of labels, or a similarity: give data\.form="):
+        read(tmp_path, [row])
+    assert read(tmp_path, [row], form="labels", label_values="0=1,1=0.5,2=0")[0][0].similarity == 1
+    assert read(tmp_path, [row], form="numbers")[0][0].similarity == 0
+
+
 @pytest.mark.parametrize("text", ["entailment", "a=x", "a=2", "=1", "a=nan"])
 def test_label_values_have_one_form(text):
     with pytest.raises(ConfigError, match="is not of the form entailment=1"):
         label_values(text)
     assert "data.label_values" in " ".join(RelatedTextsConfig(label_values=text).problems())
-
-
-def test_the_longest_texts_lose_first():
-    for lengths, room, kept in (
-        ([3, 9], 8, [3, 5]),
-        ([9, 9, 2], 10, [4, 4, 2]),
-        ([5, 5], 9, [4, 5]),
-        ([2, 2], 9, [2, 2]),
-    ):
-        assert sorted(fair_lengths(np.array(lengths), room)) == sorted(kept)
-        assert (fair_lengths(np.array(lengths), room) <= lengths).all()
 
 
 def test_groups_share_rows_and_columns_say_who_belongs_to_whom(corpus):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bert_jax.data.texts import USUAL_ROW, EncodedTexts, packed_batches
+from bert_jax.data.texts import USUAL_ROW, EncodedTexts, fair_lengths, packed_batches
 
 
 def texts_of(lengths, longest=512):
@@ -71,3 +71,16 @@ def test_robertas_pair_has_two_separators_and_one_type():
     }
     assert texts.num_cut == 2
     assert not packed.batch["token_type_ids"].any()
+
+
+def test_the_longest_texts_lose_first():
+    assert sorted(fair_lengths(np.array([9, 9, 2]), 10).tolist()) == [2, 4, 4]
+    assert fair_lengths(np.array([2, 2]), 9).tolist() == [2, 2]
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        lengths = rng.integers(1, 40, rng.integers(1, 8))
+        room = int(rng.integers(len(lengths), lengths.sum() + 10))
+        kept = fair_lengths(lengths, room)
+        assert (kept <= lengths).all()
+        assert kept.sum() == min(room, lengths.sum())
+        assert kept[kept < lengths].min(initial=100) >= kept.max() - 1  # those that are cut are equal, but for a token

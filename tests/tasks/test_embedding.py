@@ -211,6 +211,11 @@ def test_the_worst_pairs_are_those_that_differ_most_in_rank():
     assert KIND.findings([{"text": "t", "gold": None, "predicted": [0.1, 0.2]}]) == []
 
 
+def test_a_text_of_several_lines_is_one_cell_of_the_table():
+    lines = KIND.findings([{"text": "one\ntwo\n", "pair": "three", "gold": 1, "predicted": 0.5}])
+    assert "| one two | three | 1 | 0.500 |" in lines
+
+
 def test_what_cannot_work_is_refused(settings, files, tmp_path):
     def refused(message, error=ConfigError, **changes):
         config = dataclasses.replace(settings, data=dataclasses.replace(settings.data))

@@ -106,6 +106,9 @@ def test_a_loaded_model_summarizes_as_the_run_was_scored(memorised):
         summary = model.summarize(row["sentences"])
         assert list(summary.indices) == one["chosen"]
         np.testing.assert_allclose(summary.probabilities, one["probabilities"], rtol=1e-4, atol=1e-6)
+    other = write(path.parent / "other.jsonl", [{"sentences": ["the end"], "summary": "qqq"}])
+    with pytest.raises(CorpusError, match=r"other\.jsonl labels no sentence"):
+        evaluate(model, other)
     new = next(iter(predictions(model, path, False, [])))
     assert (new["gold"], new["chosen"], "rouge" in new) == (None, found[0]["chosen"], False)
 
@@ -137,7 +140,7 @@ def test_the_model_can_be_written_in_our_own_format_but_hugging_face_has_no_such
     sentences = ["The end.", "And the end.", "Then."]
     again = load(tmp_path / "own").summarize(sentences)
     assert again.indices == model.summarize(sentences).indices
-    with pytest.raises(ConfigError, match="no BERT with the heads summary"):
+    with pytest.raises(ConfigError, match="no BERT with the head summary: leave it out"):
         model.save_huggingface(tmp_path / "theirs")
 
 

@@ -160,6 +160,20 @@ def test_the_example_must_fit_the_positions_and_the_row_need_not(settings):
         prepare(KIND, settings)
 
 
+def test_the_positions_of_a_checkpoint_are_all_there_are(settings, trained):
+    settings.data.tokenizer, settings.train.init_from, settings.data.longest_example = "", str(trained[0]), 40
+    with pytest.raises(ConfigError, match=r"train\.init_from has no more, so give data\.longest_example=32\."):
+        prepare(KIND, settings)
+
+
+def test_a_probe_has_no_example_longer_than_the_positions(settings, words, tmp_path):
+    rows = "".join(f"{' '.join(words * 5)} {words[i % 7]}\t{i % 2}\n" for i in range(80))
+    (tmp_path / "long.tsv").write_text(f"text\tlabel\n{rows}")
+    settings.eval.probes = f"long={tmp_path}/long.tsv"
+    (probe,) = prepare(KIND, settings).task.probes
+    assert probe.rows["position_ids"].max() == 31
+
+
 def test_a_model_of_multiple_choice_does_not_label_texts(trained):
     with pytest.raises(CheckpointError, match="not trained to label texts"):
         load(trained[0]).classify(["a"])

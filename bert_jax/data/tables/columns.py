@@ -1,7 +1,7 @@
 """Which columns of a table hold the text, the second text, the label, the tokens, the tags, or questions and answers.
 
-A column that the user names is taken. The others are guessed by the names that GLUE, SNLI, SuperGLUE and the data sets
-of Hugging Face and TFDS use. Case, blanks, `_` and `-` do not matter: `Sentence 1` is `sentence1`.
+A column that the user names is taken. The others are guessed by the usual names of `column_names.py`. Case, blanks, `_`
+and `-` do not matter: `Sentence 1` is `sentence1`.
 """
 
 import dataclasses
@@ -9,75 +9,28 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from bert_jax.data.tables.column_names import (
+    CANDIDATE,
+    CANDIDATES,
+    CHOICE_ANSWERS,
+    CHOICE_CONTEXTS,
+    CHOICE_QUESTIONS,
+    DOCUMENTS,
+    LABELS,
+    NEGATIVES,
+    PAIRS,
+    PASSAGE_ANSWERS,
+    PASSAGE_QUESTIONS,
+    PASSAGES,
+    SENTENCE_LABELS,
+    SUMMARIES,
+    TAGS,
+    TEXTS,
+    TOKENS,
+)
 from bert_jax.data.tables.record import Record
 from bert_jax.errors import CorpusError, did_you_mean, quoted
 
-# Names of one line are equally good; two of them in a table are ambiguous. Earlier lines win.
-TEXTS = (
-    ("text", "sentence"),
-    (
-        *("review", "reviewtext", "reviewbody", "content", "comment", "commenttext", "tweet", "post", "message"),
-        *("utterance", "utt", "query", "question", "passage", "document", "article", "abstract", "description"),
-        *("body", "phrase", "premise", "sentence1", "sentencea", "texta", "text1", "input"),
-    ),
-    ("title", "headline", "subject"),
-)
-PAIRS = (
-    ("sentence1", "sentence2"),
-    ("sentencea", "sentenceb"),
-    ("text1", "text2"),
-    ("texta", "textb"),
-    ("text", "text2"),
-    ("text", "textpair"),
-    ("premise", "hypothesis"),
-    ("question1", "question2"),
-    ("question", "passage"),
-    ("question", "sentence"),
-    ("question", "context"),
-    ("question", "answer"),
-    ("query", "passage"),
-    ("query", "document"),
-    ("anchor", "positive"),
-    ("query", "positive"),
-    ("sent0", "sent1"),  # SimCSE's own files
-    ("#1string", "#2string"),  # MRPC's own files
-)
-LABELS = (
-    ("labeltext", "labelname", "goldlabel"),  # names beside numbers; the consensus beside each annotator's label
-    ("label", "labels"),
-    (
-        *("target", "category", "categories", "class", "intent", "sentiment", "polarity", "emotion", "topic", "tag"),
-        *("score", "similarity", "similarityscore", "relatednessscore", "entailmentlabel", "entailmentjudgment"),
-        *("stars", "star", "starrating", "rating", "overall", "isduplicate", "duplicate", "quality", "gold", "answer"),
-    ),
-)
-TOKENS = (("tokens", "token", "words", "word", "form"),)
-TAGS = (
-    (
-        *("tags", "tag", "nertags", "nertag", "ner", "postags", "postag", "pos", "upos", "xpos", "chunktags", "chunks"),
-        *("labels", "label", "entity", "entities"),
-    ),
-)
-DOCUMENTS = (("sentences",), ("source", "document", "article"), ("text", "body", "content", "input", "src"))
-SUMMARIES = (
-    ("summary", "summaries"),
-    ("target", "targets", "highlights", "tldr", "abstract", "reference", "references"),
-)
-SENTENCE_LABELS = (("sourcelabels", "sentencelabels"), ("labels", "label", "oracle"))
-CHOICE_QUESTIONS = (
-    ("question", "questionstem", "stem"),
-    ("startphrase",),
-    ("premise", "goal", "ctx", "sent1", "query", "context"),
-)
-CHOICE_CONTEXTS = (("premise", "context", "article", "passage"),)
-CANDIDATES = (("candidates", "choices", "options", "endings", "answers"),)
-# A column for each candidate: choice1, choice_a, ending0, sol1, answerA.
-CANDIDATE = re.compile(r"(choice|option|ending|candidate|alternative|sol|answer)(\d{1,2}|[a-z])")
-CHOICE_ANSWERS = (("answer", "answerkey", "label", "gold", "correct", "correctanswer", "target"),)
-PASSAGE_QUESTIONS = (("question", "questiontext", "query", "querytext"),)
-PASSAGES = (("context", "contexttext"), ("passage", "passagetext", "paragraph", "document", "article"), ("text",))
-PASSAGE_ANSWERS = (("answers",), ("answer", "answertext", "goldanswers"))
-NEGATIVES = (("negative", "hardnegative", "hardneg", "neg"),)
 SHOWN = 20  # columns in a message
 
 
@@ -130,8 +83,7 @@ def text_columns(first: Record, text: str = "", pair: str = "", label: str = "",
             text, pair = pairs[0]
         else:
             text = _guess(first, "text", TEXTS, {pair, label}, _is_text, True)
-    roles = {role: name for role, name in {"text": text, "pair": pair, "label": label}.items() if name}
-    return Columns(roles, any(roles[role] != named[role] for role in roles), tuple(first.values))
+    return _columns(first, named, {"text": text, "pair": pair, "label": label})
 
 
 def token_columns(first: Record, tokens: str = "", tags: str = "", has_tags: bool = True) -> Columns:
@@ -149,8 +101,7 @@ def token_columns(first: Record, tokens: str = "", tags: str = "", has_tags: boo
     _check_named(first, {"token": tokens, "tag": tags})
     tokens_found = tokens or _guess(first, "token", TOKENS, {tags}, _is_list, True)
     tags_found = tags or _guess(first, "tag", TAGS, {tokens_found}, _is_list, has_tags)
-    roles = {"tokens": tokens_found} | ({"tags": tags_found} if tags_found else {})
-    return Columns(roles, list(roles.values()) != [tokens, tags], tuple(first.values))
+    return _columns(first, {"tokens": tokens, "tags": tags}, {"tokens": tokens_found, "tags": tags_found})
 
 
 def related_columns(first: Record, text: str = "", pair: str = "", negative: str = "", label: str = "") -> Columns:
@@ -184,8 +135,7 @@ def related_columns(first: Record, text: str = "", pair: str = "", negative: str
         taken = {text, pair, negative} | {name for name in first.values if plain(name) == "answer"}
         label = label or _guess(first, "label", LABELS, taken, _is_label, False)
     found = {"text": text, "pair": pair, "negative": negative, "label": label}
-    roles = {role: name for role, name in found.items() if name}
-    return Columns(roles, any(roles[role] != named[role] for role in roles), tuple(first.values))
+    return _columns(first, named, found)
 
 
 def document_columns(
@@ -212,8 +162,7 @@ def document_columns(
         taken = {document, summary}
         sentence_label = sentence_label or _guess(first, "sentence_label", SENTENCE_LABELS, taken, _is_list, False)
     found = {"document": document, "summary": summary, "sentence_label": sentence_label}
-    roles = {role: name for role, name in found.items() if name}
-    return Columns(roles, any(roles[role] != named[role] for role in roles), tuple(first.values))
+    return _columns(first, named, found)
 
 
 def choice_columns(
@@ -254,8 +203,7 @@ def choice_columns(
         question = _guess(first, "question", CHOICE_QUESTIONS, {context, answer, *several}, _is_text, True)
         context = context or _guess(first, "context", CHOICE_CONTEXTS, {question, answer, *several}, _is_text, False)
     found = {"context": context, "question": question, "candidates": candidates, "answer": answer}
-    roles = {role: name for role, name in found.items() if name}
-    return Columns(roles, any(roles[role] != named[role] for role in roles), tuple(first.values))
+    return _columns(first, named, found)
 
 
 def passage_columns(
@@ -277,15 +225,20 @@ def passage_columns(
     """
     named = {"question": question, "context": context, "answers": answers}
     _check_named(first, named)
+    found = dict(named)
     for role, tiers, fits, needed in (
         ("question", PASSAGE_QUESTIONS, _is_text, True),
         ("context", PASSAGES, _is_text, True),
         ("answers", PASSAGE_ANSWERS, _is_any, has_answers),
     ):
-        taken = {name for name in named.values() if name}
-        named[role] = named[role] or _guess(first, role, tiers, taken, fits, needed)
-    roles = {role: name for role, name in named.items() if name}
-    return Columns(roles, list(roles.values()) != [question, context, answers], tuple(first.values))
+        found[role] = found[role] or _guess(first, role, tiers, set(found.values()), fits, needed)
+    return _columns(first, named, found)
+
+
+def _columns(first: Record, named: dict[str, str], found: dict[str, str]) -> Columns:
+    """The columns that are there, given those that the user names and those that are found, by role."""
+    roles = {role: name for role, name in found.items() if name}
+    return Columns(roles, any(name != named[role] for role, name in roles.items()), tuple(first.values))
 
 
 def _check_named(first: Record, named: dict[str, str]) -> None:

@@ -23,6 +23,18 @@ class Record:
     values: dict[str, Any]
     where: str
 
+    def text(self, column: str) -> str:
+        """Returns the text in a column.
+
+        Raises:
+          CorpusError: there is none, or it is empty.
+        """
+        value = self.values.get(column)
+        if not isinstance(value, str) or not value.strip():
+            problem = "is empty" if isinstance(value, str) else "is no text"
+            raise CorpusError(f"{self.where}: {quoted(column)} {problem}: give a text, or remove the row.")
+        return value
+
 
 def check_names(file: str, names: Sequence[str]) -> None:
     """Checks the names of columns.

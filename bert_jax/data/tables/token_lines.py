@@ -9,7 +9,8 @@ import itertools
 import re
 from collections.abc import Iterator
 
-from bert_jax.data.tables.columns import TAGS, TOKENS, Columns, plain
+from bert_jax.data.tables.column_names import TAGS, TOKENS
+from bert_jax.data.tables.columns import Columns, plain
 from bert_jax.data.tables.lines import lines
 from bert_jax.data.tables.record import Record
 from bert_jax.errors import CorpusError, did_you_mean, quoted
