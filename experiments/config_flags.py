@@ -12,7 +12,7 @@ import pathlib
 import traceback
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from absl import flags
@@ -182,11 +182,8 @@ def run(main: Callable[[Config], Any], *classes: type[Config]) -> None:
             raise ConfigError(f"--config is missing: give one of {EXAMPLES}, such as --config={SIZES}:mini.")
         config = load(spec, *classes) if spec else None
         names = configuration.fields(config) if config else {}
-        meanings = configuration.meanings(type(config)) if config else {}
-        for name, value in names.items():
-            flags.DEFINE(
-                _FieldParser(config, name), f"config.{name}", value, meanings[name], serializer=_FieldSerializer()
-            )
+        if config:
+            _define(config, names)
         rest = sentences.parse_flags(argv)
         assert config is not None  # --help ends the program
         given = [name for name in names if flags.FLAGS[f"config.{name}"].present]
@@ -198,6 +195,40 @@ def run(main: Callable[[Config], Any], *classes: type[Config]) -> None:
 
     parsed: list[Config] = []
     sentences.run(lambda _: main(parsed[0]), parse)
+
+
+def run_without_file(main: Callable[[dict[str, Any]], Any], config: Any) -> None:
+    """Runs `main(fields)` as an absl app with a flag for each field of a config, none of which need be given.
+
+    Args:
+      main: takes the values of the fields that are given, by dotted name, for `replace`.
+      config: has the fields.
+    """
+
+    def parse(argv: list[str]) -> list[str]:
+        names = configuration.fields(config)
+        _define(config, dict.fromkeys(names))
+        rest = sentences.parse_flags(argv)
+        chosen = {name: flags.FLAGS[f"config.{name}"] for name in names}
+        given.update({name: flag.value for name, flag in chosen.items() if flag.present})
+        return rest
+
+    given: dict[str, Any] = {}
+    sentences.run(lambda _: main(given), parse)
+
+
+def replace(config: Any, given: Mapping[str, Any]) -> None:
+    """Replaces what a recipe sets by fields that were given; fields that exclude those are cleared."""
+    for name, value in given.items():
+        configuration.replace(config, name, value)
+    configuration.clear_alternatives(config, list(given))
+
+
+def _define(config: Any, values: Mapping[str, Any]) -> None:
+    """Defines a flag for each field."""
+    meanings = configuration.meanings(type(config))
+    for name, value in values.items():
+        flags.DEFINE(_FieldParser(config, name), f"config.{name}", value, meanings[name], serializer=_FieldSerializer())
 
 
 def _config_argument(argv: list[str]) -> str | None:

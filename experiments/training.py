@@ -42,6 +42,11 @@ _PROFILE = flags.DEFINE_string("profile", None, "START:STOP: write a trace of th
 OWN = ("workdir", "profile", *(f"config.train.{name}" for name in (*TrainConfig.ALTERNATIVES, "stop_after")))
 
 
+def workdir() -> str:
+    """Returns --workdir."""
+    return _WORKDIR.value
+
+
 @dataclasses.dataclass(frozen=True)
 class Scratch:
     """Asks for a run from scratch beside each run, see `tasks/from_scratch.py`.
@@ -63,8 +68,8 @@ def train(kind: TaskKind[Any], config: Any, script: str, scratch: Scratch | None
       scratch: asks for a run from scratch, too, in a folder of --workdir.
     """
     devices.start()
-    with _compiled_once():
-        _train_in(_WORKDIR.value, kind, config, script, scratch)
+    with compiled_once():
+        train_in(_WORKDIR.value, kind, config, script, scratch)
 
 
 def train_seeds(kind: TaskKind[Any], config: Any, script: str, count: int, scratch: Scratch | None = None) -> None:
@@ -75,20 +80,28 @@ def train_seeds(kind: TaskKind[Any], config: Any, script: str, count: int, scrat
       count: the number of seeds.
     """
     devices.start()
+    with compiled_once():
+        train_seeds_in(_WORKDIR.value, kind, config, script, count, scratch)
+
+
+def train_seeds_in(
+    workdir: str, kind: TaskKind[Any], config: Any, script: str, count: int, scratch: Scratch | None = None
+) -> list[str]:
+    """As `train_seeds`, in a folder, on devices that are started. Returns the folders of the runs."""
     folders = []
-    with _compiled_once():
-        for seed in range(config.train.seed, config.train.seed + count):
-            own = copy.deepcopy(config)
-            own.train.seed = seed
-            folders.append(f"{_WORKDIR.value}/seed_{seed}")
-            _train_in(folders[-1], kind, own, script, scratch)
+    for seed in range(config.train.seed, config.train.seed + count):
+        own = copy.deepcopy(config)
+        own.train.seed = seed
+        folders.append(f"{workdir}/seed_{seed}")
+        train_in(folders[-1], kind, own, script, scratch)
     if processes.is_first() and not _DRY_RUN.value:
-        write_seeds_report(_WORKDIR.value, folders)
-        print(f"The report of all seeds is in {_WORKDIR.value}/report.md")
+        write_seeds_report(workdir, folders)
+        print(f"The report of all seeds is in {workdir}/report.md")
+    return folders
 
 
 @contextlib.contextmanager
-def _compiled_once() -> Iterator[None]:
+def compiled_once() -> Iterator[None]:
     """Runs of the same shapes within the body compile once, through JAX's cache on disk, unless the user has one.
 
     For a `mini` on two cores, the second seed starts after 7 seconds instead of 40.
@@ -108,8 +121,11 @@ def _compiled_once() -> Iterator[None]:
                 jax.config.update(name, value)
 
 
-def _train_in(workdir: str, kind: TaskKind[Any], config: Any, script: str, scratch: Scratch | None) -> None:
-    """Runs or resumes a task in a folder, and the run from scratch in a folder of it, and writes their reports."""
+def train_in(workdir: str, kind: TaskKind[Any], config: Any, script: str, scratch: Scratch | None = None) -> None:
+    """Runs or resumes a task in a folder, and the run from scratch in a folder of it, and writes their reports.
+
+    The devices are started.
+    """
     scores = _run(workdir, kind, config, script)
     if scores and processes.is_first():
         write_report(workdir)

@@ -32,6 +32,8 @@ ELSEWHERE = {
     "launch/gke.yaml": "tests/launch/test_gke.py",
     "launch/skypilot.yaml": "tests/launch/test_skypilot.py",
     "experiments.benchmarks.meshes": "tests/experiments/eight_devices.py",
+    "experiments.glue": "tests/experiments/test_glue.py",
+    "configs/glue.py": "tests/data/test_benchmarks.py",  # would download its data
     "experiments.compile_check": "tests/experiments/test_compile_check.py",
     "export ": "tests/launch/test_launchers.py",
     # the image that gke.yaml starts: what setup.sh does in it
@@ -62,6 +64,7 @@ SCRIPTS = {
     "experiments.convert_checkpoint": [],
     "experiments.extend_vocabulary": [],
 }
+DOWNLOADS = ("configs/glue.py", "configs/super_glue.py")
 PRETRAIN = "python -m experiments.pretrain --config.data.corpus=corpora/articles --config.train.num_steps=300"
 HERE_DOCUMENT = re.compile(r"<<'(\w+)'\n.*?\n\1\n", re.DOTALL)
 FENCE = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -81,6 +84,8 @@ def script(command: str) -> str | None:
     """The module, or `-c`, that is run here; None for other commands."""
     words = [*shlex.split(command), "", ""]
     name = words[2] if words[1] == "-m" else words[1]
+    if any(part in command for part in DOWNLOADS):
+        return None
     return name if words[0] == "python" and name in SCRIPTS else None
 
 

@@ -44,6 +44,7 @@ ROOMS = (
     {"answers", "model_card", "model_file"},
     {"answering", "summaries", "tagger"},
     {"pretrained", "loading", "minimal_pairs", "labelled_results", "search", "vocabulary"},
+    {"submissions"},
     {"reporting"},
 )
 # What a room must not import though it lies below.

@@ -10,7 +10,7 @@ from etils import epath
 
 from bert_jax.configuration import setting
 from bert_jax.data.tables import Columns, Record, form_problem, read_table, text_columns
-from bert_jax.errors import CorpusError, quoted
+from bert_jax.errors import CorpusError, did_you_mean, quoted
 
 _WITHOUT_WIDTH = dict.fromkeys((0xAD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF))
 _MOVES = "the file may move; its content is compared by fingerprint"
@@ -85,6 +85,8 @@ class LabelledTextsConfig(LabelledConfig):
     text_column: str = ""  # column of the text; empty: guessed from the usual names, and told
     pair_column: str = ""  # column of the second text; empty: guessed; none if data.text_column is given
     label_column: str = ""  # column of the label; empty: guessed
+    # column of a text that is put before the first one, such as the word whose meaning is asked for; empty: none
+    context_column: str = ""
     skip_label: str = ""  # rows with this label are left out and counted, such as - for no agreement in SNLI
 
     def columns(self, first: Record, labelled: bool = True) -> Columns:
@@ -132,6 +134,11 @@ def read_labelled(
             roles = columns.roles
             if columns.line not in lines:
                 lines.append(columns.line)
+            if config.context_column and config.context_column not in record.values:
+                near = did_you_mean(config.context_column, record.values)
+                raise CorpusError(
+                    f"{record.where} has no column {quoted(config.context_column)}: correct data.context_column.{near}"
+                )
         label = record.values.get(roles["label"]) if "label" in roles else None
         if config.skip_label and label_name(label) == config.skip_label:
             skipped += 1
@@ -141,6 +148,8 @@ def read_labelled(
                 f"{record.where} has no label ({quoted(roles['label'])} is empty): give one, or remove it."
             )
         text, *pair = (_text(record, roles[role], labelled) for role in ("text", "pair") if role in roles)
+        if config.context_column:
+            text = f"{_text(record, config.context_column, labelled)} {text}"
         empty += not all(map(_is_text, (text, *pair)))
         yield LabelledText(text, pair[0] if pair else None, label, record.where)
     if skipped:

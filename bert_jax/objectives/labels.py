@@ -30,12 +30,14 @@ class Labels(Objective):
       names: the C labels; for a number, its own name.
       choose: `one` (softmax), `several` (sigmoids, predicted above 0.5) or `number` (squared error).
       of_tokens: whether each token has a label, rather than each example.
+      f1_label: the label whose F1 is a score, too; empty: none.
     """
 
     name: str = "label"
     names: tuple[str, ...]
     choose: str = ONE
     of_tokens: bool = False
+    f1_label: str = ""
 
     @property
     def title(self) -> str:
@@ -88,7 +90,11 @@ class Labels(Objective):
         third = Score(f"{name}_{other[0]}", f"{name}, {other[1]}")
         loss = Score(f"{name}_loss", f"{name}, loss in nats", True)
         # Of several labels, all must be right to count in the accuracy.
-        return (third, f1, accuracy, loss) if self.choose == SEVERAL else (accuracy, f1, third, loss)
+        found = (third, f1, accuracy, loss) if self.choose == SEVERAL else (accuracy, f1, third, loss)
+        if not self.f1_label:
+            return found
+        title = f"{name}, F1 of {self.f1_label}"
+        return (*found, Score(f"{name}_f1", title, False, f"{name}_majority_f1", "majority"))
 
     def judge(self, decoded: Mapping[str, np.ndarray], held_out: Batch) -> dict[str, float]:
         counted = held_out[f"{self.name}_weights"] > 0
@@ -96,7 +102,7 @@ class Labels(Objective):
         if self.choose == NUMBER:
             found = {"pearson": agreement.pearson(gold, said), "spearman": agreement.spearman(gold, said)}
         else:
-            found = {"macro_f1": agreement.macro_f1(gold, said)}
+            found = {"macro_f1": agreement.macro_f1(gold, said)} | self._f1(gold, said)
             found |= (
                 {"micro_f1": agreement.micro_f1(gold, said)}
                 if self.choose == SEVERAL
@@ -114,7 +120,14 @@ class Labels(Objective):
         answers, counts = np.unique(gold, axis=0, return_counts=True)
         said = np.broadcast_to(answers[counts.argmax()], gold.shape)
         found = {"": agreement.accuracy(gold, said), "_macro_f1": agreement.macro_f1(gold, said)}
+        found |= {f"_{name}": value for name, value in self._f1(gold, said).items()}
         return {f"{self.name}_majority{name}": value for name, value in found.items() if value is not None}
+
+    def _f1(self, gold: np.ndarray, said: np.ndarray) -> dict[str, float | None]:
+        """The F1 of `f1_label`, if there is one."""
+        if not self.f1_label:
+            return {}
+        return {"f1": agreement.class_f1(gold, said, self.names.index(self.f1_label))}
 
     def flops(self, config: ModelConfig, batch: Batch) -> float:
         return head_flops(config, float(batch[f"{self.name}_weights"].sum()), len(self.names))

@@ -30,11 +30,26 @@ class ClassifiedTextsConfig(LabelledTextsConfig):
     # weights of labels in the training loss, as in rare=3,common=1; balanced: each label counts as much as any other;
     # empty: each text does
     class_weights: str = ""
+    # names of the labels, separated by commas, in the order of the numbers that files may have in their place, from 0;
+    # any other label is refused; empty: the labels of the training file, sorted by name
+    label_names: str = ""
+    f1_label: str = ""  # a label whose F1 is a score, too, as in paraphrases; empty: none
+    number_range: str = ""  # number: the lowest and the highest, as in 0,5; any other is refused; empty: any
 
     def problems(self) -> list[str]:
         found = super().problems() + choice_problem("data.choose", self.choose, (ONE, SEVERAL, NUMBER))
         if self.class_weights and self.choose != ONE:
             found.append(f"data.class_weights has no effect with data.choose={self.choose}: leave it out.")
+        if self.choose == NUMBER:
+            names = [name for name in ("label_names", "f1_label") if getattr(self, name)]
+            found += [f"data.{name} has no effect with data.choose=number: leave it out." for name in names]
+        elif self.number_range:
+            found.append("data.number_range has no effect without data.choose=number: leave it out.")
+        if self.f1_label and self.label_names and self.f1_label not in self.label_names.split(","):
+            near = did_you_mean(self.f1_label, self.label_names.split(","))
+            found.append(f"data.f1_label={self.f1_label!r} is not one of data.label_names={self.label_names}.{near}")
+        if self.number_range and not number_range(self.number_range):
+            found.append(f"data.number_range={self.number_range!r} is not of the form 0,5: the lowest, the highest.")
         if not self.label_separator:
             found.append("data.label_separator is empty: give what stands between two labels.")
         try:
@@ -69,13 +84,27 @@ class Classification(LabelledKind[ClassificationConfig]):
                 raise CorpusError(f"{config.data.train} has only one number, {train[0].label:g}: give different ones.")
             return {LABEL_FILE: b'["score"]'}
         names = sorted({name for row in train for name in _names(row.label)})
+        if config.data.label_names:
+            given = config.data.label_names.split(",")
+            if unseen := [name for name in given if name not in names]:
+                raise CorpusError(
+                    f"{config.data.train} has no example of the label {quoted(unseen[0])}, which data.label_names has:"
+                    " add some, or leave it out there."
+                )
+            names = given
+        if config.data.f1_label and config.data.f1_label not in names:
+            raise CorpusError(
+                f"data.f1_label={config.data.f1_label!r} is no label of {config.data.train}."
+                f"{did_you_mean(config.data.f1_label, names)}"
+            )
         if len(names) < (2 if config.data.choose == ONE else 1):
             has = f"only one label, {quoted(names[0])}" if names else "no labels"
             raise CorpusError(f"{config.data.train} has {has}: give examples of at least two.")
         return {LABEL_FILE: json.dumps(names, ensure_ascii=False).encode()}
 
     def objectives(self, config: ClassificationConfig, files: Mapping[str, bytes]) -> tuple[Labels]:
-        return (Labels(names=tuple(json.loads(files[LABEL_FILE])), choose=config.data.choose),)
+        names = tuple(json.loads(files[LABEL_FILE]))
+        return (Labels(names=names, choose=config.data.choose, f1_label=config.data.f1_label),)
 
     def encode(
         self,
@@ -138,13 +167,42 @@ class Classification(LabelledKind[ClassificationConfig]):
 def _label(row: LabelledText, data: ClassifiedTextsConfig) -> Any:
     """The label of a row: a name, a sorted tuple of names, or a number."""
     if data.choose == NUMBER:
-        return number(row.label, row.where)
+        found, limits = number(row.label, row.where), number_range(data.number_range)
+        if limits and not limits[0] <= found <= limits[1]:
+            raise CorpusError(
+                f"{row.where}: the label {found:g} does not lie between {limits[0]:g} and {limits[1]:g}"
+                " (data.number_range): correct it, or remove the row."
+            )
+        return found
     if data.choose == SEVERAL:
         parts = row.label if isinstance(row.label, list) else label_name(row.label).split(data.label_separator)
-        return tuple(sorted({label_name(part) for part in parts} - {""}))
+        return tuple(sorted({_known_name(label_name(part), row, data) for part in parts} - {""}))
     if isinstance(row.label, list):
         raise CorpusError(f"{row.where} has a list of labels: give data.choose=several, or one label a row.")
-    return label_name(row.label)
+    return _known_name(label_name(row.label), row, data)
+
+
+def _known_name(name: str, row: LabelledText, data: ClassifiedTextsConfig) -> str:
+    """The name in `data.label_names` of a label, which may be the name's number, or have other case."""
+    if not data.label_names or not name:
+        return name
+    known = data.label_names.split(",")
+    for i, one in enumerate(known):
+        if name == str(i) or name.casefold() == one.casefold():
+            return one
+    raise CorpusError(
+        f"{row.where}: the label {quoted(name)} is none of data.label_names={data.label_names}, and no number from 0 to"
+        f" {len(known) - 1}: correct it, or remove the row.{did_you_mean(name, known)}"
+    )
+
+
+def number_range(text: str) -> tuple[float, float] | None:
+    """Parses `0,5`: the lowest and the highest number. None if the text has another form."""
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        return None
+    return (low, high) if low < high else None
 
 
 def _names(label: Any) -> tuple[str, ...]:

@@ -16,8 +16,10 @@ SIZES |= {"base": (12, 768, 12), "large": (24, 1024, 16)}
 RECIPES = ("bert_base", "bert_large", "bert_large_lamb", "roberta_base", "sinusoidal_max_pool", "quickstart")
 RECIPES += ("continue_pretraining",)
 FILES = sorted(pathlib.Path("experiments/configs").glob("*.py"))
+FILES.remove(pathlib.Path("experiments/configs/finetuning.py"))  # what recipes share
 PRETRAINING = [f"sizes.py:{size}" for size in SIZES] + [f"{recipe}.py" for recipe in RECIPES]
 FINE_TUNING = [file.name for file in FILES if file.name.startswith("finetune_")]
+BENCHMARKS = ["glue.py:mrpc", "glue.py:stsb", "super_glue.py:copa"]  # all: tests/data/test_benchmarks.py
 
 
 def load(spec, *classes):
@@ -33,7 +35,9 @@ def test_every_config_runs_a_step_when_shrunk(spec, corpus, corpus_path, tmp_pat
 
 
 def test_all_promised_configs_are_there_and_say_how_they_are_used():
-    assert {file.name for file in FILES} == {spec.partition(":")[0] for spec in (*PRETRAINING, *FINE_TUNING)}
+    assert {file.name for file in FILES} == {
+        spec.partition(":")[0] for spec in (*PRETRAINING, *FINE_TUNING, *BENCHMARKS)
+    }
     for file in FILES:
         assert f"--config=experiments/configs/{file.name}" in file.read_text()
 
@@ -53,7 +57,7 @@ def test_each_task_has_a_config_to_begin_with():
 
 
 def test_every_config_is_without_problems_as_it_is():
-    for spec in (*PRETRAINING, *FINE_TUNING):
+    for spec in (*PRETRAINING, *FINE_TUNING, *BENCHMARKS):
         config = load(spec, *(kind.config_class for kind in TASKS.values()))
         (kind,) = (kind for kind in TASKS.values() if kind.config_class is type(config))
         if spec in PRETRAINING:

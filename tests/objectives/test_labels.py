@@ -234,6 +234,20 @@ def test_baselines_are_those_of_plain_loops(choose, of_tokens):
     assert any(found["label_majority_macro_f1"] == pytest.approx(choice) for choice in choices)
 
 
+def test_the_f1_of_one_label_is_a_score_beside_the_majority():
+    """By its name: two true positives of "yes", one false one, one missed, and one true negative."""
+    one, batch = Labels(names=("yes", "no"), f1_label="yes"), rows(ONE)
+    gold, said = np.array([[0, 0, 0, 1, 1]]), np.array([[0, 0, 1, 0, 1]])
+    held_out = batch | {"labels": gold, "label_weights": np.ones(gold.shape, np.float32)}
+    assert one.judge({"said": said}, held_out)["label_f1"] == pytest.approx(2 / 3)
+    assert one.baselines(held_out)["label_majority_f1"] == pytest.approx(3 / 4)  # always yes: 6 of 8
+    other = Labels(names=("yes", "no"), f1_label="no")
+    assert other.judge({"said": said}, held_out)["label_f1"] == pytest.approx(1 / 2)
+    assert other.baselines(held_out)["label_majority_f1"] == 0
+    assert [score.name for score in one.scores][-1] == "label_f1"
+    assert "label_f1" not in {score.name for score in objective(ONE).scores}
+
+
 def test_scores_have_their_numbers():
     batches, (objectives, _) = zip(*(all_rows(seed) for seed in range(2)), strict=True)
     small.assert_scores_are_told(batches, *objectives)

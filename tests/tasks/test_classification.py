@@ -430,3 +430,48 @@ def test_an_accuracy_is_shown_with_its_interval_and_the_majority():
     told = "\n".join(KIND.findings(rows))
     assert "32 of 71 are right, 0.451 (95 % interval 0.340 to 0.566); the most frequent label alone has 0.563." in told
     assert "Only one label" in "\n".join(KIND.findings([row | {"predicted": "1"} for row in rows]))
+
+
+def test_numbers_of_named_labels_are_names_in_the_given_order(settings, tmp_path):
+    settings.data.label_names = "unacceptable,acceptable"  # not their alphabetical order
+    for name, labels in {"train": ["1", "0", "Acceptable"], "validation": ["0", "1"], "test": ["1", "-1"]}.items():
+        (tmp_path / f"{name}.tsv").write_text("text\tlabel\n" + "".join(f"a text\t{one}\n" for one in labels))
+    rows = list(KIND.read(settings, f"{tmp_path}/train.tsv", []))
+    assert [row.label for row in rows] == ["acceptable", "unacceptable", "acceptable"]
+    (objective,) = KIND.objectives(settings, KIND.decide(settings, rows))
+    assert objective.names == ("unacceptable", "acceptable")
+    # The hidden label of a test split is refused, with its row.
+    with pytest.raises(CorpusError, match=r"test\.tsv, line 3: the label '-1' is none of data\.label_names=un"):
+        list(KIND.read(settings, f"{tmp_path}/test.tsv", []))
+    with pytest.raises(CorpusError, match="no example of the label 'unacceptable', which"):
+        KIND.decide(settings, rows[:1])
+
+
+def test_numbers_out_of_their_range_are_refused(settings, tmp_path):
+    settings.data.choose, settings.data.number_range = "number", "0,5"
+    (tmp_path / "train.tsv").write_text("text\tlabel\na\t0\nb\t2.5\nc\t5\nd\t-1\n")
+    with pytest.raises(CorpusError, match=r"line 5: the label -1 does not lie between 0 and 5 \(data\.number_range\)"):
+        list(KIND.read(settings, f"{tmp_path}/train.tsv", []))
+    settings.data.number_range = ""
+    assert [row.label for row in KIND.read(settings, f"{tmp_path}/train.tsv", [])] == [0, 2.5, 5, -1]
+
+
+def test_a_context_stands_before_the_text(settings, tmp_path):
+    settings.data.context_column = "word"
+    (tmp_path / "train.tsv").write_text("word\tsentence1\tsentence2\tlabel\nbank\tBy the bank.\tA bank.\tFalse\n")
+    (row,) = KIND.read(settings, f"{tmp_path}/train.tsv", [])
+    assert (row.text, row.pair) == ("bank By the bank.", "A bank.")
+    settings.data.context_column = "wrod"
+    with pytest.raises(CorpusError, match=r"has no column 'wrod': correct data\.context_column\. Did you mean word\?"):
+        list(KIND.read(settings, f"{tmp_path}/train.tsv", []))
+
+
+def test_problems_of_named_labels_and_ranges_are_told(settings):
+    settings.data.label_names, settings.data.f1_label, settings.data.number_range = "no,yes", "yse", "0,5"
+    problems = "\n".join(settings.data.problems())
+    assert "data.f1_label='yse' is not one of data.label_names=no,yes. Did you mean yes?" in problems
+    assert "data.number_range has no effect without data.choose=number" in problems
+    settings.data.choose, settings.data.number_range = "number", "5,0"
+    problems = "\n".join(settings.data.problems())
+    for part in ("data.label_names has no effect", "data.f1_label has no effect", "data.number_range='5,0' is not"):
+        assert part in problems
