@@ -74,6 +74,9 @@ class Classification(LabelledKind[ClassificationConfig]):
             raise CorpusError(f"{config.data.train} has {has}: give examples of at least two.")
         return {LABEL_FILE: json.dumps(names, ensure_ascii=False).encode()}
 
+    def stratum(self, config: ClassificationConfig, example: LabelledText) -> Any:
+        return example.label if config.data.choose == ONE else None
+
     def objectives(self, config: ClassificationConfig, files: Mapping[str, bytes]) -> tuple[Labels]:
         return (Labels(names=tuple(json.loads(files[LABEL_FILE])), choose=config.data.choose),)
 
