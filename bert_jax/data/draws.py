@@ -36,6 +36,7 @@ class Purpose(enum.IntEnum):
     SPAN_PHASE = 18
     SECOND = 19
     LABELLED = 20
+    SUBSET = 21
 
 
 def bits64(*parts: np.typing.ArrayLike) -> np.ndarray:

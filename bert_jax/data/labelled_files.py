@@ -24,6 +24,9 @@ class LabelledConfig:
     train: str = setting("", may_change=_MOVES)
     validation: str = setting("", may_change=_MOVES)  # the same form; the run is scored on it
     test: str = setting("", may_change=_MOVES)  # the same form; scored once, by the finished model
+    # train on so many of the training examples, drawn by train.seed; labels keep their shares, and a smaller number
+    # gives a part of a larger one; none: all
+    num_train_examples: int | None = None
     # folder or file of a vocabulary; empty: that of train.init_from
     tokenizer: str = setting("", may_change="it may move; its content is compared by fingerprint", fixed=bool)
     sequence_length: int = 128  # S, tokens per row
@@ -46,7 +49,7 @@ class LabelledConfig:
                 found.append(f"data.{name} is empty: give a file of labelled examples.")
         if not 8 <= self.sequence_length <= 1 << 16:
             found.append(f"data.sequence_length={self.sequence_length} must lie between 8 and {1 << 16}.")
-        for name in ("max_examples", "prefetch"):
+        for name in ("num_train_examples", "max_examples", "prefetch"):
             if (value := getattr(self, name)) is not None and value < 1:
                 found.append(f"data.{name}={value} must be at least 1.")
         return found

@@ -102,6 +102,9 @@ class Classification(LabelledKind[ClassificationConfig]):
             raise CorpusError(f"{config.data.train} has {has}: give examples of at least two.")
         return {LABEL_FILE: json.dumps(names, ensure_ascii=False).encode()}
 
+    def stratum(self, config: ClassificationConfig, example: LabelledText) -> Any:
+        return example.label if config.data.choose == ONE else None
+
     def objectives(self, config: ClassificationConfig, files: Mapping[str, bytes]) -> tuple[Labels]:
         names = tuple(json.loads(files[LABEL_FILE]))
         return (Labels(names=names, choose=config.data.choose, f1_label=config.data.f1_label),)

@@ -6,12 +6,13 @@ A task says how its files become examples, how examples become tokens and column
 
 import abc
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from bert_jax import hashing
 from bert_jax.data.labelled import LabelledStream, LabelledTexts, OnePhase, Rows
 from bert_jax.data.labelled_files import LabelledConfig
+from bert_jax.data.subsets import subset
 from bert_jax.errors import ConfigError, CorpusError
 from bert_jax.model.config import ModelConfig
 from bert_jax.objectives.learner import Learner
@@ -84,6 +85,10 @@ class LabelledKind(TaskKind[Config], abc.ABC):
     def decide(self, config: Config, train: Sequence[Any]) -> dict[str, bytes]:
         """Returns files that a run keeps of its training examples, such as the names of the labels. None by default."""
         return {}
+
+    def stratum(self, config: Config, example: Any) -> Hashable:
+        """Returns what keeps its share in a subset of the training examples, such as the label. Nothing by default."""
+        return None
 
     @abc.abstractmethod
     def encode(
@@ -164,9 +169,10 @@ class LabelledKind(TaskKind[Config], abc.ABC):
             if path
         }
         counts = ", ".join(f"{len(examples):,} {split} {self.noun}" for split, examples in splits.items())
-        train = splits[TRAIN]
-        own = self.decide(config, train) | tokenizer_files(tokenizer)
+        # What a run knows beforehand, such as the names of the labels, is that of the whole file.
+        own = self.decide(config, splits[TRAIN]) | tokenizer_files(tokenizer)
         objectives = tuple(self.objectives(config, own))
+        train = splits[TRAIN] = self._some(config, splits[TRAIN], lines)
         trained = self._inputs(train)
         for split, examples in splits.items():
             if split != TRAIN and (known := len(self._inputs(examples) & trained)):
@@ -199,6 +205,16 @@ class LabelledKind(TaskKind[Config], abc.ABC):
         if not examples:
             raise CorpusError(f"{path} holds no labelled {self.noun}.")
         return examples
+
+    def _some(self, config: Config, train: list[Any], lines: list[str]) -> list[Any]:
+        """Returns `data.num_train_examples` of the training examples; all if it is not given."""
+        count, seed = config.data.num_train_examples, config.train.seed
+        if count is None:
+            return train
+        strata = [self.stratum(config, example) for example in train]
+        shares = "; labels keep their shares" if len(set(strata)) > 1 else ""
+        lines.append(f"subset       {count:,} of {len(train):,} training {self.noun}, drawn by seed {seed}{shares}")
+        return [train[i] for i in subset(strata, count, seed)]
 
     def _inputs(self, examples: Sequence[Any]) -> set[Any]:
         """What a model sees of each example."""

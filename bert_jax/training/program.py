@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bert_jax.batch import Batch
@@ -19,6 +20,7 @@ from bert_jax.training.task import Learner, RunConfig
 # On TPUs, XLA would compute a sharded gradient in a ring, one slice of the product at a time, and reread the
 # activations for each slice: at these widths, 1.4 times the memory traffic of the step (docs/performance.md).
 _COMPILER_OPTIONS = {"tpu": {"xla_jf_spmd_threshold_for_windowed_einsum_mib": 1_000_000}}
+_RATE = jax.ShapeDtypeStruct((), jnp.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Program:
     state_shapes: TrainState
     frozen: Any
     trained: Any
+    _rate: Any
     _train_step: Any
     _eval_step: Any
     _features: Any
@@ -49,23 +52,23 @@ class Program:
 
     def compiled(self, batch: dict[str, Any]) -> jax.stages.Compiled:
         """Returns the training step compiled for a batch of these shapes (arrays or `jax.ShapeDtypeStruct`), cached."""
-        return self._compile(self._train_step, self.state_shapes, batch)
+        return self._compile(self._train_step, (self.state_shapes, _RATE), batch)
 
     def compiled_evaluation(self, batch: dict[str, Any]) -> jax.stages.Compiled:
         """Returns the evaluation step compiled for a batch of these shapes, cached."""
-        return self._compile(self._eval_step, self.state_shapes.params, batch)
+        return self._compile(self._eval_step, (self.state_shapes.params,), batch)
 
-    def _compile(self, step: Any, first: Any, batch: dict[str, Any]) -> jax.stages.Compiled:
+    def _compile(self, step: Any, first: tuple[Any, ...], batch: dict[str, Any]) -> jax.stages.Compiled:
         key = step, tuple((name, value.shape) for name, value in batch.items())
         if key not in self._compiled:
             began = time.perf_counter()
-            self._compiled[key] = step.lower(first, self.frozen, batch).compile()
+            self._compiled[key] = step.lower(*first, self.frozen, batch).compile()
             self._seconds.append(time.perf_counter() - began)
         return self._compiled[key]
 
     def train_step(self, state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
         """Takes one training step; `state` is donated."""
-        return self.compiled(batch)(state, self.frozen, batch)
+        return self.compiled(batch)(state, self._rate(state.step), self.frozen, batch)
 
     def eval_step(self, params: Any, batch: dict[str, jax.Array]) -> tuple[Outcome, Any]:
         """Computes the outcome of a batch without dropout, and what else its scores need; the same in each process."""
@@ -73,7 +76,7 @@ class Program:
 
     def features(self, params: Any, batch: dict[str, jax.Array]) -> jax.Array:
         """Computes the features of a batch, float32 [B, N, H], the same in each process."""
-        return self._compile(self._features, self.state_shapes.params, batch)(params, self.frozen, batch)
+        return self._compile(self._features, (self.state_shapes.params,), batch)(params, self.frozen, batch)
 
     def merge(self, params: Any) -> Any:
         """Returns the parameters of the model itself, with what adapters have learned; see `optim/lora.py`."""
@@ -107,15 +110,25 @@ def make_program(
     make_state, shapes = create_state(init, optimizer, config.train.seed, mesh)
     check_freeze(shapes.params, config.train.freeze)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)
-    step = make_train_step(
-        loss_fn,
-        optimizer,
-        schedule,
-        lambda names: learner.layer_of(lora.base_path(names)),
-        config.train.grad_accumulation_steps,
-        group_rows,
-        freeze,
-    )
+
+    def train_step(
+        state: TrainState, rate: jax.Array, frozen: Any, batch: Batch
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        # The rate is an argument, so that runs which differ in their rates or their length share what is compiled.
+        def current(_: jax.typing.ArrayLike) -> jax.Array:
+            return rate
+
+        step = make_train_step(
+            loss_fn,
+            make_optimizer(config.optimizer, current, freeze, learner.layer_of),
+            current,
+            lambda names: learner.layer_of(lora.base_path(names)),
+            config.train.grad_accumulation_steps,
+            group_rows,
+            freeze,
+        )
+        return step(state, frozen, batch)
+
     return Program(
         make_state=make_state,
         state_shapes=shapes,
@@ -125,8 +138,9 @@ def make_program(
             make_eval_step(eval_fn, config.train.seed), out_shardings=NamedSharding(mesh, PartitionSpec())
         ),
         _features=jax.jit(features, out_shardings=NamedSharding(mesh, PartitionSpec())),
+        _rate=jax.jit(lambda step: jnp.asarray(schedule(step), jnp.float32)),
         _train_step=jax.jit(
-            step,
+            train_step,
             donate_argnums=0,
             out_shardings=(shardings, None),
             compiler_options=_COMPILER_OPTIONS.get(mesh.devices.flat[0].platform),

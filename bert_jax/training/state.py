@@ -7,6 +7,7 @@ import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
@@ -46,7 +47,7 @@ def create_state(
       same tree as `jax.ShapeDtypeStruct` with shardings.
     """
 
-    def boxed(given: Mapping[str, jax.Array]) -> TrainState:
+    def boxed(given: Mapping[str, jax.Array], seed: jax.typing.ArrayLike) -> TrainState:
         def one(path: tuple, leaf: jax.Array) -> jax.Array:
             return given.get(parameter_name(path), leaf)
 
@@ -54,8 +55,13 @@ def create_state(
         # The optimiser's arrays inherit the boxes, and so the logical axes, of their parameters.
         return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), jnp.uint32(seed))
 
-    shardings = sharding.param_shardings(jax.eval_shape(boxed, {}), mesh)
-    make = jax.jit(lambda given: nn.meta.unbox(boxed(given)), out_shardings=shardings, donate_argnums=0)
+    # The seed is an argument, so that runs with other seeds share what is compiled.
+    shardings = sharding.param_shardings(jax.eval_shape(boxed, {}, 0), mesh)
+    seeded = jax.jit(lambda given, seed: nn.meta.unbox(boxed(given, seed)), out_shardings=shardings, donate_argnums=0)
+
+    def make(given: Mapping[str, jax.Array]) -> TrainState:
+        return seeded(given, np.uint32(seed))
+
     shapes = jax.tree.map(
         lambda shape, place: jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=place),
         jax.eval_shape(make, {}),
