@@ -192,5 +192,5 @@ def window_bounds(lengths: Sequence[int], longest: int, overlap: int) -> list[tu
         left, right = (offsets[after:before] - offsets[after]), offsets[before] - offsets[after + 1 : before + 1]
         counted.append(after + int((right >= left).sum()))
     counted += [len(lengths)] * bool(bounds)
-    found = [(*bound, range(*part)) for bound, part in zip(bounds, itertools.pairwise(counted), strict=True)]
-    return [one for one in found if one[2]]
+    parts = itertools.pairwise(counted)
+    return [(begin, end, range(*part)) for (begin, end), part in zip(bounds, parts, strict=True) if range(*part)]
