@@ -1,8 +1,12 @@
+import types
+
 import pytest
 
+from bert_jax import submissions
 from bert_jax.data.benchmarks import GLUE, SUPER_GLUE
+from bert_jax.data.tables import read_table
 from bert_jax.errors import CorpusError
-from bert_jax.submissions import _content, _indices, answer
+from bert_jax.submissions import _content, _indices, answer, write_submissions
 
 
 @pytest.mark.parametrize(
@@ -54,3 +58,30 @@ def test_examples_keep_the_numbers_of_the_data_set(tmp_path):
     file.write_text("idx\tsentence\nx1\ta\n")
     with pytest.raises(CorpusError, match="the index 'x1' is no number"):
         _indices(str(file))
+
+
+def test_a_prediction_stands_at_its_example_whatever_the_order_of_the_file(tmp_path, monkeypatch):
+    """The hidden labels, -1, are not read."""
+    (tmp_path / "MRPC").mkdir()
+    (tmp_path / "MRPC/test.tsv").write_text("idx\tlabel\tsentence1\n2\t-1\tyes\n0\t-1\tno\n1\t-1\tyes\n")
+
+    def said(model, path, labelled, lines):
+        assert not labelled
+        for record in read_table(path):
+            yield {"predicted": "equivalent" if record.values["sentence1"] == "yes" else "not_equivalent"}
+
+    monkeypatch.setattr(submissions, "predictions", said)
+    monkeypatch.setattr(submissions, "_for_new_columns", lambda model: model)
+    model = types.SimpleNamespace(source="runs/a", step=3)
+    files = write_submissions(GLUE, GLUE.tasks["mrpc"], model, tmp_path / "out", str(tmp_path))
+    assert files == ["MRPC.tsv"]
+    assert (tmp_path / "out/MRPC.tsv").read_text() == "index\tprediction\n0\t0\n1\t1\n2\t1\n"
+    # The same model does not predict again, another one does.
+    (tmp_path / "out/MRPC.tsv").write_text("kept")
+    write_submissions(GLUE, GLUE.tasks["mrpc"], model, tmp_path / "out", str(tmp_path))
+    assert (tmp_path / "out/MRPC.tsv").read_text() == "kept"
+    write_submissions(
+        GLUE, GLUE.tasks["mrpc"], types.SimpleNamespace(source="runs/a", step=4), tmp_path / "out", tmp_path
+    )
+    assert (tmp_path / "out/MRPC.tsv").read_text() != "kept"
+    assert write_submissions(GLUE, GLUE.tasks["rte"], model, tmp_path / "out", str(tmp_path)) == []

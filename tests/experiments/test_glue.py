@@ -12,7 +12,7 @@ from experiments import config_flags, glue, training
 from tests.data.mocked_benchmarks import HELD_OUT, mock_benchmarks
 from tests.tasks.test_classification import pretrained  # noqa: F401
 
-SHORT = {"train.num_steps": 4, "train.batch_size": 2, "eval.every": 2, "train.checkpoint_every": 2}
+SHORT = {"train.num_steps": 4, "train.batch_size": 2, "eval.every": 4, "train.checkpoint_every": 2}
 SHORT |= {"data.sequence_length": 64, "optimizer.learning_rate": 1e-3}
 
 
@@ -25,11 +25,11 @@ def run_all(corpus, pretrained, tmp_path, monkeypatch):  # noqa: F811
     def flag(owner, name, value):
         monkeypatch.setattr(owner, name, type("Flag", (), {"value": value}))
 
-    def call(benchmark, tasks, data_sets, num_seeds=1, from_mnli=False, **fields):
+    def call(benchmark, tasks, data_sets, num_seeds=1, from_mnli=False, data="", **fields):
         mock_benchmarks(tmp_path / "data", words, monkeypatch, *data_sets)
         for name, value in {"_WORKDIR": str(tmp_path / "runs"), "_DRY_RUN": False, "_PROFILE": None}.items():
             flag(training, name, value)
-        given = {"_INIT_FROM": str(pretrained), "_BENCHMARK": benchmark, "_TASKS": tasks, "_DATA": ""}
+        given = {"_INIT_FROM": str(pretrained), "_BENCHMARK": benchmark, "_TASKS": tasks, "_DATA": data}
         for name, value in (given | {"_NUM_SEEDS": num_seeds, "_FROM_MNLI": from_mnli}).items():
             flag(glue, name, value)
         glue.main(SHORT | {name.replace("__", "."): value for name, value in fields.items()})
@@ -103,6 +103,20 @@ def test_super_glue_writes_json_lines(run_all):
     assert "| COPA | accuracy | 1 | " in (folder / "report.md").read_text()
     first = json.loads((folder / "wic/predictions/validation.jsonl").read_text().splitlines()[0])
     assert len(first["text"].split()) == 4  # the word, then the sentence
+
+
+def test_local_files_with_glues_own_names_and_numbers(run_all, tmp_path):
+    (tmp_path / "MRPC").mkdir()
+    head = "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n"
+    for name, size in (("train", 12), ("dev", 6)):
+        rows = "".join(f"{i % 2}\t{i}\t{i}\tthe end\tof all {i}\n" for i in range(size))
+        (tmp_path / f"MRPC/{name}.tsv").write_text(head + rows)
+    (tmp_path / "MRPC/test.tsv").write_text(
+        "index\t#1 String\t#2 String\n" + "".join(f"{i}\ta\tb\n" for i in range(10))
+    )
+    folder = run_all("glue", ["mrpc"], (), data=str(tmp_path))
+    assert load(folder / "mrpc").objectives[0].names == ("not_equivalent", "equivalent")
+    assert set(submitted(folder, "MRPC")) <= {"0", "1"}
 
 
 def test_wrong_names_and_a_missing_mnli_are_refused():
