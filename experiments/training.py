@@ -63,8 +63,8 @@ def train(kind: TaskKind[Any], config: Any, script: str, scratch: Scratch | None
       scratch: asks for a run from scratch, too, in a folder of --workdir.
     """
     devices.start()
-    with _compiled_once():
-        _train_in(_WORKDIR.value, kind, config, script, scratch)
+    with compiled_once():
+        train_in(_WORKDIR.value, kind, config, script, scratch)
 
 
 def train_seeds(kind: TaskKind[Any], config: Any, script: str, count: int, scratch: Scratch | None = None) -> None:
@@ -76,19 +76,19 @@ def train_seeds(kind: TaskKind[Any], config: Any, script: str, count: int, scrat
     """
     devices.start()
     folders = []
-    with _compiled_once():
+    with compiled_once():
         for seed in range(config.train.seed, config.train.seed + count):
             own = copy.deepcopy(config)
             own.train.seed = seed
             folders.append(f"{_WORKDIR.value}/seed_{seed}")
-            _train_in(folders[-1], kind, own, script, scratch)
+            train_in(folders[-1], kind, own, script, scratch)
     if processes.is_first() and not _DRY_RUN.value:
         write_seeds_report(_WORKDIR.value, folders)
         print(f"The report of all seeds is in {_WORKDIR.value}/report.md")
 
 
 @contextlib.contextmanager
-def _compiled_once() -> Iterator[None]:
+def compiled_once() -> Iterator[None]:
     """Runs of the same shapes within the body compile once, through JAX's cache on disk, unless the user has one.
 
     For a `mini` on two cores, the second seed starts after 7 seconds instead of 40.
@@ -108,20 +108,25 @@ def _compiled_once() -> Iterator[None]:
                 jax.config.update(name, value)
 
 
-def _train_in(workdir: str, kind: TaskKind[Any], config: Any, script: str, scratch: Scratch | None) -> None:
-    """Runs or resumes a task in a folder, and the run from scratch in a folder of it, and writes their reports."""
+def train_in(
+    workdir: str, kind: TaskKind[Any], config: Any, script: str, scratch: Scratch | None, in_sweep: bool = False
+) -> None:
+    """Runs or resumes a task in a folder, and the run from scratch in a folder of it, and writes their reports.
+
+    In a sweep, the test split is not scored.
+    """
     scores = _run(workdir, kind, config, script)
     if scores and processes.is_first():
-        write_report(workdir)
-        lines = [*_best(workdir), *_verdict(workdir, scores, script), f"The report is in {workdir}/report.md"]
-        print("\n".join(lines))
+        write_report(workdir, test=not in_sweep)
+        verdict = [] if in_sweep else _verdict(workdir, scores, script)
+        print("\n".join([*_best(workdir), *verdict, f"The report is in {workdir}/report.md"]))
     if not scratch or not scores:
         return
     beside = f"{workdir}/{FOLDER}"
     own = scratch_config(Workdir(workdir).run_config(kind), workdir, scratch.learning_rate)
     if _run(beside, kind, own, script) and processes.is_first():
-        write_report(beside)
-        write_report(workdir)
+        write_report(beside, test=not in_sweep)
+        write_report(workdir, test=not in_sweep)
         print(f"From scratch: {_scores(beside)}. The report in {workdir}/report.md shows them too.")
 
 

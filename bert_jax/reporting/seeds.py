@@ -67,11 +67,11 @@ def write_seeds_report(folder: epath.PathLike, workdirs: Sequence[epath.PathLike
 
 def _row(title: str, values: Sequence[float | None], beside: Sequence[float | None], baseline: str) -> list[str]:
     """A score's mean, that of the runs from scratch, that of each run, and its baseline."""
-    means = [_mean(values), *([_mean(beside)] if beside else [])]
+    means = [mean_and_deviation(values), *([mean_and_deviation(beside)] if beside else [])]
     return [title, *means, *map(as_text_or_undefined, values), baseline]
 
 
-def _mean(values: Sequence[float | None]) -> str:
+def mean_and_deviation(values: Sequence[float | None]) -> str:
     """The mean and the sample's deviation of the values that are defined."""
     known = [one for one in values if one is not None]
     if len(known) < 2:

@@ -35,10 +35,10 @@ def test_runs_of_a_command_share_what_is_compiled_and_a_users_own_cache_stays():
     before = {name: getattr(jax.config, name) for name in names}
     try:
         jax.config.update(names[0], "a/folder")
-        with training._compiled_once():
+        with training.compiled_once():
             assert jax.config.jax_compilation_cache_dir == "a/folder"
         jax.config.update(names[0], None)
-        with training._compiled_once():
+        with training.compiled_once():
             folder = jax.config.jax_compilation_cache_dir
             assert os.path.isdir(folder)
             assert jax.config.jax_persistent_cache_min_compile_time_secs == 0
