@@ -4,10 +4,11 @@
         --validation=dev.tsv --test=test.tsv --init_from=runs/mini --workdir=runs/sentiment --num_seeds=5
 
 Files may be TSV, CSV, JSON Lines, Parquet or tfds:NAME:SPLIT; those of a tagger may have a word and its tag on each
-line. --test and --num_seeds may be left out. The config file selects the task. `experiments/training.py` lists the exit
-codes and the flags that all training scripts share.
+line. --test and --num_seeds may be left out. --sweep trains every combination of some settings. The config file selects
+the task. `experiments/training.py` lists the exit codes and the flags that all training scripts share.
 """
 
+import copy
 from typing import Any
 
 from absl import flags
@@ -15,7 +16,8 @@ from absl import flags
 from bert_jax import configuration
 from bert_jax.errors import ConfigError
 from bert_jax.tasks.registry import TASKS
-from experiments import config_flags, training
+from bert_jax.training.task import TaskKind
+from experiments import config_flags, sweep_runs, sweeps, training
 
 SCRIPT = "experiments.finetune"
 # Short flags for the fields that differ between runs.
@@ -48,6 +50,19 @@ _SCRATCH_RATE = flags.DEFINE_float(
     "With --from_scratch: its learning rate, config.optimizer.learning_rate if not given. A model from scratch often"
     " learns best with a higher one.",
 )
+_NUM_TRAIN_EXAMPLES = flags.DEFINE_list(
+    "num_train_examples",
+    None,
+    "Train on so many examples, drawn by the seed; labels keep their shares. Several numbers, such as 16,64,256, are a"
+    " sweep: its picture is a learning curve. Short for --config.data.num_train_examples.",
+)
+_SWEEP = sweeps.define_flag(
+    "sweep",
+    "Train with every combination of some settings, each in a folder of its own, and choose the best by its held-out"
+    " score; only the best is scored on --test. Fields of the config, by their whole name or its last part, with their"
+    " values, as in 'learning_rate=2e-5,5e-5;batch_size=16,32'. Without a value: the grid of BERT. With --num_seeds,"
+    " each combination is trained with so many seeds. The same command continues an interrupted sweep.",
+)
 # The tasks on labelled data.
 _KINDS = [kind for kind in TASKS.values() if "data.train" in configuration.fields(kind.config_class())]
 
@@ -65,10 +80,36 @@ def main(config: Any) -> None:
         )
     if _SCRATCH_RATE.value is not None and not scratch:
         raise ConfigError("--scratch_rate has no effect without --from_scratch: add it.")
-    if _NUM_SEEDS.value is None:
+    axes = _axes(kind, config)
+    if axes:
+        sweep = sweeps.make_sweep(axes, config, _NUM_SEEDS.value)
+        sweep_runs.train_sweep(kind, config, SCRIPT, sweep, scratch)
+    elif _NUM_SEEDS.value is None:
         training.train(kind, config, SCRIPT, scratch)
     else:
         training.train_seeds(kind, config, SCRIPT, _NUM_SEEDS.value, scratch)
+
+
+def _axes(kind: TaskKind[Any], config: Any) -> dict[str, tuple[Any, ...]]:
+    """What is to be varied, by field; empty without a sweep. A single number of training examples goes to the config.
+
+    Raises:
+      ConfigError: a field is unknown or given twice, or a value is not of its type.
+    """
+    sizes = [configuration.parse(config, sweeps.SIZE, size.strip()) for size in _NUM_TRAIN_EXAMPLES.value or ()]
+    axes: dict[str, tuple[Any, ...]] = {sweeps.SIZE: tuple(dict.fromkeys(sizes))} if len(sizes) > 1 else {}
+    if len(sizes) == 1:
+        configuration.replace(config, sweeps.SIZE, sizes[0])
+    if _SWEEP.value in (None, "false"):
+        return axes
+    if _SWEEP.value == "true":
+        complete = copy.deepcopy(config)
+        kind.complete(complete, None)  # the width is that of the checkpoint
+        return axes | sweeps.bert_grid(config, complete.model.hidden_size)
+    given = sweeps.parse_axes(_SWEEP.value, config)
+    if axes.keys() & given.keys():
+        raise ConfigError("--sweep names num_train_examples, and so does --num_train_examples: leave one out.")
+    return axes | given
 
 
 if __name__ == "__main__":

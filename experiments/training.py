@@ -121,23 +121,30 @@ def compiled_once() -> Iterator[None]:
                 jax.config.update(name, value)
 
 
-def train_in(workdir: str, kind: TaskKind[Any], config: Any, script: str, scratch: Scratch | None = None) -> None:
+def train_in(
+    workdir: str,
+    kind: TaskKind[Any],
+    config: Any,
+    script: str,
+    scratch: Scratch | None = None,
+    in_sweep: bool = False,
+) -> None:
     """Runs or resumes a task in a folder, and the run from scratch in a folder of it, and writes their reports.
 
-    The devices are started.
+    The devices are started. In a sweep, the test split is not scored.
     """
     scores = _run(workdir, kind, config, script)
     if scores and processes.is_first():
-        write_report(workdir)
-        lines = [*_best(workdir), *_verdict(workdir, scores, script), f"The report is in {workdir}/report.md"]
-        print("\n".join(lines))
+        write_report(workdir, test=not in_sweep)
+        verdict = [] if in_sweep else _verdict(workdir, scores, script)
+        print("\n".join([*_best(workdir), *verdict, f"The report is in {workdir}/report.md"]))
     if not scratch or not scores:
         return
     beside = f"{workdir}/{FOLDER}"
     own = scratch_config(Workdir(workdir).run_config(kind), workdir, scratch.learning_rate)
     if _run(beside, kind, own, script) and processes.is_first():
-        write_report(beside)
-        write_report(workdir)
+        write_report(beside, test=not in_sweep)
+        write_report(workdir, test=not in_sweep)
         print(f"From scratch: {_scores(beside)}. The report in {workdir}/report.md shows them too.")
 
 

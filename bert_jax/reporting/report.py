@@ -23,10 +23,14 @@ from bert_jax.training.task import Report, TaskKind
 from bert_jax.training.workdir.folder import Workdir
 
 
-def write_report(workdir: epath.PathLike) -> str:
+def write_report(workdir: epath.PathLike, test: bool = True) -> str:
     """Writes `report.md` and `report/curves.png` into a run's folder, and returns the text.
 
     Parts that need something unavailable (an unrecorded value, the corpus, the checkpoints) are left out.
+
+    Args:
+      workdir: the folder of the run.
+      test: whether to score the model on its test split, if it has one.
 
     Raises:
       ConfigError: the folder holds no run.
@@ -34,7 +38,7 @@ def write_report(workdir: epath.PathLike) -> str:
     run = read_run(workdir)
     kind = task_named(run.task)
     model = _model_of(run)
-    own = _own_parts(kind, run, model)
+    own = _own_parts(kind, run, model, test)
     (run.path / "report").mkdir(exist_ok=True)
     draw_curves(run, run.path / "report" / "curves.png")
     text = "\n".join(
@@ -62,7 +66,7 @@ def _model_of(run: RunRecord) -> Pretrained | None:
         return None
 
 
-def _own_parts(kind: TaskKind[Any], run: RunRecord, model: Pretrained | None) -> Report:
+def _own_parts(kind: TaskKind[Any], run: RunRecord, model: Pretrained | None, test: bool) -> Report:
     """Returns the parts of the report that the task adds."""
     lead = "data/epochs/"
     passes = {name.removeprefix(lead): run.series(name)[1] for name in run.names if name.startswith(lead)}
@@ -73,7 +77,7 @@ def _own_parts(kind: TaskKind[Any], run: RunRecord, model: Pretrained | None) ->
     epochs = {name: float(values[-1]) for name, values in passes.items() if len(values)}
     own = kind.report(config, model, epochs, run.data_fingerprints)
     if model and isinstance(kind, LabelledKind) and run.evaluation:
-        return Report(own.data, [*own.examples, *results_section(run, kind, model)])
+        return Report(own.data, [*own.examples, *results_section(run, kind, model, test)])
     return own
 
 

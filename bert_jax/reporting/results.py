@@ -24,22 +24,29 @@ from bert_jax.tasks.labelled import TEST, VALIDATION, LabelledKind
 FOLDER, SCORES = "predictions", "scores.json"
 
 
-def write_results(workdir: epath.PathLike, model: Pretrained) -> None:
+def write_results(workdir: epath.PathLike, model: Pretrained, test: bool = True) -> None:
     """Writes the predictions and scores of a run's model, unless they are there.
+
+    Args:
+      workdir: the folder of the run.
+      model: its model.
+      test: whether to score the test split, if there is one.
 
     Raises:
       BertJaxError: a file of examples cannot be read any more.
     """
     folder = epath.Path(workdir) / FOLDER
-    if read_results(workdir).get("step") == model.step:
+    before = read_results(workdir)
+    scores = before["scores"] if before.get("step") == model.step else {}
+    wanted = (VALIDATION, TEST) if test else (VALIDATION,)
+    missing = [split for split in wanted if getattr(model.run.data, split) and split not in scores]
+    if not missing:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    scores = {}
-    for split in (VALIDATION, TEST):
-        if path := getattr(model.run.data, split):
-            scores[split] = evaluate(model, path)
-            found = storage.json_lines(predictions(model, path, True, []))
-            storage.write_bytes(folder / f"{split}.jsonl", found)
+    for split in missing:
+        path = getattr(model.run.data, split)
+        scores[split] = evaluate(model, path)
+        storage.write_bytes(folder / f"{split}.jsonl", storage.json_lines(predictions(model, path, True, [])))
     storage.write_json(folder / SCORES, {"step": model.step, "scores": scores})
 
 
@@ -57,10 +64,10 @@ def read_predictions(workdir: epath.PathLike, split: str) -> Iterator[dict[str, 
             yield from map(json.loads, lines)
 
 
-def results_section(run: RunRecord, kind: LabelledKind[Any], model: Pretrained) -> list[str]:
+def results_section(run: RunRecord, kind: LabelledKind[Any], model: Pretrained, test: bool = True) -> list[str]:
     """Writes the predictions of a run's model, and returns their part of the report, as lines of Markdown."""
     try:
-        write_results(run.path, model)
+        write_results(run.path, model, test)
     except BertJaxError as error:
         return ["## Predictions\n", f"None: {error}\n"]
     lines, scores = [], read_results(run.path)["scores"]
