@@ -136,6 +136,10 @@ def folder(corpus, tmp_path_factory):
         pairs = (text.split(" ", 6) for text in _texts(20, seed=len(name)))
         rows = [{"question": " ".join(words[:6]), "passage": words[6][:200]} for words in pairs]
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    labelled = [(f"{i} {text[:60]}", ("good", "bad")[i % 2]) for i, text in enumerate(_texts(120, seed=3))]
+    (folder / "reviews.tsv").write_text("text\tlabel\n" + "".join(f"{text}\t{label}\n" for text, label in labelled))
+    objects = (json.dumps({"text": text, "label": label}) for text, label in labelled)
+    (folder / "news.jsonl").write_text("\n".join(objects))
     (folder / "sentences.txt").write_text("the end\n\nthe and the end.\n")
     (folder / "masked.txt").write_text("the [MASK] end.\n")
     (folder / "pairs.jsonl").write_text('{"good": "the end.", "bad": "end the.", "phenomenon": "order"}\n')
