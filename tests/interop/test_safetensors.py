@@ -6,7 +6,6 @@ import os
 import pickle
 import re
 import struct
-import time
 import zipfile
 
 import ml_dtypes
@@ -17,6 +16,7 @@ from etils import epath
 from bert_jax.errors import CheckpointError
 from bert_jax.interop.safetensors import DTYPES, INDEX, WEIGHTS, SafetensorsFile, open_safetensors, write_safetensors
 from bert_jax.interop.tensors import TensorInfo
+from tests.quickness import at_once
 
 ARRAYS = {
     "b": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -102,10 +102,8 @@ def test_a_harmful_file_ends_in_a_sentence_at_once(what, tmp_path):
         (tmp_path / WEIGHTS).write_bytes(content)
     else:
         crafted(tmp_path / WEIGHTS, *content)
-    start = time.process_time()
-    with pytest.raises(CheckpointError) as caught:
+    with at_once(), pytest.raises(CheckpointError) as caught:
         open_safetensors(epath.Path(tmp_path))
-    assert time.process_time() - start < 1
     message = str(caught.value)
     assert str(tmp_path) in message
     assert len(message) < 500

@@ -1,7 +1,6 @@
 """TensorFlow's checkpoints: those that TensorFlow wrote, and damaged, lying and unusual ones."""
 
 import pathlib
-import time
 import tracemalloc
 
 import ml_dtypes
@@ -16,6 +15,7 @@ from bert_jax.interop.tensors import TensorInfo
 from tests.interop import bundle_writer as writer
 from tests.interop.bundle_writer import Entry
 from tests.interop.google_model import SIZE, WORDS, value
+from tests.quickness import at_once
 
 GOLDEN = epath.Path(__file__).parents[1] / "golden" / "google"
 TABLE = "bert/embeddings/word_embeddings"
@@ -218,10 +218,8 @@ def test_hostile_indexes_are_refused_at_once(case, tmp_path):
     (tmp_path / "model.index").write_bytes(make())
     (tmp_path / "model.data-00000-of-00001").write_bytes(bytes(4))
     crc32c(bytes(1 << 16))  # makes its tables
-    start = time.process_time()
-    with pytest.raises(CheckpointError, match=reason) as refusal:
+    with at_once(), pytest.raises(CheckpointError, match=reason) as refusal:
         TensorBundle(epath.Path(tmp_path / "model"))
-    assert time.process_time() - start < 1
     message = str(refusal.value)
     assert message.startswith(str(tmp_path))
     assert message.isprintable()

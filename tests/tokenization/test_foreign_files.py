@@ -1,7 +1,6 @@
 """Files of others: what they state beside a vocabulary, where they contradict each other, and hostile ones."""
 
 import json
-import time
 
 import pytest
 import tokenizers
@@ -10,6 +9,7 @@ from absl import logging
 from bert_jax.errors import TokenizerError
 from bert_jax.tokenization import WordPieceTokenizer, from_files
 from bert_jax.tokenization.json_tokenizer import JsonTokenizer
+from tests.quickness import at_once
 from tests.tokenization.samples import FIVE, byte_level_json, sentence_piece, unigram_json
 
 PIECES = ("<p>", "<u>", "<c>", "<e>", "<m>", "a", "##b", "c")
@@ -196,10 +196,8 @@ DAMAGED = {
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_hostile_files_are_refused_at_once(kind):
     for files in DAMAGED[kind]:
-        begin = time.process_time()
-        with pytest.raises(TokenizerError) as error:
+        with at_once(), pytest.raises(TokenizerError) as error:
             from_files(files)
-        assert time.process_time() - begin < 1.0, error.value
         assert str(error.value).isprintable(), error.value
         assert len(str(error.value)) < 400
 
@@ -237,9 +235,7 @@ def damaged_json(content, **changes):
     ],
 )
 def test_a_hostile_tokenizer_json_is_refused_at_once(content):
-    begin = time.process_time()
-    with pytest.raises(TokenizerError) as error:
+    with at_once(), pytest.raises(TokenizerError) as error:
         from_files({"tokenizer.json": content})
-    assert time.process_time() - begin < 1.0
     assert str(error.value).isprintable(), error.value
     assert len(str(error.value)) < 400

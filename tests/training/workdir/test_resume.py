@@ -17,6 +17,8 @@ from bert_jax.training.workdir.resume import check_resumed
 from tests.tasks.test_pretraining import results
 
 SETTINGS = configuration.metadata(PretrainingConfig)
+# Fields whose texts have a form of their own.
+WELL_FORMED = {"data.phases": "5: mask_rate=0.2", "eval.probes": "words=words.tsv"}
 MAY_CHANGE = {name: setting["may_change"] for name, setting in SETTINGS.items() if setting["may_change"]}
 
 
@@ -35,7 +37,7 @@ def test_every_field_may_change_or_is_refused_with_both_values(name):
     stored.model.vocab_size, stored.train.num_steps = 100, 9
     given, old = copy.deepcopy(stored), configuration.fields(stored)[name]
     plain, _ = configuration.field_type(stored, name)
-    new = "5: mask_rate=0.2" if name == "data.phases" else plain(another(old))
+    new = WELL_FORMED.get(name) or plain(another(old))
     configuration.replace(given, name, new)
     if name in MAY_CHANGE and not SETTINGS[name]["fixed"]:
         check_resumed(given, stored, 0, "runs/a")
@@ -48,10 +50,10 @@ def test_every_field_may_change_or_is_refused_with_both_values(name):
 def test_every_field_says_what_a_second_start_may_do_with_it():
     assert list(SETTINGS) == list(configuration.fields(PretrainingConfig()))
     chosen = {name for name, setting in SETTINGS.items() if setting["chosen"]}
-    assert chosen == {"model.vocab_size", "train.num_steps"}
-    assert len(MAY_CHANGE) == 19
+    assert chosen == {"model.vocab_size", "train.num_steps", "eval.every", "eval.best_by"}
+    assert len(MAY_CHANGE) == 20
     fixed = [name for name, setting in SETTINGS.items() if setting["fixed"]]
-    assert fixed == ["data.phases", "train.init_from", "eval.corpus"]
+    assert fixed == ["data.phases", "train.init_from", "eval.probes", "eval.corpus"]
 
 
 @pytest.mark.parametrize(
