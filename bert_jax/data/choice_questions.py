@@ -9,7 +9,7 @@ import numpy as np
 from etils import epath
 
 from bert_jax.data.labelled_files import LabelledConfig
-from bert_jax.data.tables import Columns, Record, choice_columns, read_table
+from bert_jax.data.tables import Columns, Record, choice_columns, read_table, with_roles
 from bert_jax.data.texts import EncodedTexts, encode, fair_lengths
 from bert_jax.errors import CorpusError, quoted
 from bert_jax.tokenization import Tokenizer
@@ -77,13 +77,7 @@ def read_choice_questions(
     Raises:
       CorpusError: the file cannot be read, a text is empty, or an answer is none of the candidates.
     """
-    roles: dict[str, str] = {}
-    for record in read_table(path):
-        if not roles:
-            columns = config.columns(record, labelled)
-            roles = columns.roles
-            if columns.line not in lines:
-                lines.append(columns.line)
+    for record, roles in with_roles(read_table(path), lambda first: config.columns(first, labelled), lines):
         text = " ".join(record.text(roles[role]) for role in ("context", "question") if role in roles)
         candidates, names = _candidates(record, roles["candidates"])
         answer = None

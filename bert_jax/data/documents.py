@@ -14,7 +14,7 @@ from bert_jax.data.draws import Purpose
 from bert_jax.data.examples import Segments
 from bert_jax.data.labelled import LabelledTexts
 from bert_jax.data.labelled_files import WindowedConfig
-from bert_jax.data.tables import Columns, Record, document_columns, read_table
+from bert_jax.data.tables import Columns, Record, document_columns, read_table, with_roles
 from bert_jax.data.texts import EncodedTexts
 from bert_jax.data.windows import cover
 from bert_jax.errors import CorpusError, quoted
@@ -61,13 +61,7 @@ def read_documents(
     Raises:
       CorpusError: the file cannot be read, or a document or a summary is empty or no text.
     """
-    roles: dict[str, str] = {}
-    for record in read_table(path):
-        if not roles:
-            columns = config.columns(record, labelled)
-            roles = columns.roles
-            if columns.line not in lines:
-                lines.append(columns.line)
+    for record, roles in with_roles(read_table(path), lambda first: config.columns(first, labelled), lines):
         sentences = _texts(record, roles["document"], "sentences")
         if isinstance(record.values[roles["document"]], str):
             sentences = tuple(sentences_of(sentences[0], config.language))

@@ -9,7 +9,7 @@ from typing import Any
 from etils import epath
 
 from bert_jax.configuration import setting
-from bert_jax.data.tables import Columns, Record, form_problem, read_table, text_columns
+from bert_jax.data.tables import Columns, Record, form_problem, read_table, text_columns, with_roles
 from bert_jax.errors import CorpusError, did_you_mean, quoted
 
 _WITHOUT_WIDTH = dict.fromkeys((0xAD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF))
@@ -94,6 +94,11 @@ class LabelledTextsConfig(LabelledConfig):
 
     def columns(self, first: Record, labelled: bool = True) -> Columns:
         """Returns which columns of a table hold what."""
+        if self.context_column and self.context_column not in first.values:
+            near = did_you_mean(self.context_column, first.values)
+            raise CorpusError(
+                f"{first.where} has no column {quoted(self.context_column)}: correct data.context_column.{near}"
+            )
         return text_columns(first, self.text_column, self.pair_column, self.label_column if labelled else "", labelled)
 
 
@@ -129,19 +134,8 @@ def read_labelled(
     Raises:
       CorpusError: the file cannot be read, a row lacks a value, or a text is empty.
     """
-    roles: dict[str, str] = {}
     skipped = empty = 0
-    for record in read_table(path):
-        if not roles:
-            columns = config.columns(record, labelled)
-            roles = columns.roles
-            if columns.line not in lines:
-                lines.append(columns.line)
-            if config.context_column and config.context_column not in record.values:
-                near = did_you_mean(config.context_column, record.values)
-                raise CorpusError(
-                    f"{record.where} has no column {quoted(config.context_column)}: correct data.context_column.{near}"
-                )
+    for record, roles in with_roles(read_table(path), lambda first: config.columns(first, labelled), lines):
         label = record.values.get(roles["label"]) if "label" in roles else None
         if config.skip_label and label_name(label) == config.skip_label:
             skipped += 1

@@ -9,7 +9,7 @@ from typing import Any
 from etils import epath
 
 from bert_jax.data.labelled_files import LabelledConfig
-from bert_jax.data.tables import Record, passage_columns, read_questions
+from bert_jax.data.tables import Columns, Record, passage_columns, read_questions, with_roles
 from bert_jax.data.tables.columns import plain
 from bert_jax.errors import CorpusError, choice_problem, quoted
 from bert_jax.objectives.answer_scores import CHARACTERS, WORDS
@@ -101,16 +101,12 @@ def read_passage_questions(
     Raises:
       CorpusError: the file cannot be read, or a row lacks a question, a passage or answers.
     """
-    roles: dict[str, str] = {}
+
+    def find(first: Record) -> Columns:
+        return passage_columns(first, config.question_column, config.context_column, config.answers_column, labelled)
+
     told = Oddities()
-    for record in read_questions(path):
-        if not roles:
-            columns = passage_columns(
-                record, config.question_column, config.context_column, config.answers_column, labelled
-            )
-            roles = columns.roles
-            if columns.line not in lines:
-                lines.append(columns.line)
+    for record, roles in with_roles(read_questions(path), find, lines):
         question, context = (record.text(roles[role]) for role in ("question", "context"))
         answers, span = None, None
         if labelled:

@@ -8,6 +8,7 @@ from bert_jax.data.tables.columns import (
     related_columns,
     text_columns,
     token_columns,
+    with_roles,
 )
 from bert_jax.data.tables.record import Record
 from bert_jax.data.tables.squad import read_questions
@@ -29,4 +30,5 @@ __all__ = [
     "tagged_problem",
     "text_columns",
     "token_columns",
+    "with_roles",
 ]

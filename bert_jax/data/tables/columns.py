@@ -6,7 +6,7 @@ and `-` do not matter: `Sentence 1` is `sentence1`.
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from bert_jax.data.tables.column_names import (
@@ -54,6 +54,26 @@ class Columns:
         roles = ", ".join(f"{role}={name}" for role, name in self.roles.items())
         guess = f" (guessed from {_shown(self.known)})" if self.guessed else ""
         return f"columns      {roles}{guess}"
+
+
+def with_roles(
+    records: Iterable[Record], find: Callable[[Record], Columns], lines: list[str]
+) -> Iterator[tuple[Record, dict[str, str]]]:
+    """Yields records with the columns of their roles, which are found in the first record.
+
+    Args:
+      records: of one table.
+      find: finds the columns.
+      lines: which they are is appended to it, unless it has been told.
+    """
+    roles: dict[str, str] = {}
+    for record in records:
+        if not roles:
+            columns = find(record)
+            roles = columns.roles
+            if columns.line not in lines:
+                lines.append(columns.line)
+        yield record, roles
 
 
 def text_columns(first: Record, text: str = "", pair: str = "", label: str = "", has_label: bool = True) -> Columns:
