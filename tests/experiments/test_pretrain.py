@@ -1,5 +1,6 @@
 """The script as a user meets it: in a process of its own, killed, told to stop, misspelt."""
 
+import os
 import random
 import signal
 import subprocess
@@ -94,6 +95,7 @@ def test_sigterm_saves_and_the_same_command_goes_on(straight, corpus_path, tmp_p
 def test_a_second_start_in_the_workdir_is_refused_and_changes_nothing(straight, corpus_path, tmp_path):
     process = start_and_wait_for_step(corpus_path, tmp_path / "run", 10)
     process.send_signal(signal.SIGSTOP)
+    os.waitpid(process.pid, os.WUNTRACED)  # returns when the last thread stands still: until then they still write
     try:
         before = {file: file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()}
         second = subprocess.run(command(corpus_path, tmp_path / "run"), capture_output=True, text=True)
