@@ -13,6 +13,22 @@ from typing import Any
 from bert_jax.errors import ConfigError, did_you_mean
 
 
+class Section:
+    """A config section that knows which fields were set on it: a value that equals the default may be meant."""
+
+    def __post_init__(self) -> None:
+        self._given: set[str] = set()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if "_given" in vars(self):  # not while it is made
+            self._given.add(name)
+
+    def is_given(self, name: str) -> bool:
+        """Whether a field was set, be it by an assignment, or by another value than the default when it was made."""
+        return name in self._given or getattr(self, name) != getattr(type(self)(), name)
+
+
 def fields(config: Any, prefix: str = "") -> dict[str, Any]:
     """Returns all leaf fields as {"section.name": value}, in order."""
     found = {}
@@ -124,20 +140,28 @@ def replace(config: Any, dotted: str, value: Any) -> None:
     Raises:
       ConfigError: there is no such field, or the value is not of its type.
     """
-    _check_known(config, dotted)
-    plain, optional = field_type(config, dotted)
-    if value is None and optional:
-        accepted = None
-    elif plain is float and type(value) in (int, float):
-        accepted = float(value)
-    elif type(value) is plain:
-        accepted = value
-    else:
-        raise ConfigError(f"{dotted}={value!r} must be {plain.__name__}{' or none' if optional else ''}.")
+    accepted = _accepted(config, dotted, value)
     *sections, name = dotted.split(".")
     for section in sections:
         config = getattr(config, section)
     setattr(config, name, accepted)
+
+
+def _accepted(config: Any, dotted: str, value: Any) -> Any:
+    """Returns the value as the field holds it.
+
+    Raises:
+      ConfigError: there is no such field, or the value is not of its type.
+    """
+    _check_known(config, dotted)
+    plain, optional = field_type(config, dotted)
+    if value is None and optional:
+        return None
+    if plain is float and type(value) in (int, float):
+        return float(value)
+    if type(value) is plain:
+        return value
+    raise ConfigError(f"{dotted}={value!r} must be {plain.__name__}{' or none' if optional else ''}.")
 
 
 def clear_alternatives(config: Any, given: Collection[str]) -> None:
@@ -172,15 +196,18 @@ def _type_problems(section: Any, prefix: str) -> list[str]:
     found = [
         f"There is no config field {prefix + name!r}.{did_you_mean(name, names)}"
         for name in vars(section)
-        if name not in names
+        if name not in names and name != "_given"
     ]
     for name in names:
         value = getattr(section, name)
         if not dataclasses.is_dataclass(types_of[name]):
             try:
-                replace(section, name, value)
+                accepted = _accepted(section, name, value)
             except ConfigError as error:
                 found.append(prefix + str(error))
+            else:
+                if type(accepted) is not type(value):  # an integer for a float
+                    setattr(section, name, accepted)
         elif isinstance(value, types_of[name]):
             found += _type_problems(value, f"{prefix}{name}.")
         else:

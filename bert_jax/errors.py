@@ -44,6 +44,11 @@ class DamagedFileError(BertJaxError):
 LONGEST_QUOTE = 80
 
 
+def counted(count: int, noun: str) -> str:
+    """Returns `1 text` or `1,234 texts`, for a noun whose plural has an s."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def quoted(name: object) -> str:
     """Returns a name that a file gave, for a message: in quotes, without control characters, cut to 80 characters."""
     text = repr(str(name)[: LONGEST_QUOTE + 1])

@@ -16,7 +16,7 @@ from bert_jax.batch import cut, on_device
 from bert_jax.data.labelled import Rows
 from bert_jax.data.tables.tables import find
 from bert_jax.data.tables.tfds import PREFIX
-from bert_jax.errors import CheckpointError, CorpusError
+from bert_jax.errors import CheckpointError, ConfigError, CorpusError
 from bert_jax.objectives.learner import Learner
 from bert_jax.pretrained import Pretrained
 from bert_jax.tasks.labelled import TEST, LabelledKind
@@ -36,7 +36,7 @@ def predictions(
     Args:
       model: of a task on labelled examples.
       path: the file; see `data.tables.read_table`.
-      labelled: whether its labels are read.
+      labelled: whether its labels are read, and given as `gold`.
       lines: lines for people are appended to it, such as which columns are read.
       skip: how many examples to leave out at the beginning.
 
@@ -47,11 +47,16 @@ def predictions(
     kind = _kind(model)
     examples = itertools.islice(kind.read(model.run, str(path), lines, labelled), skip, None)
     while some := list(itertools.islice(examples, EXAMPLES_AT_ONCE)):
-        yield from kind.predict(model, some)
+        for found in kind.predict(model, some):
+            yield found if labelled else {name: value for name, value in found.items() if name != "gold"}
 
 
 def write_predictions(
-    model: Pretrained, path: epath.PathLike, output: epath.PathLike, tell: Callable[[str], None] = lambda _: None
+    model: Pretrained,
+    path: epath.PathLike,
+    output: epath.PathLike,
+    tell: Callable[[str], None] = lambda _: None,
+    labelled: bool = False,
 ) -> int:
     """Writes what a model says of each example of a file, an object a line; goes on where an earlier call was killed.
 
@@ -60,21 +65,31 @@ def write_predictions(
 
     Args:
       model: of a task on labelled examples.
-      path: the examples, see `data.tables.read_table`; labels are not read.
+      path: the examples, see `data.tables.read_table`.
       output: the `.jsonl` file to write, on a local disk.
       tell: is called with lines for people: which columns are read, and how many texts are empty.
+      labelled: whether labels are read, and written as `gold`.
 
     Returns:
       The number of examples in the file.
 
     Raises:
       CheckpointError: the model is of another task.
+      ConfigError: the output is no `.jsonl` file.
       CorpusError: an example cannot be read.
       WriteError: the file cannot be written.
     """
     output = pathlib.Path(output)
+    if output.suffix != ".jsonl":
+        raise ConfigError(f"Predictions are JSON Lines, so {output} must end in .jsonl: rename it.")
     partial, about = (output.with_name(f"{output.name}.partial{end}") for end in ("", ".json"))
-    made_by = {"model": model.source, "step": model.step, "input": str(path), "files": _state_of(path)}
+    made_by = {
+        "model": model.source,
+        "step": model.step,
+        "input": str(path),
+        "files": _state_of(path),
+        "gold": labelled,
+    }
     with storage.writing(output.parent):
         output.parent.mkdir(parents=True, exist_ok=True)
         known = partial.exists() and about.exists() and storage.read_json(about) == made_by
@@ -86,7 +101,7 @@ def write_predictions(
             file.truncate(end)
             file.seek(end)
             lines, told = list[str](), 0
-            rows = predictions(model, path, False, lines, count)
+            rows = predictions(model, path, labelled, lines, count)
             while some := list(itertools.islice(rows, EXAMPLES_AT_ONCE)):
                 for line in lines[told:]:
                     tell(line)
@@ -134,7 +149,7 @@ def evaluate(model: Pretrained, path: epath.PathLike) -> dict[str, float]:
     config = dataclasses.replace(model.run, data=data)
     examples = list(kind.read(config, str(path), []))
     if not examples:
-        raise CorpusError(f"{path} holds no labelled {kind.noun}.")
+        raise CorpusError(f"{path} holds no labelled {kind.noun}s.")
     labelled = kind.encode(config, model.objectives, examples, model.tokenizer, TEST, [])
     length = data.sequence_length
     held_out = Rows(labelled, model.tokenizer, length, data.row_examples, (0, 0)).all()

@@ -523,7 +523,7 @@ class Pretrained:
             progress.note(f"{done:,} of {total:,} texts")
         if num_cut:
             logging.warning(
-                "%d of %d texts have more than %d tokens: their ends are not used.", num_cut, done, self.max_tokens
+                "Texts with more than %d tokens, whose ends are not used: %d of %d.", self.max_tokens, num_cut, done
             )
 
     def _packed(self, encoded: EncodedTexts) -> Iterator[PackedBatch]:

@@ -187,9 +187,7 @@ def run(main: Callable[[Config], Any], *classes: type[Config]) -> None:
         rest = sentences.parse_flags(argv)
         assert config is not None  # --help ends the program
         given = [name for name in names if flags.FLAGS[f"config.{name}"].present]
-        for name in names:
-            configuration.replace(config, name, flags.FLAGS[f"config.{name}"].value)
-        configuration.clear_alternatives(config, given)
+        replace(config, {name: flags.FLAGS[f"config.{name}"].value for name in given})
         parsed.append(config)
         return rest
 

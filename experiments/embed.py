@@ -7,6 +7,7 @@ from absl import flags
 
 import bert_jax
 from bert_jax import storage
+from bert_jax.errors import counted
 from bert_jax.pretrained import POOLINGS
 from experiments import sentences
 from experiments.lines import read_lines
@@ -24,7 +25,7 @@ def main(_: list[str]) -> None:
     texts, model = read_lines(_INPUT.value), bert_jax.load(_MODEL.value)
     vectors = model.embed(texts, _POOLING.value, _NORMALIZE.value, _WIDTH.value)
     storage.write_array(_OUTPUT.value, vectors)
-    print(f"{_OUTPUT.value}: {vectors.shape[0]:,} vectors of width {vectors.shape[1]}")
+    print(f"{_OUTPUT.value}: {counted(len(vectors), 'vector')} of width {vectors.shape[1]}")
 
 
 if __name__ == "__main__":

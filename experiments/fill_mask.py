@@ -6,7 +6,7 @@ python -m experiments.fill_mask --model=runs/articles --input=sentences.txt --ou
 from absl import flags
 
 import bert_jax
-from bert_jax.errors import BertJaxError
+from bert_jax.errors import BertJaxError, counted
 from experiments import sentences
 from experiments.lines import read_lines, write_json_lines
 
@@ -27,7 +27,7 @@ def main(_: list[str]) -> None:
         guesses = [{guess.word: guess.probability for guess in mask} for mask in masks]
         found.append({"text": text, "guesses": guesses})
     write_json_lines(_OUTPUT.value, found)
-    print(f"{_OUTPUT.value}: {len(found):,} texts")
+    print(f"{_OUTPUT.value}: {counted(len(found), 'text')}")
 
 
 if __name__ == "__main__":

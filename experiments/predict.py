@@ -2,7 +2,8 @@
 
     python -m experiments.predict --model=runs/sentiment --input=new.txt --output=predictions.jsonl
 
-The input has any form that training reads (.txt has a text on each line); its labels are not read. A tagger finds the
+The input has any form that training reads (.txt has a text on each line). Its labels are not read, unless --labelled
+says that it has some: then they stand beside the predictions as `gold`, and the scores are printed. A tagger finds the
 entities of texts, and the tag of each word of files with words. The input may be of any size. Line N of the output is
 about row N of the input, also where a text is empty; those are counted. The same command goes on where an interrupted
 one stopped.
@@ -11,18 +12,26 @@ one stopped.
 from absl import flags
 
 import bert_jax
-from bert_jax.labelled_results import write_predictions
+from bert_jax.errors import counted
+from bert_jax.labelled_results import evaluate, write_predictions
+from bert_jax.reporting.run_scores import against, as_text_or_undefined
 from experiments import sentences
 
 _MODEL = flags.DEFINE_string("model", None, "A fine-tuned run, or one of its checkpoints.", required=True)
 _INPUT = flags.DEFINE_string("input", None, "A file of texts or questions, or a pattern of files.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "The .jsonl file to write.", required=True)
+_LABELLED = flags.DEFINE_bool("labelled", False, "The input has labels: write them as gold, and print the scores.")
 
 
 def main(_: list[str]) -> None:
     model = bert_jax.load(_MODEL.value)
-    count = write_predictions(model, _INPUT.value, _OUTPUT.value, print)
-    print(f"{_OUTPUT.value}: predictions of {count:,} examples")
+    count = write_predictions(model, _INPUT.value, _OUTPUT.value, print, _LABELLED.value)
+    print(f"{_OUTPUT.value}: {counted(count, 'prediction')}")
+    if _LABELLED.value:
+        found = evaluate(model, _INPUT.value)
+        for score in (score for objective in model.objectives for score in objective.scores):
+            baseline = against(found.get(score.baseline), score.baseline_title)
+            print(f"{score.title:<40} {as_text_or_undefined(found.get(score.name)):>9}  {baseline}".rstrip())
 
 
 if __name__ == "__main__":

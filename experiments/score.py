@@ -6,6 +6,7 @@ python -m experiments.score --model=runs/articles --input=sentences.txt --output
 from absl import flags
 
 import bert_jax
+from bert_jax.errors import counted
 from experiments import sentences
 from experiments.lines import read_lines, write_json_lines
 
@@ -24,7 +25,7 @@ def main(_: list[str]) -> None:
             for text, score in zip(texts, found, strict=True)
         ),
     )
-    print(f"{_OUTPUT.value}: {len(found):,} texts")
+    print(f"{_OUTPUT.value}: {counted(len(found), 'text')}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ The search is exact. Documents are embedded once, and their vectors are kept bes
 from absl import flags
 
 import bert_jax
-from bert_jax.errors import ConfigError
+from bert_jax.errors import ConfigError, counted
 from bert_jax.search import default_folder, open_index, read_texts, search
 from experiments import sentences
 from experiments.lines import write_json_lines
@@ -35,7 +35,7 @@ def main(_: list[str]) -> None:
     folder = _INDEX.value or default_folder(documents)
     index = open_index(model, documents, folder, column, width)
     state = "embedded just now" if index.is_new else "as they were embedded before"
-    print(f"{len(index.vectors):,} documents, {state} ({folder})")
+    print(f"{counted(len(index.vectors), 'document')}, {state} ({folder})")
     queries = read_texts(_QUERIES.value) if _QUERIES.value else _QUERY.value
     found = search(model, index, documents, queries, _TOP.value, column, width)
     if _OUTPUT.value:

@@ -5,6 +5,7 @@ from typing import Any
 
 from absl import flags
 
+from bert_jax.errors import counted
 from bert_jax.reporting import write_report
 from bert_jax.reporting.run_record import RunRecord, read_run
 from bert_jax.reporting.scratch_run import read_scratch_run
@@ -34,7 +35,7 @@ def train_sweep(
     devices.start()
     count, done = len(sweep.combinations) * len(sweep.seeds), _Finished(kind, scratch is not None)
     if processes.is_first():
-        print(f"sweep        {count:,} runs: {_described(sweep)}")
+        print(f"sweep        {counted(count, 'run')}: {_described(sweep)}")
     tried, notes, number = list[Tried](), list[str](), 0
     with compiled_once():
         for settings in sweep.combinations:

@@ -63,7 +63,7 @@ TITLES = {
     "cut_lines": "cuts in lines over 1 MiB",
     "cut_documents": "cuts in documents over 4 Mi characters",
     "cut_sentences": "cuts in sentences over 4,096 characters",
-    "long_sentences": f"sentences over {LENGTHS[-1]} tokens cut",
+    "long_sentences": f"sentences over {LENGTHS[-1]} tokens, stored in pieces",
     "unsplit_paragraphs": "paragraphs that could not be split into sentences",
     "oversized_records": "records over 64 MiB skipped",
     "empty_documents": "documents of white space skipped",
@@ -173,7 +173,7 @@ def _losses(sources: Sequence[Mapping[str, Any]]) -> list[str]:
     for kind in dict.fromkeys((*TITLES, *counted)):
         if total := sum(counts.get(kind, 0) for counts in numbers):
             examples = [one for source in sources for one in source["examples"].get(kind, ())]
-            lines.append(f"  {total:,} {TITLES.get(kind, kind.replace('_', ' '))}{_examples(examples[:2])}")
+            lines.append(f"  {TITLES.get(kind, kind.replace('_', ' '))}: {total:,}{_examples(examples[:2])}")
     return lines
 
 

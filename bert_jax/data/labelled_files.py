@@ -128,16 +128,16 @@ def read_labelled(
       path: see `tables.read_table`.
       config: names the columns.
       lines: lines for the log are appended to it: which columns are read and, at the end, what was left out.
-      labelled: whether each row must have a label, and texts that are not empty. Rows without labels all count, so that
-        they and what is predicted have the same numbers.
+      labelled: whether labels are read; each row must have one, and texts that are not empty. Else all rows count, so
+        that they and what is predicted have the same numbers.
 
     Raises:
       CorpusError: the file cannot be read, a row lacks a value, or a text is empty.
     """
     skipped = empty = 0
     for record, roles in with_roles(read_table(path), lambda first: config.columns(first, labelled), lines):
-        label = record.values.get(roles["label"]) if "label" in roles else None
-        if config.skip_label and label_name(label) == config.skip_label:
+        label = record.values.get(roles["label"]) if labelled else None
+        if labelled and config.skip_label and label_name(label) == config.skip_label:
             skipped += 1
             continue
         if labelled and (label is None or label == ""):
@@ -150,11 +150,9 @@ def read_labelled(
         empty += not all(map(_is_text, (text, *pair)))
         yield LabelledText(text, pair[0] if pair else None, label, record.where)
     if skipped:
-        lines.append(f"left out     {skipped:,} rows of {path} with the label {config.skip_label}")
+        lines.append(f"left out     rows of {path} with the label {config.skip_label}: {skipped:,}")
     if empty:
-        lines.append(
-            f"empty        {empty:,} rows of {path} have an empty text, so that their predictions mean nothing"
-        )
+        lines.append(f"empty        rows of {path} with an empty text, whose predictions mean nothing: {empty:,}")
 
 
 def label_name(value: Any) -> str:

@@ -134,22 +134,21 @@ class Oddities:
         total, without = count["questions"], count["without"]
         if without:
             found.append(f"no answer    {without:,} of the {total:,} questions in {path} ({without / total:.1%})")
-        for kind, what in (("misplaced", "are not where it says"), ("unplaced", "have no place in it")):
+        for kind, what in (("misplaced", "that are not where it says"), ("unplaced", "that have no place in it")):
             if count[kind]:
                 found.append(
-                    f"{kind:<12} {count[kind]:,} answers in {path} {what}, the first in {self.first[kind]}:"
-                    f" {count[kind + ', found']:,} occur once in the passage and can be learned,"
-                    f" {count[kind] - count[kind + ', found']:,} cannot"
+                    f"{kind:<12} answers in {path} {what}: {count[kind]:,}, the first in {self.first[kind]};"
+                    f" {count[kind + ', found']:,} of them can be learned, because they occur once in the passage"
                 )
         if count["empty"]:
             found.append(
-                f"empty        {count['empty']:,} answers in {path} are empty and do not count, the first in"
+                f"empty        answers in {path} that are empty and do not count: {count['empty']:,}, the first in"
                 f" {self.first['empty']}"
             )
         if count["both"]:
             found.append(
-                f"impossible   {count['both']:,} questions in {path} have answers, but is_impossible: it decides, the"
-                f" first time in {self.first['both']}"
+                f"impossible   questions in {path} that have answers, but is_impossible, which decides:"
+                f" {count['both']:,}, the first in {self.first['both']}"
             )
         return found
 

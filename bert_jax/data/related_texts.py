@@ -149,7 +149,7 @@ def read_related(
             f"{path} has no label of data.label_values={config.label_values}, only {_counts(other)}: name them there."
         )
     if unanswerable:
-        lines.append(f"left out     {unanswerable:,} questions of {path} without an answer")
+        lines.append(f"left out     questions of {path} without an answer: {unanswerable:,}")
     if other:
         lines.append(f"left out     rows of {path} with labels that data.label_values does not name: {_counts(other)}")
 

@@ -140,7 +140,7 @@ def _of_spans(path: epath.PathLike, text: str, spans: str, lines: list[str]) -> 
         total += widened
         yield TaggedSentence(words, found, record.values[text], record.where)
     if total:
-        lines.append(f"widened      {total:,} entities of {path} begin or end within a word: to whole words")
+        lines.append(f"widened      entities of {path} that begin or end within a word, to whole words: {total:,}")
 
 
 def tell_scheme(sentences: Sequence[TaggedSentence], path: str) -> str:

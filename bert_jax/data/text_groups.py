@@ -53,7 +53,7 @@ def training_groups(rows: Sequence[RelatedTexts], lines: list[str]) -> list[Text
             for i, one in enumerate(belongs)
         ]
     if alone:
-        lines.append(f"left out     {alone:,} training texts to which no other one belongs")
+        lines.append(f"left out     training texts to which no other one belongs: {alone:,}")
     return groups
 
 

@@ -171,10 +171,11 @@ def named_tensors(params: Any, config: ModelConfig) -> tuple[dict[str, TensorInf
     classifier = "choice" if "choice" in params else "label"
     for head in ("nsp", classifier):
         if head in params and config.pooling != "cls":
+            rest = sorted(params.keys() - {"bert", "nsp", "label", "choice"})
+            leave_out = f", or write the others alone: heads={','.join(rest)}" if rest else ""
             raise ConfigError(
-                f"Hugging Face's BERT has no model.pooling={config.pooling}, which {head!r} reads: remove {head!r} from"
-                " the parameters (heads=mlm writes that head alone), or, if it labels tokens, pass a config with"
-                " model.pooling=cls."
+                f"Hugging Face's BERT pools by the first token, but the head {head!r} reads model.pooling="
+                f"{config.pooling}: to export it, train with model.pooling=cls{leave_out}."
             )
     bias = arrays.get("label/dense/bias")
     table = name_table(config, 0 if bias is None else bias.size, classifier=classifier)

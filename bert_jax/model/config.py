@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from bert_jax.configuration import setting
+from bert_jax.configuration import Section, setting
 from bert_jax.errors import choice_problem
 
 POSITIONS = ("learned", "sinusoidal", "none")
@@ -15,7 +15,7 @@ MAX_LAYERS, MAX_SIZE = 10_000, 1 << 30  # beyond what any machine holds: slips o
 
 
 @dataclasses.dataclass
-class ModelConfig:
+class ModelConfig(Section):
     """The shape of a bidirectional Transformer encoder (Devlin et al. 2018); the defaults are BERT-base."""
 
     vocab_size: int | None = setting(None, chosen=True)  # V; none: that of the tokenizer

@@ -10,6 +10,7 @@ from etils import epath
 
 from bert_jax import storage
 from bert_jax.configuration import as_text
+from bert_jax.errors import counted
 from bert_jax.markdown import table
 from bert_jax.reporting.results import test_scores
 from bert_jax.reporting.run_record import RunRecord
@@ -89,7 +90,7 @@ def write_sweep_report(folder: epath.PathLike, tried: Sequence[Tried], notes: Se
     count = sum(len(one.runs) for one in tried)
     lines = [
         f"# {folder.name}\n",
-        f"A sweep: {len(tried):,} combination{'s' * (len(tried) != 1)} of settings, {count:,} runs.\n",
+        f"A sweep: {counted(len(tried), 'combination')} of settings, {counted(count, 'run')}.\n",
     ]
     if score is not None:
         best, order = winners(tried), ranked(tried, score)

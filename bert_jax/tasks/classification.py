@@ -122,7 +122,7 @@ class Classification(LabelledKind[ClassificationConfig]):
         texts = encode([(row.text, row.pair) for row in examples], tokenizer, data.sequence_length)
         if texts.num_cut:
             share = texts.num_cut / len(examples)
-            lines.append(f"cut          {texts.num_cut:,} {split} texts ({share:.1%}) do not fit in a row")
+            lines.append(f"cut          {split} texts that do not fit in a row: {texts.num_cut:,} ({share:.1%})")
         if data.choose == NUMBER:
             gold = np.array([row.label for row in examples], np.float32)
         else:

@@ -68,7 +68,7 @@ class Embedding(LabelledKind[EmbeddingRunConfig]):
 
     name = "embedding"
     config_class = EmbeddingRunConfig
-    noun = "examples"
+    noun = "example"
 
     def problems(self, config: EmbeddingRunConfig) -> list[str]:
         found = super().problems(config)
@@ -118,7 +118,9 @@ class Embedding(LabelledKind[EmbeddingRunConfig]):
         lines.append(described(groups, split))
         if cut := labelled.texts.num_cut:
             share = cut / len(labelled.groups)
-            lines.append(f"cut          {cut:,} {split} texts ({share:.1%}) do not fit in a row with their partners")
+            lines.append(
+                f"cut          {split} texts that do not fit in a row with their partners: {cut:,} ({share:.1%})"
+            )
         unknown = float((labelled.texts.token_ids == tokenizer.unk_id).mean())
         if unknown > MANY_UNKNOWN:
             lines.append(

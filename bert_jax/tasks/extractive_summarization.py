@@ -11,7 +11,7 @@ import numpy as np
 
 from bert_jax.data.documents import DocumentsConfig, make_windows, read_documents
 from bert_jax.data.labelled import LabelledTexts
-from bert_jax.errors import CorpusError
+from bert_jax.errors import CorpusError, counted
 from bert_jax.markdown import excerpt, table
 from bert_jax.objectives.extracts import ASCII, KINDS, Document
 from bert_jax.objectives.summary_sentences import SummarySentences
@@ -34,7 +34,7 @@ class ExtractiveSummarization(LabelledKind[ExtractiveSummarizationConfig]):
 
     name = "extractive_summarization"
     config_class = ExtractiveSummarizationConfig
-    noun = "documents"
+    noun = "document"
 
     def read(
         self, config: ExtractiveSummarizationConfig, path: str, lines: list[str], labelled: bool = True
@@ -66,14 +66,15 @@ class ExtractiveSummarization(LabelledKind[ExtractiveSummarizationConfig]):
         if not labels.any():
             raise CorpusError(f"{getattr(data, split)} labels no sentence, so that nothing can be learned or scored.")
         unlabelled = sum(not any(one.labels or ()) for one in examples)
+        documents = counted(len(examples), f"{split} document")
         lines.append(
-            f"sentences    {len(labels):,} in {len(examples):,} {split} documents, {int(labels.sum()):,} of them in"
-            f" summaries; {unlabelled:,} documents have none"
+            f"sentences    {len(labels):,} in {documents}, {int(labels.sum()):,} of them in summaries;"
+            f" documents without: {unlabelled:,}"
         )
-        if more := len(windows.document) - len(examples):
-            lines.append(f"windows      {more:,} more than {split} documents: long ones have several")
+        if (count := len(windows.document)) > len(examples):
+            lines.append(f"windows      {count:,} for {documents}: long ones have several")
         if windows.num_cut:
-            lines.append(f"cut          {windows.num_cut:,} {split} sentences do not fit in a row")
+            lines.append(f"cut          {split} sentences that do not fit in a row: {windows.num_cut:,}")
         labelled = windows.labelled(labels)
         if split == TRAIN:
             return labelled

@@ -13,7 +13,7 @@ from bert_jax import hashing
 from bert_jax.data.labelled import LabelledStream, LabelledTexts, OnePhase, Rows
 from bert_jax.data.labelled_files import LabelledConfig
 from bert_jax.data.subsets import subset
-from bert_jax.errors import ConfigError, CorpusError
+from bert_jax.errors import ConfigError, CorpusError, counted
 from bert_jax.model.config import ModelConfig
 from bert_jax.objectives.learner import Learner
 from bert_jax.optim.optimizer import OptimizerConfig
@@ -61,11 +61,11 @@ class LabelledKind(TaskKind[Config], abc.ABC):
     """A kind of task that learns from files of labelled examples.
 
     Attributes:
-      noun: what an example is called in messages, in the plural.
+      noun: what an example is called in messages, in the singular.
       length_field: the config field that sets `longest_example`, for error messages.
     """
 
-    noun: ClassVar[str] = "texts"
+    noun: ClassVar[str] = "text"
     length_field: ClassVar[str] = "data.sequence_length"
 
     @abc.abstractmethod
@@ -168,7 +168,7 @@ class LabelledKind(TaskKind[Config], abc.ABC):
             for split, path in ((TRAIN, data.train), (VALIDATION, data.validation), (TEST, data.test))
             if path
         }
-        counts = ", ".join(f"{len(examples):,} {split} {self.noun}" for split, examples in splits.items())
+        counts = ", ".join(counted(len(examples), f"{split} {self.noun}") for split, examples in splits.items())
         # What a run knows beforehand, such as the names of the labels, is that of the whole file.
         own = self.decide(config, splits[TRAIN]) | tokenizer_files(tokenizer)
         objectives = tuple(self.objectives(config, own))
@@ -177,7 +177,7 @@ class LabelledKind(TaskKind[Config], abc.ABC):
         for split, examples in splits.items():
             if split != TRAIN and (known := len(self._inputs(examples) & trained)):
                 lines.append(
-                    f"warning      {known:,} {split} {self.noun} are training {self.noun} too: they show memory"
+                    f"warning      {split} {self.noun}s that are training {self.noun}s too, and show memory: {known:,}"
                 )
         packed, fingerprints = {}, {}
         # The held-out rows do not depend on the seed. The test split is scored by the finished model; here, its labels
@@ -203,7 +203,7 @@ class LabelledKind(TaskKind[Config], abc.ABC):
     def _read(self, config: Config, path: str, lines: list[str]) -> list[Any]:
         examples = list(self.read(config, path, lines))
         if not examples:
-            raise CorpusError(f"{path} holds no labelled {self.noun}.")
+            raise CorpusError(f"{path} holds no labelled {self.noun}s.")
         return examples
 
     def _some(self, config: Config, train: list[Any], lines: list[str]) -> list[Any]:
@@ -213,7 +213,9 @@ class LabelledKind(TaskKind[Config], abc.ABC):
             return train
         strata = [self.stratum(config, example) for example in train]
         shares = "; labels keep their shares" if len(set(strata)) > 1 else ""
-        lines.append(f"subset       {count:,} of {len(train):,} training {self.noun}, drawn by seed {seed}{shares}")
+        lines.append(
+            f"subset       {count:,} of {counted(len(train), f'training {self.noun}')}, drawn by seed {seed}{shares}"
+        )
         return [train[i] for i in subset(strata, count, seed)]
 
     def _inputs(self, examples: Sequence[Any]) -> set[Any]:

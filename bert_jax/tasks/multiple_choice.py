@@ -34,7 +34,7 @@ class MultipleChoice(LabelledKind[MultipleChoiceConfig]):
 
     name = "multiple_choice"
     config_class = MultipleChoiceConfig
-    noun = "questions"
+    noun = "question"
     length_field = "data.longest_example"
 
     def longest_example(self, config: MultipleChoiceConfig) -> int:
@@ -69,7 +69,7 @@ class MultipleChoice(LabelledKind[MultipleChoiceConfig]):
         numbers = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         lines.append(f"candidates   {numbers} for each of {len(examples):,} {split} questions")
         if texts.num_cut:
-            lines.append(f"cut          {texts.num_cut:,} {split} candidates with their questions do not fit")
+            lines.append(f"cut          {split} candidates that do not fit with their questions: {texts.num_cut:,}")
         columns = {
             "choice_questions": groups.astype(np.int32),
             "choice_places": np.concatenate([np.arange(len(one.candidates), dtype=np.int32) for one in examples]),

@@ -37,7 +37,7 @@ class QuestionAnswering(LabelledKind[QuestionAnsweringConfig]):
     """Finds the answer to a question in a passage; if some training questions have none, it may say that, too."""
 
     name = "question_answering"
-    noun = "questions"
+    noun = "question"
     config_class = QuestionAnsweringConfig
 
     def read(
@@ -163,21 +163,21 @@ def _told(
 ) -> list[str]:
     """Lines for the log about windows, and about what is cut and left out."""
     count, windows = len(places), len(cut.windows)
-    lines = [f"windows      {windows:,} for {count:,} {split} questions ({windows / count:.2f} each)"]
+    lines = [f"windows      {split} questions: {count:,}, in {windows:,} windows ({windows / count:.2f} each)"]
     if cut.num_cut:
         lines.append(
-            f"cut          {cut.num_cut:,} {split} questions ({cut.num_cut / count:.1%}) have more than"
-            f" {data.question_room} tokens and lose their ends"
+            f"cut          {split} questions with more than {data.question_room} tokens, which lose their ends:"
+            f" {cut.num_cut:,} ({cut.num_cut / count:.1%})"
         )
     if long := sum(last - first >= data.max_answer_tokens for first, last in filter(None, places)):
         lines.append(
-            f"long         {long:,} {split} answers ({long / count:.1%}) have more than data.max_answer_tokens="
-            f"{data.max_answer_tokens} tokens, so that they are never given whole"
+            f"long         {split} answers with more than data.max_answer_tokens={data.max_answer_tokens} tokens, never"
+            f" given whole: {long:,} ({long / count:.1%})"
         )
     if left := len({window.asked.number for window, one in zip(cut.windows, learned, strict=True) if not one}):
         does = "left out of training" if split == TRAIN else "scored, but not in the loss"
         lines.append(
-            f"left out     {left:,} {split} questions ({left / count:.1%}) are {does}: their answers are not found, or"
-            " longer than a window"
+            f"left out     {split} questions {does}, because their answers are not found, or longer than a window:"
+            f" {left:,} ({left / count:.1%})"
         )
     return lines

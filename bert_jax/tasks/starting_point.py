@@ -119,7 +119,7 @@ def tokenizer_from(files: Mapping[str, bytes]) -> Tokenizer:
 
 
 def inherit_model(given: ModelConfig, there: ModelConfig, path: str, must_agree: Collection[str] = DECIDED) -> None:
-    """Fills in the fields of `given` that have default values with those of the checkpoint's model.
+    """Fills in the fields that `given` leaves open with those of the checkpoint's model.
 
     Args:
       given: changed in place.
@@ -130,10 +130,10 @@ def inherit_model(given: ModelConfig, there: ModelConfig, path: str, must_agree:
     Raises:
       ConfigError: such fields have other values; the message lists them all.
     """
-    default, differ = ModelConfig(), []
+    differ = []
     for name in (*DECIDED, *INHERITED):
         value, found = getattr(given, name), getattr(there, name)
-        if value == getattr(default, name):
+        if not given.is_given(name):
             setattr(given, name, found)
         elif name in must_agree and value != found:
             differ.append(f"model.{name}={value} differs from train.init_from={path}, which has {found}: leave it out.")

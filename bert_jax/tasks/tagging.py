@@ -41,7 +41,7 @@ class Tagging(LabelledKind[TaggingConfig]):
     """Predicts a tag for each word. The types are those of the training file; tags are sorted by name."""
 
     name = "tagging"
-    noun = "sentences"
+    noun = "sentence"
     config_class = TaggingConfig
 
     def read(
@@ -132,13 +132,13 @@ def _told(pieces: WordPieces, examples: Sequence[TaggedSentence], split: str) ->
     if count := pieces.num_windowed:
         share = count / len(examples)
         lines.append(
-            f"windows      {count:,} {split} sentences ({share:.1%}) do not fit in a row: each is in several, and each"
-            " word counts in one of them"
+            f"windows      {split} sentences that do not fit in a row: {count:,} ({share:.1%}); each is in several, and"
+            " each word counts in one of them"
         )
     if pieces.num_cut:
-        lines.append(f"cut          {pieces.num_cut:,} {split} words are longer than a row: they lose their ends")
+        lines.append(f"cut          {split} words that are longer than a row and lose their ends: {pieces.num_cut:,}")
     if pieces.num_unknown:
-        lines.append(f"unknown      {pieces.num_unknown:,} {split} words have no pieces: each is one [UNK]")
+        lines.append(f"unknown      {split} words without pieces, each one [UNK]: {pieces.num_unknown:,}")
     if empty := sum(not one.words for one in examples):
-        lines.append(f"empty        {empty:,} {split} sentences have no words")
+        lines.append(f"empty        {split} sentences without words: {empty:,}")
     return lines

@@ -74,4 +74,4 @@ def test_a_file_of_spans_is_read_as_sentences(tmp_path):
         ("In Nice", ("In", "Nice"), ("O", "B-LOC")),
     ]
     assert lines[0] == "columns      text=text, spans of characters=entities"
-    assert lines[1].startswith("widened      1 entities of")
+    assert lines[1].endswith("to whole words: 1")

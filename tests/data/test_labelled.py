@@ -130,7 +130,7 @@ def test_new_texts_need_no_label(tmp_path):
 def test_rows_of_a_label_are_left_out_and_counted(tmp_path):
     file, lines = write(tmp_path, "a.tsv", "text\tlabel\na\t-\nb\tyes\nc\t-\n"), []
     assert read(file, lines, skip_label="-") == [("b", None, "yes")]
-    assert lines[-1] == f"left out     2 rows of {file} with the label -"
+    assert lines[-1] == f"left out     rows of {file} with the label -: 2"
 
 
 @pytest.mark.parametrize(

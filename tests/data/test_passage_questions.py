@@ -133,26 +133,26 @@ def test_columns_are_chosen_by_name(tmp_path):
 def test_an_answer_elsewhere_is_repaired_where_it_occurs_once_and_counted(tmp_path):
     found, lines = one(tmp_path, answer("Norway", 3), id="n")
     assert found.span == (69, 75)
-    assert f"1 answers in {tmp_path}/dev.json are not where it says, the first in" in lines[-1]
-    assert "question 1 (n): 'Norway': 1 occur once in the passage and can be learned, 0 cannot" in lines[-1]
+    assert "that are not where it says: 1, the first in" in lines[-1]
+    assert "question 1 (n): 'Norway'; 1 of them can be learned, because they occur once in the passage" in lines[-1]
     for text, start in (("Rollo", 1), ("Rome", 0), ("Norway", -1), ("Norway", 10**9)):
         found, lines = one(tmp_path, answer(text, start))
         assert found.answers == (text,)  # it counts when predictions are scored
         assert found.span == ((69, 75) if text == "Norway" else None)
-        assert "misplaced    1 answers" in lines[-1]
+        assert "are not where it says: 1, the first in" in lines[-1]
     found, lines = one(tmp_path, "Rollo", "Norway")
     assert found.span == (69, 75)
-    assert "unplaced     2 answers" in lines[-1]
-    assert "1 occur once in the passage and can be learned, 1 cannot" in lines[-1]
+    assert "that have no place in it: 2, the first in" in lines[-1]
+    assert "1 of them can be learned, because they occur once in the passage" in lines[-1]
 
 
 def test_empty_answers_are_none_and_is_impossible_decides(tmp_path):
     found, lines = one(tmp_path, answer("", -1), answer(" ", 0))
     assert (found.answers, found.span) == ((), None)
-    assert "empty        2 answers" in "\n".join(lines)
+    assert "are empty and do not count: 2, the first in" in "\n".join(lines)
     found, lines = one(tmp_path, answer("Rollo", 0), is_impossible=True)
     assert (found.answers, found.span) == ((), None)
-    assert "impossible   1 questions" in "\n".join(lines)
+    assert "but is_impossible, which decides: 1, the first in" in "\n".join(lines)
     found, _ = read(tmp_path, squad({"question": "Who?", "answers": {"text": [], "answer_start": []}}))
     assert found[0].answers == ()
 

@@ -59,7 +59,7 @@ def test_the_questions_of_squad_are_pairs(tmp_path):
     lines = []
     (found,) = read_related(file, RelatedTextsConfig(), lines)
     assert (found.text, found.pair) == ("yes", "all")
-    assert f"left out     1 questions of {file} without an answer" in lines
+    assert f"left out     questions of {file} without an answer: 1" in lines
 
 
 def test_labels_become_groups_of_each_text(tmp_path):
@@ -70,7 +70,7 @@ def test_labels_become_groups_of_each_text(tmp_path):
     lines = []
     groups = training_groups(rows, lines)
     assert [group.texts for group in groups] == [("a", "1", "2"), ("a", "3", "6"), ("a", "7", "2"), ("c", "5")]
-    assert lines == ["left out     1 training texts to which no other one belongs"]
+    assert lines == ["left out     training texts to which no other one belongs: 1"]
     assert described(groups, "train") == "train        4 pairs that belong together, 3 hard negatives"
     assert [group.similarity for group in scored_groups(rows)] == [1, 0, 1, 0.5, 1, 0, 1]
 

@@ -186,11 +186,13 @@ def test_models_that_they_do_not_have_are_refused(params):
     with pytest.raises(ConfigError, match="vocab_size is empty"):
         write_config(dataclasses.replace(CONFIG, vocab_size=None))
     pooled = dataclasses.replace(CONFIG, pooling="mean")
-    with pytest.raises(ConfigError, match=r"no model\.pooling=mean, which 'nsp' reads"):
+    with pytest.raises(ConfigError, match=r"the head 'nsp' reads model\.pooling=mean: to export it, .* heads=mlm"):
         to_state_dict(params, pooled)
     assert "cls.predictions.bias" in to_state_dict({"bert": params["bert"], "mlm": params["mlm"]}, pooled)
     labels = {"bert": params["bert"], "label": {"dense": {"kernel": np.ones((12, 4)), "bias": np.ones(4)}}}
-    with pytest.raises(ConfigError, match=r"no model\.pooling=mean, which 'label' reads: remove 'label' from"):
+    with pytest.raises(
+        ConfigError, match=r"'label' reads model\.pooling=mean: to export it, train with model\.pooling=cls\.$"
+    ):
         to_state_dict(labels, pooled)
     assert to_state_dict(labels, CONFIG)["classifier.weight"].shape == (4, 12)
 

@@ -1,6 +1,7 @@
 """A classifier, from files to labels: on texts whose label is a word in them."""
 
 import copy
+import dataclasses
 import json
 import os
 import pathlib
@@ -20,6 +21,7 @@ from bert_jax.reporting import write_report
 from bert_jax.reporting.seeds import write_seeds_report
 from bert_jax.tasks.classification import Classification, ClassificationConfig, class_weights
 from bert_jax.tasks.pretraining import pretrain
+from bert_jax.tasks.starting_point import inherit_model, read_starting_point
 from bert_jax.training.run import prepare, run
 from bert_jax.training.workdir.checkpoints import read_params
 from experiments.configs import finetune_classification
@@ -179,7 +181,7 @@ def test_the_held_out_rows_depend_on_the_file_alone_and_known_texts_are_counted(
         np.testing.assert_array_equal(value, second.held_out[name])
     settings.data.validation = f"{tmp_path}/known.tsv"
     told = "\n".join(prepare(KIND, settings).task.stream.describe(1))
-    assert "3 validation texts are training texts too" in told
+    assert "validation texts that are training texts too, and show memory: 3" in told
 
 
 @pytest.mark.parametrize(
@@ -208,6 +210,21 @@ def test_another_size_than_the_checkpoints_is_refused(settings, pretrained, tmp_
     config.model.num_layers = 3
     with pytest.raises(ConfigError, match=r"model\.num_layers=3 differs from train\.init_from="):
         run(KIND, config, tmp_path / "run")
+
+
+def test_a_default_that_is_set_is_not_the_checkpoints(settings, pretrained):
+    config = from_pretrained(settings, pretrained)
+    KIND.complete(config, None)
+    there = read_starting_point(pretrained).model
+    assert config.model == there
+    config.model = ModelConfig()
+    config.model.initializer_range, there.initializer_range = 0.02, 0.06
+    inherit_model(config.model, there, "runs/old")
+    assert config.model == dataclasses.replace(there, initializer_range=0.02)
+    config.model = ModelConfig()
+    config.model.num_layers = 12
+    with pytest.raises(ConfigError, match=r"model\.num_layers=12 differs from train\.init_from="):
+        KIND.complete(config, None)
 
 
 def test_changed_data_and_another_task_are_refused(settings, files, pretrained, tmp_path):
@@ -314,7 +331,12 @@ def test_predictions_of_new_texts_go_on_where_they_stopped(settings, files, tmp_
     (tmp_path / "new.txt").write_text("the end\nof all\nthe end\n")
     found = list(predictions(model, tmp_path / "new.txt", False, []))
     assert [row["text"] for row in found] == ["the end", "of all", "the end"]
-    assert {row["gold"] for row in found} == {None}
+    assert not any("gold" in row for row in found)
+    (tmp_path / "labelled.tsv").write_text("text\tlabel\nthe end\tfirst\n")
+    known, new = (list(predictions(model, tmp_path / "labelled.tsv", labelled, [])) for labelled in (True, False))
+    assert known == [row | {"gold": "first"} for row in new]
+    with pytest.raises(ConfigError, match=r"said\.tsv must end in \.jsonl"):
+        write_predictions(model, tmp_path / "new.txt", tmp_path / "said.tsv")
     assert list(predictions(model, tmp_path / "new.txt", False, [], skip=2)) == [found[2]]
     whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
     assert write_predictions(model, tmp_path / "new.txt", whole) == 3
@@ -347,7 +369,7 @@ def test_predictions_of_new_texts_go_on_where_they_stopped(settings, files, tmp_
     assert [holes[0], holes[4]] == found[:2]
     assert told[0].startswith("columns      text=text")
     assert told[1:] == [
-        f"empty        3 rows of {tmp_path}/holes.txt have an empty text, so that their predictions mean nothing"
+        f"empty        rows of {tmp_path}/holes.txt with an empty text, whose predictions mean nothing: 3"
     ]
     scores = evaluate(model, settings.data.validation)
     assert scores["label_majority"] == pytest.approx(0.5, abs=0.1)

@@ -55,12 +55,12 @@ def test_the_closing_block_has_a_line_for_each_source_and_examples_of_each_loss(
     assert first["sizes"]["over_512_tokens"] == first["counts"]["long_sentences"] == 1
     assert summary.numbers_of(first)["unknown_tokens"] == 1
     text = "\n".join(lines)
-    assert "1 unknown tokens, as in '\u2603' (good.txt:" in text
-    assert "1 characters replaced by U+FFFD, as in '" in text
+    assert "unknown tokens: 1, as in '\u2603' (good.txt:" in text
+    assert "characters replaced by U+FFFD: 1, as in '" in text
     assert "This is \ufffd here." in text
-    assert "1 control characters dropped, as in '" in text
-    assert "1 sentences over 512 tokens cut, as in 'the end the end" in text
-    assert "repeated paragraphs dropped, as in 'The " in text
+    assert "control characters dropped: 1, as in '" in text
+    assert "sentences over 512 tokens, stored in pieces: 1, as in 'the end the end" in text
+    assert "repeated paragraphs dropped: " in text
 
 
 @pytest.mark.parametrize(("count", "kind"), [(0, None), (40, "warning"), (2000, "refusal")])
