@@ -36,9 +36,10 @@ class Progress:
             return
         self._last = now
         left = (now - self._began) / max(step - self._start, 1) * (self._stop - step)
-        losses = "  ".join(
-            f"{name.removeprefix('train/')} {values[name]:.3f}" for name in values if name.endswith("loss")
-        )
+        total = values["train/loss"]
+        # With one objective, its loss is the whole.
+        names = [name for name in values if name.endswith("loss") and (name == "train/loss" or values[name] != total)]
+        losses = "  ".join(f"{name.removeprefix('train/')} {values[name]:.3f}" for name in names)
         speed = f"{values['train/tokens_per_second'] / 1e3:.1f}k tokens/s"
         line = f"step {step:,}/{self._stop:,}  {losses}  {speed}  {duration(left)} left"
         self._print(line, end="" if self._terminal else "\n")

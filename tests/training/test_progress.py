@@ -12,6 +12,8 @@ def test_plain_lines_elsewhere_than_on_a_terminal(capsys):
     line = capsys.readouterr().err
     assert line.startswith("step 50/100  loss 2.000  mlm_loss 1.500  12.3k tokens/s")
     assert line.endswith("left\n")
+    progress.show(51, {"train/loss": 1.5, "train/mlm_loss": 1.5, "train/tokens_per_second": 12345.0})
+    assert "loss 1.500  12.3k" in capsys.readouterr().err
 
 
 def test_quiet_means_quiet(capsys):
