@@ -20,6 +20,7 @@ from bert_jax.tasks.classification import Classification, ClassificationConfig
 from bert_jax.tasks.pretraining import Pretraining, PretrainingConfig
 from bert_jax.training.run import check_config
 from bert_jax.training.workdir.checkpoints import Checkpoints
+from bert_jax.training.workdir.checksums import checksums
 from experiments.benchmarks import meshes
 from tests.tasks.test_pretraining import shrink
 
@@ -114,7 +115,7 @@ def classified(corpus: str, folder: pathlib.Path) -> list[float]:
 
 def save(state, folder: pathlib.Path) -> None:
     checkpoints = Checkpoints(folder, 1, {})
-    checkpoints.save(int(state.step), state)
+    checkpoints.save(int(state.step), state, checksums(state))
     checkpoints.wait()
     checkpoints.close()
 

@@ -27,7 +27,7 @@ from bert_jax.optim import lora
 from bert_jax.training import processes
 from bert_jax.training.best import Best
 from bert_jax.training.workdir import event_loops
-from bert_jax.training.workdir.checksums import checksums, compare_checksums
+from bert_jax.training.workdir.checksums import array_names, checksums, compare_checksums
 
 # TensorStore, which writes the arrays, raises ValueError: "RESOURCE_EXHAUSTED: Error writing local file …".
 TENSORSTORE = re.compile(r"[A-Z_]+: .*[Ww]rit")
@@ -217,7 +217,7 @@ class SavedParams:
         restore = ocp.args.PyTreeRestore(item=item, restore_args=arguments, partial_restore=True)
         with self._manager() as manager, self._reading():
             restored = manager.restore(self.step, args=ocp.args.Composite(state=restore))["state"]
-        compare_checksums(checksums(restored), self._checksums, self.step)
+        compare_checksums(restored, self._checksums, self.step)
         found = flax.traverse_util.flatten_dict(restored["params"], sep="/")
         for name, parts in adapters.items():
             kernel, adapter = found[name], [found.pop(part) for part in parts]
@@ -311,18 +311,26 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(self._directory, options=options)
         self.best: Best | None = None
 
-    def save(self, step: int, state: Any, best: Best | None = None, scores: Mapping[str, float] | None = None) -> None:
+    def save(
+        self,
+        step: int,
+        state: Any,
+        sums: dict[str, int],
+        best: Best | None = None,
+        scores: Mapping[str, float] | None = None,
+    ) -> None:
         """Starts to save `state`. The arrays may be donated as soon as this returns.
 
         Args:
           step: the step of the state.
           state: the state.
+          sums: its `checksums`, which also show that it is finite.
           best: the best evaluation up to this step. Its checkpoint is kept, besides the latest ones.
           scores: the held-out scores of this step, under their names in the log; None if it was not evaluated.
         """
         about = {
             "format_version": FORMAT_VERSION,
-            "checksums": checksums(state),
+            "checksums": sums,
             "best": dataclasses.asdict(best) if best else None,
             "scores": {name: value for name, value in (scores or {}).items() if math.isfinite(value)},
             "assets": self._assets,
@@ -390,10 +398,9 @@ class Checkpoints:
                 f"step {step} has checkpoint format {about['format_version']}, but this version reads format"
                 f" {FORMAT_VERSION}"
             )
-        found, stored = checksums(restored["state"]), about["checksums"]
-        if found.keys() != stored.keys():
+        if array_names(restored["state"]) != about["checksums"].keys():
             raise CheckpointError(f"step {step} does not hold the arrays that were saved")
-        compare_checksums(found, stored, step)
+        compare_checksums(restored["state"], about["checksums"], step)
         self.best = _best_in(about)
         return restored["state"]
 

@@ -1,6 +1,7 @@
 """Writes metrics to `metrics.jsonl` and to TensorBoard, and reads them back."""
 
 import json
+import math
 
 from absl import logging
 from etils import epath
@@ -43,9 +44,10 @@ class MetricWriter:
             self._events = EventFile(self._directory / "tensorboard", after_step)
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """Writes one line, and flushes it."""
+        """Writes one line, and flushes it. Values that are not finite, for which JSON has no form, are left out."""
         if not self._writes:
             return
+        values = {name: value for name, value in values.items() if math.isfinite(value)}
         with storage.writing(self._directory):
             self._file.write(json.dumps({"step": step} | values) + "\n")
             self._file.flush()

@@ -16,6 +16,7 @@ from bert_jax.training.workdir.checkpoints import (
     read_params,
     save_params,
 )
+from bert_jax.training.workdir.checksums import NotFiniteError, _leaf_checksums
 
 ASSETS = {"config.json": b"{}\n", "tokenizer/tokenizer.model": bytes(range(256))}
 
@@ -28,6 +29,10 @@ def make_state(step, size=1000):
         opt_state=({"mu": jax.random.normal(key, (size,))}, ()),
         seed=jnp.uint32(7),
     )
+
+
+def save(checkpoints, step, state, *more):
+    checkpoints.save(step, state, checksums(state), *more)
 
 
 def shapes(state):
@@ -48,7 +53,7 @@ def assert_equal(left, right):
 def test_restores_the_newest_and_keeps_as_many_as_told(checkpoints, tmp_path):
     assert checkpoints.restore_latest(shapes(make_state(0))) is None
     for step in (1, 2, 3):
-        checkpoints.save(step, make_state(step))
+        save(checkpoints, step, make_state(step))
     checkpoints.wait()
     assert_equal(checkpoints.restore_latest(shapes(make_state(0))), make_state(3))
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()) == ["2", "3"]
@@ -63,7 +68,7 @@ def test_the_best_is_kept_besides_the_latest_and_goes_with_each_checkpoint(tmp_p
             opened = Checkpoints(tmp_path / "checkpoints", keep=1, assets=ASSETS)
             restored = opened.restore_latest(shapes(make_state(0)))
             assert restored is None or opened.best == read_best(tmp_path / "checkpoints")
-        opened.save(step, make_state(step), Best("loss", True, best, 0.5, step - best))
+        save(opened, step, make_state(step), Best("loss", True, best, 0.5, step - best))
         opened.wait()
         assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == sorted({str(best), str(step)})
         assert read_best(tmp_path / "checkpoints") == Best("loss", True, best, 0.5, step - best)
@@ -81,7 +86,7 @@ def test_arrays_may_be_donated_while_they_are_saved(checkpoints):
     overwrite = jax.jit(lambda state: jax.tree.map(lambda x: x * 0 + 5, state), donate_argnums=0)
     state = make_state(1, size=500_000)
     expected = jax.tree.map(np.array, state)
-    checkpoints.save(1, state)
+    save(checkpoints, 1, state)
     for _ in range(3):
         state = overwrite(state)
     checkpoints.wait()
@@ -89,7 +94,7 @@ def test_arrays_may_be_donated_while_they_are_saved(checkpoints):
 
 
 def test_parameters_are_read_alone(checkpoints, tmp_path):
-    checkpoints.save(4, make_state(4))
+    save(checkpoints, 4, make_state(4))
     checkpoints.wait()
     step, params, assets = read_params(tmp_path / "checkpoints")
     assert step == 4
@@ -104,7 +109,7 @@ def test_any_damaged_file_is_found_and_the_one_before_is_used(tmp_path):
     template = tmp_path / "template" / "checkpoints"
     saved = Checkpoints(template, keep=2, assets=ASSETS)
     for step in (1, 2):
-        saved.save(step, make_state(step))
+        save(saved, step, make_state(step))
     saved.wait()
     saved.close()
     big = max((p for p in (template / "2").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
@@ -126,7 +131,7 @@ def test_any_damaged_file_is_found_and_the_one_before_is_used(tmp_path):
         assert_equal(restored, make_state(int(restored.step)))  # never silently wrong
         if int(restored.step) == 1:
             assert (tmp_path / str(i) / "damaged_checkpoints" / "2").exists()
-            opened.save(2, make_state(2))  # the place is free again
+            save(opened, 2, make_state(2))  # the place is free again
             opened.wait()
             assert int(opened.restore_latest(shapes(make_state(0))).step) == 2
         opened.close()
@@ -135,7 +140,7 @@ def test_any_damaged_file_is_found_and_the_one_before_is_used(tmp_path):
 def test_wrong_content_with_an_intact_container_is_found(tmp_path):
     """What only our checksums can see: valid files that hold other numbers."""
     opened = Checkpoints(tmp_path / "checkpoints", keep=2, assets=ASSETS)
-    opened.save(1, make_state(1))
+    save(opened, 1, make_state(1))
     opened.wait()
     about = tmp_path / "checkpoints" / "1" / "about" / "metadata"
     name = "params/layer/kernel"
@@ -148,6 +153,32 @@ def test_wrong_content_with_an_intact_container_is_found(tmp_path):
         with pytest.raises(CheckpointError, match="None of the checkpoints"):
             opened.restore_latest(shapes(make_state(0)))
     opened.close()
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_are_found_in_the_pass_that_makes_checksums(wrong, tmp_path):
+    state = make_state(1)
+    state.opt_state[0]["mu"] = state.opt_state[0]["mu"].at[999].set(wrong)
+    for tree in (state, jax.tree.map(np.asarray, state)):
+        with pytest.raises(NotFiniteError, match=r"not finite in opt_state/0/mu:"):
+            checksums(tree)
+    with pytest.raises(NotFiniteError):
+        save_params(tmp_path / "checkpoints", 1, state.opt_state[0], {})
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_checkpoint_that_is_not_finite_is_not_resumed_from_but_the_one_before_it(checkpoints, tmp_path, monkeypatch):
+    """Its checksums match: an earlier version saved what it had."""
+    save(checkpoints, 1, make_state(1))
+    bad = make_state(2)
+    bad.params["layer"]["bias"] = bad.params["layer"]["bias"] * np.nan
+    sums = [int(sum_) for sum_, _ in _leaf_checksums(jax.tree.leaves(bad))]
+    checkpoints.save(2, bad, dict(zip(checksums(make_state(2)), sums, strict=True)))
+    checkpoints.wait()
+    with pytest.raises(CheckpointError, match=r"step 2 .*holds numbers that are not finite in params/layer/bias"):
+        read_params(tmp_path / "checkpoints")
+    assert_equal(checkpoints.restore_latest(shapes(make_state(0))), make_state(1))
+    assert (tmp_path / "damaged_checkpoints" / "2").exists()
 
 
 def test_checksums_see_every_bit_and_every_exchange():
