@@ -36,7 +36,7 @@ def checksums(tree: Any) -> dict[str, int]:
     Raises:
       NotFiniteError: arrays hold numbers that are not finite; names them.
     """
-    leaves = {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+    leaves = {array_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
     device = {name: leaf for name, leaf in leaves.items() if not isinstance(leaf, np.ndarray)}
     found = dict(zip(device, jax.device_get(_leaf_checksums(list(device.values()))), strict=True)) if device else {}
     found |= {name: _host_checksum(leaf) for name, leaf in leaves.items() if name not in device}
@@ -59,12 +59,7 @@ def _host_checksum(array: np.ndarray) -> tuple[int, bool]:
     return total % 2**32, finite
 
 
-def array_names(tree: Any) -> set[str]:
-    """Returns the names of the arrays in `checksums`."""
-    return {_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)}
-
-
-def _name(path: tuple[Any, ...]) -> str:
+def array_name(path: tuple[Any, ...]) -> str:
     """Returns `params/encoder/...`: the same for dataclasses and for the dictionaries they are read back as."""
     return "/".join(str(getattr(part, "name", getattr(part, "key", getattr(part, "idx", part)))) for part in path)
 

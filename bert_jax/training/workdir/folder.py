@@ -26,6 +26,7 @@ from bert_jax import configuration, lock, storage
 from bert_jax.errors import BertJaxError, ConfigError
 from bert_jax.training.planning import devices
 from bert_jax.training.task import Config, Task, TaskKind
+from bert_jax.training.workdir.checkpoints import unusable_in
 
 MODEL_FILE = "model.json"  # describes a model without a run, in place of the run's config.json
 PACKAGES = ("bert_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tokenizers")
@@ -47,12 +48,9 @@ class Workdir:
         Raises:
           ConfigError: the folder cannot be made or written.
         """
-        if brackets := sorted(set("[]*?") & set(str(self.path))):
-            # Orbax takes the path of a checkpoint for a pattern, finds nothing, and saves an empty one.
-            raise ConfigError(
-                f"--workdir={self.path} has {brackets[0]!r} in it, with which checkpoints cannot be saved: rename the"
-                " folder."
-            )
+        if found := unusable_in(self.path):
+            path = str(self.path).encode(errors="backslashreplace").decode()
+            raise ConfigError(f"--workdir={path} has {found} in it, with which checkpoints cannot be saved: rename it.")
         missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)

@@ -1,3 +1,4 @@
+import json
 import re
 
 import jax
@@ -5,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bert_jax.errors import CheckpointError, WriteError
+from bert_jax.errors import CheckpointError, ConfigError, WriteError
 from bert_jax.training.best import Best
 from bert_jax.training.state import TrainState
+from bert_jax.training.workdir.about import About
 from bert_jax.training.workdir.checkpoints import (
     Checkpoints,
     SavedParams,
@@ -15,8 +17,10 @@ from bert_jax.training.workdir.checkpoints import (
     read_best,
     read_params,
     save_params,
+    unusable_in,
 )
 from bert_jax.training.workdir.checksums import NotFiniteError, _leaf_checksums
+from bert_jax.training.workdir.folder import Workdir
 
 ASSETS = {"config.json": b"{}\n", "tokenizer/tokenizer.model": bytes(range(256))}
 
@@ -82,15 +86,62 @@ def test_the_best_is_kept_besides_the_latest_and_goes_with_each_checkpoint(tmp_p
     opened.close()
 
 
+ODD = ["a b", "q'uo\"te", "new\nline", "ünï 日本", "{a,b}", "a%20b", "#h", "$x;&", "~", "tab\t", "e\u0301", "x.", "1"]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_folder_of_any_name_holds_checkpoints(name, tmp_path):
+    folder = Workdir(tmp_path / name / "run")
+    folder.check_writable()
+    opened = Checkpoints(folder.checkpoints, keep=2, assets=ASSETS)
+    save(opened, 1, make_state(1))
+    opened.close()
+    assert_equal(read_params(folder.checkpoints)[1], make_state(1).params)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("a[1]", "'['"), ("a*", "'*'"), ("a\\b", "'\\'"), ("gs:", "'gs:'"), ("a\udcff", "a byte that is not UTF-8")],
+)
+def test_or_is_refused_before_anything_is_written(name, told, tmp_path):
+    with pytest.raises(ConfigError, match=re.escape(f"has {told} in it, with which checkpoints cannot be saved")):
+        Workdir(tmp_path / name / "run").check_writable()
+    assert not list(tmp_path.iterdir())
+    assert not unusable_in("gs://bucket/run")
+
+
 def test_arrays_may_be_donated_while_they_are_saved(checkpoints):
     overwrite = jax.jit(lambda state: jax.tree.map(lambda x: x * 0 + 5, state), donate_argnums=0)
-    state = make_state(1, size=500_000)
+    save(checkpoints, 1, make_state(1))  # the first one is waited for
+    state = make_state(2, size=500_000)
     expected = jax.tree.map(np.array, state)
-    save(checkpoints, 1, state)
+    save(checkpoints, 2, state)
     for _ in range(3):
         state = overwrite(state)
     checkpoints.wait()
     assert_equal(checkpoints.restore_latest(shapes(make_state(0, size=500_000))), expected)
+
+
+@pytest.mark.parametrize("size", [1000, 5])
+def test_the_first_checkpoint_of_a_start_is_read_back(size, checkpoints, tmp_path, monkeypatch):
+    """Here the disk keeps something else; the second one is trusted."""
+    wait = checkpoints.wait
+
+    def wait_and_damage():
+        wait()
+        for file in (tmp_path / "checkpoints").rglob("*"):
+            if file.is_file() and file.stat().st_size > 4 * size:
+                content = bytearray(file.read_bytes())
+                content[len(content) // 2] ^= 1
+                file.write_bytes(content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "wait", wait_and_damage)
+        with pytest.raises(CheckpointError, match=r"step 1 in .* is not what was saved \(.*: mend the disk"):
+            save(checkpoints, 1, make_state(1, size))
+    save(checkpoints, 2, make_state(2))
+    monkeypatch.setattr(checkpoints, "wait", lambda: 1 / 0)
+    save(checkpoints, 3, make_state(3))
 
 
 def test_parameters_are_read_alone(checkpoints, tmp_path):
@@ -144,9 +195,10 @@ def test_wrong_content_with_an_intact_container_is_found(tmp_path):
     opened.wait()
     about = tmp_path / "checkpoints" / "1" / "about" / "metadata"
     name = "params/layer/kernel"
-    value = checksums(make_state(1))[name]
-    assert str(value) in about.read_text()
-    about.write_text(about.read_text().replace(str(value), str(value + 1)))
+    said = About.read(json.loads(about.read_text()))
+    assert said.checksums == checksums(make_state(1))
+    said.checksums[name] += 1
+    about.write_text(json.dumps(said.as_json()))
     with pytest.raises(CheckpointError, match=name):
         read_params(tmp_path / "checkpoints")
     for _ in range(2):  # it stays, so that the next start does not begin from nothing
