@@ -147,8 +147,8 @@ def _write(file: epath.Path, owner: Owner) -> None:
 
 
 def _remove(file: epath.Path) -> None:
-    for path in (file, file.parent / f"{file.name}.partial"):
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):
+        for path in (file, *file.parent.glob(f"{file.name}.*.partial")):
             path.unlink(missing_ok=True)
 
 

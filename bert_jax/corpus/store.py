@@ -10,6 +10,7 @@ corpus/
 import dataclasses
 import functools
 import os
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,13 +19,35 @@ from etils import epath
 from bert_jax import hashing, storage
 from bert_jax.corpus import buckets as remote
 from bert_jax.corpus import index, shards
-from bert_jax.errors import CorpusError, TokenizerError
+from bert_jax.errors import CorpusError, TokenizerError, quoted
+from bert_jax.forms import problem
 from bert_jax.tokenization import Tokenizer, load_tokenizer
 
 FORMAT_VERSION = 2
 TRAIN, VALIDATION = SPLITS = ("train", "validation")
 # What the manifest counts in each split and source. Words are those of the tokenizer, with punctuation (`word_starts`).
 TOTALS = ("documents", "sentences", "tokens", "words", "unknown_tokens")
+_SPLIT = {
+    **dict.fromkeys(("documents", "sentences", "tokens"), int),
+    "index": dict.fromkeys(index.ARRAYS, str),
+    "shards": [{"file": str, "bytes": int, "sha256": str}],
+}
+_SOURCE = {
+    "name": str,
+    "splits": {split: {str: int} for split in SPLITS},
+    "sizes?": {str: int},
+    "counts?": {str: int},
+    "examples?": {str: [{"document": str, "text": str}]},
+}
+FORM = {
+    "fingerprint": str,
+    "options": dict,
+    "sources": [_SOURCE],
+    "tokenizer_sha256": str,
+    "splits": {split: _SPLIT for split in SPLITS},
+    "vocabulary_sample?": float,
+    "notes?": [str],
+}
 # How many tokens are counted at a time.
 PIECE = 1 << 24
 
@@ -153,8 +176,15 @@ def read_manifest(directory: epath.Path) -> dict:
     version = manifest.get("format_version") if isinstance(manifest, dict) else None
     if version != FORMAT_VERSION:
         raise CorpusError(f"{directory} has format {version}, but this version reads {FORMAT_VERSION}: build it again.")
-    if not {"fingerprint", "options", "sources", "tokenizer_sha256", "splits"} <= manifest.keys():
-        raise CorpusError(f"{file} is damaged (fields are missing): restore it, or build the corpus again.")
+    wrong = problem(manifest, FORM)
+    if not wrong and (others := manifest["splits"].keys() - set(SPLITS)):
+        wrong = f"splits has {quoted(min(others))}"
+    if not wrong:
+        # They become parts of paths, and the manifest may be somebody else's.
+        names = [manifest["fingerprint"], *(shard["file"] for shard in _listed(manifest))]
+        wrong = next((f"it names {quoted(name)}" for name in names if not re.fullmatch(r"[\w.-]*\w", name)), "")
+    if wrong:
+        raise CorpusError(f"{file} is damaged ({wrong}): restore it, or build the corpus again.")
     return manifest
 
 
@@ -192,10 +222,13 @@ def _rebuild_index(directory: epath.Path, manifest: dict, vocab_size: int) -> ep
     )
 
 
+def _listed(manifest: dict) -> list[dict]:
+    return [shard for split in SPLITS for shard in manifest["splits"][split]["shards"]]
+
+
 def _shards(directory: epath.Path, manifest: dict) -> Iterator[tuple[epath.Path, dict]]:
-    for split in manifest["splits"].values():
-        for shard in split["shards"]:
-            yield directory / shard["file"], shard
+    for shard in _listed(manifest):
+        yield directory / shard["file"], shard
 
 
 def _compare_sizes(directory: epath.Path, manifest: dict) -> None:

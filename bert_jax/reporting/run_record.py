@@ -16,7 +16,7 @@ from bert_jax.errors import ConfigError
 from bert_jax.scores import Score
 from bert_jax.training.best import Best
 from bert_jax.training.workdir.checkpoints import read_best
-from bert_jax.training.workdir.folder import check_is_run, task_of
+from bert_jax.training.workdir.folder import check_is_run, read_record, task_of
 from bert_jax.training.workdir.metrics import read_metrics
 
 X_AXES = {"step": "step", "tokens": "real tokens", "hours": "hours of training"}
@@ -192,17 +192,17 @@ def read_run(workdir: epath.PathLike) -> RunRecord:
         task = task_of(values)
     except ConfigError as error:
         raise ConfigError(f"{workdir}/config.json is not a config of this version: {error}") from None
-    about = storage.read_json(workdir / "run.json") if (workdir / "run.json").exists() else {}
+    about = read_record(workdir)
     return RunRecord(
         path=workdir,
         task=task,
         config=leaves(values["config"]),
         rows=read_metrics(workdir),
-        summary=about.get("summary", ""),
-        scores=[Score(**score) for score in about.get("scores", [])],
-        data_fingerprints=about.get("data_fingerprints", {}),
-        versions=about.get("versions", {}),
-        starts=about.get("starts", []),
+        summary=about.get("summary") or "",
+        scores=[Score(**score) for score in about.get("scores") or []],
+        data_fingerprints=about.get("data_fingerprints") or {},
+        versions=about.get("versions") or {},
+        starts=about.get("starts") or [],
         best=read_best(workdir / "checkpoints"),
     )
 

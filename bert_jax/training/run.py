@@ -141,6 +141,8 @@ def check_start(kind: TaskKind[Config], config: Config, folder: Workdir | None) 
     stored = folder.load_config(kind) if folder else None
     kind.complete(config, stored)
     checks = [functools.partial(check_config, kind, config)]
+    if folder:
+        checks.append(folder.check_checkpoints)
     if folder and processes.is_first():
         checks.append(folder.check_writable)  # creates and removes files, so only one process does it
     check_all(*checks)
@@ -223,7 +225,8 @@ def _train(placed: PlacedTask, kind: TaskKind, workdir: Workdir, options: Option
             if processes.is_first():  # after every process has read the workdir, before any reads it again
                 fingerprints = task.fingerprints | (warm.fingerprints if warm else {})
                 workdir.begin(kind.name, config, task, fingerprints)
-        checkpoints = Checkpoints(workdir.checkpoints, config.train.keep_checkpoints, workdir.assets())
+        keep = config.train.keep_checkpoints
+        checkpoints = Checkpoints(workdir.checkpoints, keep, workdir.assets(), workdir.add_first_checkpoint)
         state = checkpoints.restore_latest(program.state_shapes)
         if state is None:
             state = program.make_state(warm.read(program.state_shapes.params) if warm else {})
@@ -259,7 +262,7 @@ def _steps(
 ) -> tuple[TrainState, Best | None]:
     task, config, start = placed.task, placed.config, int(state.step)
     # A run that starts over also repeats the evaluation before its first step.
-    writer = MetricWriter(workdir.path, after_step=start or -1)
+    writer = MetricWriter(workdir.path, start or -1, checkpoints.lines)
     stop = start if _is_finished(config, start, best) else config.train.length
     loader = Loader(placed.work, start, stop, task.prefetch)
     profile = Profile(options.profile if processes.is_first() else None, workdir.path / "profiles")

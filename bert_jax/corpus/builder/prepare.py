@@ -203,7 +203,7 @@ def _check_output(output: epath.Path) -> None:
     if build.exists():
         # Many projects have a folder of this name. Ours holds options.json first, written under a temporary name.
         left = {path.name for path in build.iterdir()} if build.is_dir() else {"a file"}
-        ours = "options.json" in left or left <= {"options.json.partial"}
+        ours = "options.json" in left or all(map(storage.is_temporary, left))
     else:
         ours = not output.exists() or all(lock.is_claim(path.name) for path in output.iterdir())
     if not ours:

@@ -27,12 +27,14 @@ class About:
     assets: small files that belong to the checkpoint, by name.
     best: the best evaluation up to this step; None if the run keeps none.
     scores: the held-out scores of this step, under their names in the log; empty if it was not evaluated.
+    lines: how many lines `metrics.jsonl` had up to this step; None if that is not known.
     """
 
     checksums: dict[str, int]
     assets: dict[str, bytes]
     best: Best | None = None
     scores: dict[str, float] = dataclasses.field(default_factory=dict)
+    lines: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Returns this as a JSON-like value. Scores that are not finite are left out."""
@@ -41,6 +43,7 @@ class About:
             "checksums": self.checksums,
             "best": dataclasses.asdict(self.best) if self.best else None,
             "scores": {name: value for name, value in self.scores.items() if math.isfinite(value)},
+            "lines": self.lines,
             "assets": _as_json(self.assets),
         }
         return values | {DIGEST: _digest(values)}
@@ -62,7 +65,8 @@ class About:
             raise CheckpointError(f"it has format {version}, but this version reads format {FORMAT_VERSION}")
         try:
             best = Best(**rest["best"]) if rest.get("best") else None
-            return cls(dict(rest["checksums"]), _from_json(rest["assets"]), best, dict(rest.get("scores") or {}))
+            scores, lines = dict(rest.get("scores") or {}), rest.get("lines")
+            return cls(dict(rest["checksums"]), _from_json(rest["assets"]), best, scores, lines)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"about/metadata is damaged ({type(error).__name__}: {error})") from None
 

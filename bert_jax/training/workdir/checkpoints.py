@@ -10,7 +10,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import flax.traverse_util
@@ -258,17 +258,25 @@ class Checkpoints:
       directory: their folder; made if it does not exist.
       keep: the number of latest checkpoints to keep.
       assets: small files to store in each checkpoint, by name.
+      tell_first: is called with the step of the first checkpoint of this start, when it is on disk.
 
     Attributes:
       best: the best evaluation up to the checkpoint that was restored; None before, and if it stores none.
+      lines: how many lines `metrics.jsonl` had up to that checkpoint; None if that is not known.
 
     Raises:
       WriteError: a checkpoint cannot be written; also raised by a method that is called later.
     """
 
-    def __init__(self, directory: epath.PathLike, keep: int, assets: dict[str, bytes]):
+    def __init__(
+        self,
+        directory: epath.PathLike,
+        keep: int,
+        assets: dict[str, bytes],
+        tell_first: Callable[[int], None] = lambda step: None,
+    ):
         self._directory = epath.Path(directory)
-        self._assets = assets
+        self._assets, self._tell_first = assets, tell_first
         # What fails in the threads that write is told once, by the method that is called next.
         self._quiet = contextlib.ExitStack()
         self._quiet.enter_context(event_loops.patient())
@@ -279,6 +287,7 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(self._directory, options=options)
         self._proven = False  # whether this start has read back what it saved
         self.best: Best | None = None
+        self.lines: int | None = None
 
     def save(
         self,
@@ -287,6 +296,7 @@ class Checkpoints:
         sums: dict[str, int],
         best: Best | None = None,
         scores: Mapping[str, float] | None = None,
+        lines: int | None = None,
     ) -> None:
         """Starts to save `state`. The arrays may be donated as soon as this returns.
 
@@ -299,11 +309,12 @@ class Checkpoints:
           sums: its `checksums`, which also show that it is finite.
           best: the best evaluation up to this step. Its checkpoint is kept, besides the latest ones.
           scores: the held-out scores of this step, under their names in the log; None if it was not evaluated.
+          lines: how many lines `metrics.jsonl` has up to this step.
 
         Raises:
           CheckpointError: the first checkpoint of this start is not what was saved.
         """
-        about = About(sums, self._assets, best, dict(scores or {}))
+        about = About(sums, self._assets, best, dict(scores or {}), lines)
         self._kept.best = best.step if best else None
         arguments = ocp.args.Composite(state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about.as_json()))
         with self._writing():
@@ -314,6 +325,7 @@ class Checkpoints:
                 if processes.is_first():
                     read_back(self._directory, step, about)
             self._proven = True
+            self._tell_first(step)
 
     def wait(self) -> None:
         """Blocks until everything is on disk."""
@@ -372,7 +384,7 @@ class Checkpoints:
         if names != about.checksums.keys():
             raise CheckpointError(f"step {step} does not hold the arrays that were saved")
         compare_checksums(restored["state"], about.checksums, step)
-        self.best = about.best
+        self.best, self.lines = about.best, about.lines
         return restored["state"]
 
     def close(self) -> None:

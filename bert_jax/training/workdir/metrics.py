@@ -21,18 +21,31 @@ class MetricWriter:
     Args:
       directory: the workdir.
       after_step: lines of later steps are removed first, so that a resumed run repeats none.
+      known: how many lines there were up to that step; a warning says how many are lost.
+
+    Attributes:
+      lines: how many lines there are.
 
     Raises:
       WriteError: a file cannot be written, for example because the disk is full. The other methods raise it too.
     """
 
-    def __init__(self, directory: epath.PathLike, after_step: int):
-        self._writes = processes.is_first()
+    def __init__(self, directory: epath.PathLike, after_step: int, known: int | None = None):
+        self._writes, self.lines = processes.is_first(), 0
         if not self._writes:
             return
         self._directory = epath.Path(directory)
         rows, damaged = _read(self._directory)
         kept = [row for row in rows if row["step"] <= after_step]
+        self.lines = len(kept)
+        if lost := max(0, (known or 0) - len(kept) - len(damaged)):
+            logging.warning(
+                "%s has lost %d of the %d lines that were written up to step %d: curves and reports lack them.",
+                self._directory / FILE,
+                lost,
+                known,
+                after_step,
+            )
         with storage.writing(self._directory):
             if damaged:
                 aside = self._directory / DAMAGED
@@ -51,6 +64,7 @@ class MetricWriter:
         with storage.writing(self._directory):
             self._file.write(json.dumps({"step": step} | values) + "\n")
             self._file.flush()
+            self.lines += 1
             self._events.write(step, values)
 
     def close(self) -> None:
