@@ -207,6 +207,7 @@ def run(
                 log()
             with outputs.meter.paused():
                 if stopping or ended or improved or schedule.saves(step):
+                    outputs.writer.check()
                     outputs.checkpoints.save(step, state, sums, best, values, outputs.writer.lines)
         if stopping or ended:
             break

@@ -262,7 +262,7 @@ def _steps(
 ) -> tuple[TrainState, Best | None]:
     task, config, start = placed.task, placed.config, int(state.step)
     # A run that starts over also repeats the evaluation before its first step.
-    writer = MetricWriter(workdir.path, start or -1, checkpoints.lines)
+    writer = MetricWriter(workdir.path, start or -1, checkpoints.lines, workdir.check_held)
     stop = start if _is_finished(config, start, best) else config.train.length
     loader = Loader(placed.work, start, stop, task.prefetch)
     profile = Profile(options.profile if processes.is_first() else None, workdir.path / "profiles")

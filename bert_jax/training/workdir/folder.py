@@ -16,7 +16,7 @@ import importlib.metadata
 import pathlib
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -50,10 +50,14 @@ class Workdir:
 
     Args:
       path: the folder; `begin` makes it if it does not exist.
+
+    Attributes:
+      check_held: raises LockError if this process holds the folder and it has been moved or removed since.
     """
 
     def __init__(self, path: epath.PathLike):
         self.path = epath.Path(path).expanduser().absolute()
+        self.check_held: Callable[[], None] = lambda: None
 
     def check_writable(self) -> None:
         """Checks that files can be written to the folder, and leaves none behind.
@@ -88,7 +92,7 @@ class Workdir:
         """
         missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
-            with lock.hold(self.path, "a run"):
+            with lock.hold(self.path, "a run") as self.check_held:
                 yield
         finally:
             with contextlib.suppress(OSError, ValueError):  # something was written: the rest is no longer empty

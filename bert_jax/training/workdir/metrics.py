@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 
 from absl import logging
 from etils import epath
@@ -22,6 +23,7 @@ class MetricWriter:
       directory: the workdir.
       after_step: lines of later steps are removed first, so that a resumed run repeats none.
       known: how many lines there were up to that step; a warning says how many are lost.
+      check: raises an error if the workdir is no longer where it was.
 
     Attributes:
       lines: how many lines there are.
@@ -30,8 +32,14 @@ class MetricWriter:
       WriteError: a file cannot be written, for example because the disk is full. The other methods raise it too.
     """
 
-    def __init__(self, directory: epath.PathLike, after_step: int, known: int | None = None):
-        self._writes, self.lines = processes.is_first(), 0
+    def __init__(
+        self,
+        directory: epath.PathLike,
+        after_step: int,
+        known: int | None = None,
+        check: Callable[[], None] = lambda: None,
+    ):
+        self._writes, self.lines, self.check = processes.is_first(), 0, check
         if not self._writes:
             return
         self._directory = epath.Path(directory)
@@ -61,6 +69,7 @@ class MetricWriter:
         if not self._writes:
             return
         values = {name: value for name, value in values.items() if math.isfinite(value)}
+        self.check()
         with storage.writing(self._directory):
             self._file.write(json.dumps({"step": step} | values) + "\n")
             self._file.flush()
