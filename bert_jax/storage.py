@@ -7,6 +7,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
@@ -20,8 +21,12 @@ READ_BYTES = 1 << 22  # at a time, for arrays that are read in place
 
 
 @contextlib.contextmanager
-def writing(folder: epath.PathLike) -> Iterator[None]:
+def writing(folder: epath.PathLike, needed: str = "") -> Iterator[None]:
     """Returns a context that writes files of a run into `folder`.
+
+    Args:
+      folder: of the files.
+      needed: how much room is needed, for the message.
 
     Raises:
       WriteError: a file cannot be written, for example because the disk is full.
@@ -29,14 +34,24 @@ def writing(folder: epath.PathLike) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WriteError(cannot_be_written(folder, error)) from error
+        raise WriteError(cannot_be_written(folder, error, needed)) from error
 
 
-def cannot_be_written(folder: epath.PathLike, error: Exception) -> str:
-    """Returns a message for a run that cannot write its files."""
+def cannot_be_written(folder: epath.PathLike, error: Exception, needed: str = "") -> str:
+    """Returns a message for a run that cannot write its files.
+
+    Args:
+      folder: of the files.
+      error: what was raised.
+      needed: how much room is needed, if that is known.
+    """
     text = str(error).split("\n")[0]
     full = os.strerror(errno.ENOSPC)  # libraries wrap it in long texts
     reason = full if full in text else getattr(error, "strerror", None) or text
+    if reason == full and not is_remote(folder):
+        with contextlib.suppress(OSError):
+            reason += f", {shutil.disk_usage(folder).free / 1e6:,.1f} MB are free"
+    reason += needed and f", {needed}"
     return (
         f"{folder} cannot be written ({reason}): make room or mend it, and run the same command again, which resumes"
         " from the newest checkpoint."

@@ -1,6 +1,7 @@
 """The common part of all training scripts: flags, devices, signals, the run and its report.
 
-Exit codes: 0 finished; 2 an error with a message; 143 (130) stopped by SIGTERM (Ctrl-C) after saving a checkpoint.
+Exit codes: 0 finished; 2 an error with a message; 74 a file that cannot be read or written, with a message; 143 (130)
+stopped by SIGTERM (Ctrl-C) after saving a checkpoint.
 --dry_run checks the config, compiles the training step, prints what the run would do, and exits. --profile=100:110
 traces steps 100 to 110. Several devices: --config.mesh.*, see `bert_jax/sharding.py`; several processes: see
 `experiments/devices.py`.

@@ -20,6 +20,7 @@ from bert_jax.training.workdir.folder import check_is_run, read_record, task_of
 from bert_jax.training.workdir.metrics import read_metrics
 
 X_AXES = {"step": "step", "tokens": "real tokens", "hours": "hours of training"}
+SCORE_FIELDS = {field.name for field in dataclasses.fields(Score)}
 TOKENS, SECONDS, FLOPS = "train/tokens_per_second", "train/seconds", "train/flops_per_second"
 
 
@@ -199,7 +200,7 @@ def read_run(workdir: epath.PathLike) -> RunRecord:
         config=leaves(values["config"]),
         rows=read_metrics(workdir),
         summary=about.get("summary") or "",
-        scores=[Score(**score) for score in about.get("scores") or []],
+        scores=[Score(**{name: one[name] for name in SCORE_FIELDS & one.keys()}) for one in about.get("scores") or []],
         data_fingerprints=about.get("data_fingerprints") or {},
         versions=about.get("versions") or {},
         starts=about.get("starts") or [],

@@ -12,12 +12,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from bert_jax.errors import CheckpointError
+from bert_jax.forms import problem
 from bert_jax.training.best import Best
 
 FORMAT_VERSION = 2  # 1 had no task in config.json
 DIGEST = "digest"
 # All that was there before there was a digest. With any other field, one is missing.
 WITHOUT_DIGEST = {"format_version", "checksums", "best", "scores", "assets"}
+
+FORM = {
+    "checksums": {str: int},
+    "assets": {str: object},
+    "best?": {"by": str, "lower_is_better": bool, "step?": int, "value?": float, "evaluations_since": int},
+    "scores?": {str: float},
+    "lines?": int,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,12 +72,13 @@ class About:
             raise CheckpointError("about/metadata does not match its digest: it is damaged")
         if (version := rest.get("format_version")) != FORMAT_VERSION:
             raise CheckpointError(f"it has format {version}, but this version reads format {FORMAT_VERSION}")
+        if wrong := problem(rest, FORM):
+            raise CheckpointError(f"about/metadata is damaged: {wrong}")
         try:
             best = Best(**rest["best"]) if rest.get("best") else None
-            scores, lines = dict(rest.get("scores") or {}), rest.get("lines")
-            return cls(dict(rest["checksums"]), _from_json(rest["assets"]), best, scores, lines)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CheckpointError(f"about/metadata is damaged ({type(error).__name__}: {error})") from None
+            return cls(rest["checksums"], _from_json(rest["assets"]), best, rest.get("scores") or {}, rest.get("lines"))
+        except (KeyError, TypeError, ValueError) as error:  # another field of the best, or base 64 that is none
+            raise CheckpointError(f"about/metadata is damaged: {type(error).__name__}, {error}") from None
 
 
 def _digest(values: Mapping[str, Any]) -> str:

@@ -28,7 +28,7 @@ from bert_jax.training.best import Best
 from bert_jax.training.workdir import event_loops
 from bert_jax.training.workdir.about import About
 from bert_jax.training.workdir.checksums import array_name, checksums, compare_checksums
-from bert_jax.training.workdir.reading import in_parts, read_about, read_back, reader
+from bert_jax.training.workdir.reading import in_parts, read_about, read_back, reader, steps_in
 
 # TensorStore, which writes the arrays, raises ValueError: "RESOURCE_EXHAUSTED: Error writing local file …".
 TENSORSTORE = re.compile(r"[A-Z_]+: .*[Ww]rit")
@@ -60,7 +60,7 @@ def unusable_in(path: epath.PathLike) -> str:
 
 def find_checkpoints(path: epath.Path) -> tuple[epath.Path, int | None]:
     """Returns the folder of checkpoints, and the step, that a path means: a run, its `checkpoints/`, or one of them."""
-    if path.parent.name == "checkpoints" and path.name.isdecimal():
+    if path.parent.name == "checkpoints" and path.name.isascii() and path.name.isdigit():
         return path.parent, int(path.name)
     return (path if path.name == "checkpoints" else path / "checkpoints"), None
 
@@ -129,11 +129,11 @@ def read_best(directory: epath.PathLike) -> Best | None:
       None if the run does not choose a best checkpoint, or if there is no checkpoint that can be read.
     """
     folder = epath.Path(directory)
-    steps = [int(path.name) for path in folder.iterdir() if path.name.isdigit()] if folder.exists() else []
+    steps = steps_in(folder)
     if not steps:
         return None
     try:
-        return About.read(storage.read_json(folder / str(max(steps)) / "about" / "metadata")).best
+        return About.read(storage.read_json(folder / str(steps[-1]) / "about" / "metadata")).best
     except (OSError, DamagedFileError, CheckpointError):  # incomplete, or damaged
         return None
 
@@ -285,6 +285,7 @@ class Checkpoints:
         self._kept = _LatestAndBest(keep)
         options = ocp.CheckpointManagerOptions(preservation_policy=self._kept, cleanup_tmp_directories=True)
         self._manager = ocp.CheckpointManager(self._directory, options=options)
+        self._needed = ""  # the size of a checkpoint, for messages
         self._proven = False  # whether this start has read back what it saved
         self.best: Best | None = None
         self.lines: int | None = None
@@ -316,6 +317,7 @@ class Checkpoints:
         """
         about = About(sums, self._assets, best, dict(scores or {}), lines)
         self._kept.best = best.step if best else None
+        self._needed = f"a checkpoint takes {sum(leaf.nbytes for leaf in jax.tree.leaves(state)) / 1e6:,.1f} MB"
         arguments = ocp.args.Composite(state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about.as_json()))
         with self._writing():
             self._manager.save(step, args=arguments)
@@ -395,9 +397,9 @@ class Checkpoints:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         try:
-            with storage.writing(self._directory):
+            with storage.writing(self._directory, self._needed):
                 yield
         except ValueError as error:
             if not TENSORSTORE.match(str(error)):
                 raise
-            raise WriteError(storage.cannot_be_written(self._directory, error)) from error
+            raise WriteError(storage.cannot_be_written(self._directory, error, self._needed)) from error

@@ -28,6 +28,7 @@ from bert_jax.training import processes
 from bert_jax.training.planning import devices
 from bert_jax.training.task import Config, Task, TaskKind
 from bert_jax.training.workdir.checkpoints import unusable_in
+from bert_jax.training.workdir.reading import steps_in
 
 MODEL_FILE = "model.json"  # describes a model without a run, in place of the run's config.json
 RUN_FILE = "run.json"
@@ -40,7 +41,11 @@ RUN_FORM = {
     "files?": [str],
     "data_fingerprints?": {str: str},
     "versions?": {str: str},
-    "starts?": [{"step": int, "first_checkpoint?": int, "num_devices?": int, "matrix_peak?": float, "command?": str}],
+    "starts?": [
+        {"step": int, "first_checkpoint?": int, "matrix_peak?": float}
+        | dict.fromkeys(("time?", "command?", "git_commit?", "devices?", "jax?"), str)
+        | dict.fromkeys(("num_devices?", "num_processes?"), int)
+    ],
 }
 PACKAGES = ("bert_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tokenizers")
 
@@ -147,9 +152,7 @@ class Workdir:
 
     def latest_step(self) -> int | None:
         """Returns the step of the newest checkpoint, even if it is damaged; None without checkpoints."""
-        if not self.checkpoints.exists():
-            return None
-        return max((int(p.name) for p in self.checkpoints.iterdir() if p.name.isdigit()), default=None)
+        return max(steps_in(self.checkpoints), default=None)
 
     def check_checkpoints(self) -> None:
         """Checks that the checkpoints which earlier starts wrote are not all gone.

@@ -1,5 +1,6 @@
 """Reads checkpoints by one process alone, a few arrays at a time: the memory that this takes is a part of theirs."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -26,6 +27,12 @@ def reader(directory: epath.Path) -> ocp.CheckpointManager:
     }
     options = ocp.CheckpointManagerOptions(create=False, save_root_metadata=False, multiprocessing_options=alone)
     return ocp.CheckpointManager(directory, options=options, item_handlers=handlers)
+
+
+def steps_in(directory: epath.Path) -> list[int]:
+    """Returns the steps of all checkpoints in a folder, damaged ones too, in ascending order; none without a folder."""
+    names = [path.name for path in directory.iterdir()] if directory.exists() else []
+    return sorted(int(name) for name in names if re.fullmatch(r"0|[1-9][0-9]*", name))
 
 
 def read_about(manager: ocp.CheckpointManager, step: int) -> About:

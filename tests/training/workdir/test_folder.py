@@ -61,3 +61,11 @@ def test_what_a_killed_start_left_unfinished_goes_and_nothing_else(tmp_path):
         (tmp_path / name).write_text("")
     Workdir(tmp_path).remove_unfinished()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+
+
+def test_only_numbers_are_steps(tmp_path):
+    run = Workdir(tmp_path)
+    assert run.latest_step() is None
+    for name in ("2", "10", "²", "٣", "12x", "-5", "011", "11.orbax-checkpoint-tmp"):
+        (run.checkpoints / name).mkdir(parents=True)
+    assert run.latest_step() == 10

@@ -57,7 +57,7 @@ def test_a_full_disk_is_a_sentence(tmp_path, monkeypatch):
     full = open("/dev/full", "w")  # noqa: SIM115
     monkeypatch.setattr(writer, "_file", full)
     with pytest.raises(
-        WriteError, match=r"cannot be written \(No space left on device\): make room or mend it, and run"
+        WriteError, match=r"cannot be written \(No space left on device, [\d.,]+ MB are free\): make room or mend"
     ):
         writer.write(2, {"train/loss": 0.5})
     with pytest.raises(WriteError):
