@@ -17,6 +17,7 @@ from bert_jax.training.profile import Profile
 from bert_jax.training.progress import Progress
 from bert_jax.training.state import TrainState
 from bert_jax.training.step import GRAD_NORM_BY_LAYER
+from bert_jax.training.watchdog import PATIENT, Watchdog
 from bert_jax.training.workdir.checkpoints import Checkpoints
 from bert_jax.training.workdir.checksums import NotFiniteError, checksums
 from bert_jax.training.workdir.metrics import MetricWriter
@@ -116,6 +117,7 @@ class Outputs:
     progress: Progress
     profile: Profile
     meter: Meter
+    watchdog: Watchdog
 
 
 def run(
@@ -167,6 +169,7 @@ def run(
 
     def score(step: int) -> dict[str, float]:
         began = time.perf_counter()
+        outputs.watchdog.doing(f"the evaluation after step {step}", PATIENT)
         values = evaluate(state.params)
         timed = values | {"eval/seconds": time.perf_counter() - began}
         outputs.writer.write(step, timed)
@@ -177,8 +180,10 @@ def run(
     if schedule.scores_start and step == 0:
         with outputs.meter.paused():
             score(0)
+    outputs.watchdog.doing(f"the batch of step {int(state.step) + 1}")
     for step, one in enumerate(work, int(state.step) + 1):
         outputs.profile.before(step)
+        outputs.watchdog.doing(f"step {step}")
         compiled = outputs.meter.compiled()
         with jax.profiler.StepTraceAnnotation("train", step_num=step):
             state, metrics = train_step(state, one.batch)
@@ -208,9 +213,12 @@ def run(
             with outputs.meter.paused():
                 if stopping or ended or improved or schedule.saves(step):
                     outputs.writer.check()
+                    outputs.watchdog.doing(f"the checkpoint of step {step}")
                     outputs.checkpoints.save(step, state, sums, best, values, outputs.writer.lines)
         if stopping or ended:
             break
+        outputs.watchdog.doing(f"the batch of step {step + 1}")
+    outputs.watchdog.doing(f"the checkpoint of step {step}")
     outputs.checkpoints.wait()
     if best and ended and step < schedule.num_steps:
         outputs.progress.note(best.describe_end(step, schedule.num_steps))

@@ -1,4 +1,4 @@
-"""Makes `run_format_2.tar.gz`, the checkpoints of a small run of checkpoint format 2, which every later version must open.
+"""Makes `run_format_2.tar.gz`, checkpoints of a small run in format 2, which every later version must open.
 
     python -m tests.golden.make_run
 
