@@ -11,6 +11,7 @@ import shutil
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bert_jax import sharding
@@ -53,6 +54,22 @@ def gathered(program, batch) -> list[list[int]]:
     ]
     shapes = [re.findall(r"\w+\[([\d,]*)\]", line.split(" all-gather")[0]) for line in lines]
     return [[int(size) for size in shape.split(",") if size] for line in shapes for shape in line]
+
+
+def unfinished(run, program, state) -> list[str]:
+    """Which programs with collectives still run when the next one may begin."""
+
+    def ready(tree):
+        return all(leaf.is_ready() for leaf in jax.tree.leaves(tree) if isinstance(leaf, jax.Array))
+
+    found, batch = [], run.work(0).batch
+    with jax.set_mesh(run.mesh), sharding.rules():
+        for _ in range(3):
+            copy = jax.block_until_ready(jax.tree.map(jnp.copy, state))
+            found += [] if ready(program.train_step(copy, batch)) else ["the training step"]
+            held_out = next(run.held_out_batches())
+            found += [] if ready(program.eval_step(state.params, held_out)) else ["the evaluation"]
+    return found
 
 
 def moved(state, corpus: str, folder: pathlib.Path) -> list[str]:
@@ -141,6 +158,7 @@ def main(corpus: str, folder: str) -> None:
         "mixed_shares": shares(mixed.state),
         "tensor_shares": shares(tensor.state),
         "gathered": gathered(tensor.program, runs[2].work(0).batch),
+        "unfinished": unfinished(runs[3], mixed.program, mixed.state),
         "moved": moved(mixed.state, corpus, pathlib.Path(folder) / "checkpoints"),
         "refused": refused(wrong),
         "classified": classified(corpus, pathlib.Path(folder)),

@@ -38,7 +38,9 @@ def checksums(tree: Any) -> dict[str, int]:
     """
     leaves = {array_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
     device = {name: leaf for name, leaf in leaves.items() if not isinstance(leaf, np.ndarray)}
-    found = dict(zip(device, jax.device_get(_leaf_checksums(list(device.values()))), strict=True)) if device else {}
+    # On all devices, before anything else begins there: see `Program`.
+    sums = jax.block_until_ready(_leaf_checksums(list(device.values()))) if device else []
+    found = dict(zip(device, jax.device_get(sums), strict=True))
     found |= {name: _host_checksum(leaf) for name, leaf in leaves.items() if name not in device}
     if wrong := [name for name in leaves if not found[name][1]]:
         raise NotFiniteError(wrong)
