@@ -92,9 +92,10 @@ def write_predictions(
     }
     with storage.writing(output.parent):
         output.parent.mkdir(parents=True, exist_ok=True)
-        known = partial.exists() and about.exists() and storage.read_json(about) == made_by
+        known = partial.exists() and not partial.is_symlink() and about.exists() and storage.read_json(about) == made_by
         if not known:
-            partial.write_bytes(b"")
+            partial.unlink(missing_ok=True)
+            storage.create(partial).close()
             storage.write_json(about, made_by)
         count, end = _complete_lines(partial)
         with partial.open("r+b") as file:

@@ -11,6 +11,7 @@ if its heartbeat moves: it writes its claim again every `BEAT` seconds.
 import contextlib
 import dataclasses
 import datetime
+import functools
 import os
 import pathlib
 import secrets
@@ -81,7 +82,9 @@ class Owner:
 
 
 @contextlib.contextmanager
-def hold(folder: epath.PathLike, what: str, tell: Callable[[str], None] = logging.warning) -> Iterator[None]:
+def hold(
+    folder: epath.PathLike, what: str, tell: Callable[[str], None] = logging.warning
+) -> Iterator[Callable[[], None]]:
     """Holds a folder for this process while the body runs. The folder is created if it does not exist.
 
     In a run of several processes, only the first one should hold its folder.
@@ -90,6 +93,9 @@ def hold(folder: epath.PathLike, what: str, tell: Callable[[str], None] = loggin
       folder: local or in a bucket.
       what: what this process does there, for the messages of others: "a build", "a run".
       tell: is called with a message if it takes time to find out whether an owner on another machine still lives.
+
+    Yields:
+      A function that raises LockError if the folder is no longer held, because it was moved or removed.
 
     Raises:
       LockError: another process holds the folder, or it cannot be written.
@@ -113,7 +119,7 @@ def hold(folder: epath.PathLike, what: str, tell: Callable[[str], None] = loggin
     heart.start()
     try:
         _wait_for_others(folder, file, tell)
-        yield
+        yield functools.partial(_check_held, file)
     finally:
         ended.set()
         heart.join()
@@ -121,6 +127,14 @@ def hold(folder: epath.PathLike, what: str, tell: Callable[[str], None] = loggin
         if is_new:
             with contextlib.suppress(OSError, ValueError):
                 folder.rmdir()  # it raises if something is in it
+
+
+def _check_held(file: epath.Path) -> None:
+    if not file.exists():
+        raise LockError(
+            f"{file.parent} is no longer the folder in which {file.name} was written: if it was moved, run the same"
+            " command with its new place, which resumes from the newest checkpoint."
+        )
 
 
 def is_claim(name: str) -> bool:
@@ -147,8 +161,8 @@ def _write(file: epath.Path, owner: Owner) -> None:
 
 
 def _remove(file: epath.Path) -> None:
-    for path in (file, file.parent / f"{file.name}.partial"):
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):
+        for path in (file, *file.parent.glob(f"{file.name}.*.partial")):
             path.unlink(missing_ok=True)
 
 

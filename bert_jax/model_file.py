@@ -28,7 +28,7 @@ from bert_jax.objectives.summary_sentences import SummarySentences
 from bert_jax.objectives.word_tags import WordTags
 from bert_jax.tasks.registry import task_named
 from bert_jax.tasks.starting_point import tokenizer_files
-from bert_jax.training.workdir.checkpoints import save_params
+from bert_jax.training.workdir.checkpoints import save_params, unusable_in
 from bert_jax.training.workdir.folder import MODEL_FILE
 
 OBJECTIVES: dict[str, type[Objective]] = {
@@ -61,9 +61,8 @@ def write_model(model: Any, folder: epath.PathLike) -> None:
       WriteError: it cannot be written.
     """
     folder = epath.Path(folder).expanduser().absolute()
-    if brackets := sorted(set("[]*?") & set(str(folder))):
-        # Orbax takes the path of a checkpoint for a pattern.
-        raise ConfigError(f"{folder} has {brackets[0]!r} in it, with which checkpoints cannot be saved: rename it.")
+    if found := unusable_in(folder):
+        raise ConfigError(f"{folder} has {found} in it, with which checkpoints cannot be saved: rename it.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} is not an empty folder: choose another one.")
     files = {MODEL_FILE: describe_model(model)} | tokenizer_files(model.tokenizer)

@@ -109,7 +109,7 @@ def open_index(
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ABOUT).unlink(missing_ok=True)  # the vectors are another's from here on
         digest, texts = hashlib.sha256(), read_texts(documents, column)
-        with (folder / VECTORS).open("wb") as file:
+        with storage.replacing(folder / VECTORS) as file:
             while some := list(itertools.islice(texts, TEXTS_AT_ONCE)):
                 for text in some:
                     _add(digest, text)

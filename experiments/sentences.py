@@ -1,20 +1,23 @@
 """Ends a script with an error message and exit code 2 on the package's own errors and on wrong flags.
 
-Ctrl-C ends it with exit code 130. Any other exception is a bug, and keeps its traceback.
+A disk or a network that fails, or is full, ends it with exit code 74, Ctrl-C with 130. Any other exception is a bug,
+and keeps its traceback.
 """
 
 import functools
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from absl import app, flags, logging
 
-from bert_jax.errors import BertJaxError, ConfigError, did_you_mean
+from bert_jax.errors import BertJaxError, ConfigError, WriteError, did_you_mean
 
 EXIT_CODE = 2
+FILES_CODE = 74  # EX_IOERR of sysexits.h
 INTERRUPTED = 130
 Result = TypeVar("Result")
 MISSING = re.compile(r"flag --(\w+)=None: Flag --\1 must have a value other than None\.")
@@ -33,7 +36,7 @@ def run(main: Callable[[list[str]], Any], parse: Callable[[list[str]], list[str]
 
 
 def exit_on_error(function: Callable[[list[str]], Result]) -> Callable[[list[str]], Result]:
-    """Wraps a script's main function or flag parser, so that a `BertJaxError` ends the program with exit code 2."""
+    """Wraps a script's main function or flag parser, so that errors of the user or the system end the program."""
 
     @functools.wraps(function)
     def wrapped(argv: list[str]) -> Result:
@@ -44,13 +47,30 @@ def exit_on_error(function: Callable[[list[str]], Result]) -> Callable[[list[str
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(EXIT_CODE)
         except BertJaxError as error:
-            print("\n".join(f"error: {line}" for line in str(error).split("\n")), file=sys.stderr)
-            sys.exit(EXIT_CODE)
+            _tell(str(error))
+            sys.exit(FILES_CODE if isinstance(error, WriteError) else EXIT_CODE)
+        except OSError as error:
+            # The system's fault, not the code's, wherever it shows. --verbosity=0 shows where.
+            logging.info("%s", "".join(traceback.format_exception(error)))
+            _tell(_sentence(error))
+            sys.exit(FILES_CODE)
         except KeyboardInterrupt:
             print("stopped", file=sys.stderr)
             sys.exit(INTERRUPTED)
 
     return wrapped
+
+
+def _tell(text: str) -> None:
+    print("\n".join(f"error: {line}" for line in text.split("\n")), file=sys.stderr)
+
+
+def _sentence(error: OSError) -> str:
+    reason = error.strerror or str(error).split("\n")[0] or type(error).__name__
+    named = [name for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    files = " and ".join(map(os.fsdecode, named))
+    what = f"{files} cannot be read or written" if files else "A file or a connection failed"
+    return f"{what} ({reason}): mend it, and run the same command again."
 
 
 def parse_flags(argv: list[str]) -> list[str]:

@@ -1,6 +1,8 @@
 """The common part of all training scripts: flags, devices, signals, the run and its report.
 
-Exit codes: 0 finished; 2 an error with a message; 143 (130) stopped by SIGTERM (Ctrl-C) after saving a checkpoint.
+Exit codes: 0 finished; 2 an error with a message; 74 a file that cannot be read or written, with a message; 143 (130,
+129) stopped by SIGTERM (Ctrl-C, a closed terminal) after saving a checkpoint; 142 not stopped within --grace_seconds;
+75 something hung (train.hang_seconds).
 --dry_run checks the config, compiles the training step, prints what the run would do, and exits. --profile=100:110
 traces steps 100 to 110. Several devices: --config.mesh.*, see `bert_jax/sharding.py`; several processes: see
 `experiments/devices.py`.
@@ -9,6 +11,7 @@ traces steps 100 to 110. Several devices: --config.mesh.*, see `bert_jax/shardin
 import contextlib
 import copy
 import dataclasses
+import faulthandler
 import shlex
 import signal
 import sys
@@ -36,7 +39,13 @@ from experiments import devices
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the checkpoints, metrics and report.", required=True)
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Check and compile the run, print what it would do, and exit.")
+_GRACE = flags.DEFINE_integer(
+    "grace_seconds", 300, "Seconds to finish the step and to save after a signal; then the run is ended.", lower_bound=1
+)
 _PROFILE = flags.DEFINE_string("profile", None, "START:STOP: write a trace of these steps to WORKDIR/profiles.")
+
+_OUTLIVES_TERMINAL = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # started by nohup
+_received: list[int] = []  # signals; of several runs in a process, the next one stops, too
 
 # Flags of one run, which a longer one does not share.
 OWN = ("workdir", "profile", *(f"config.train.{name}" for name in (*TrainConfig.ALTERNATIVES, "stop_after")))
@@ -150,24 +159,27 @@ def train_in(
 
 def _run(workdir: str, kind: TaskKind[Any], config: Any, script: str) -> dict[str, float]:
     """Runs or resumes a task in a folder, see `training.run.run`; exits if it was told to stop."""
-    received: list[int] = []
 
     def stop(number: int, _) -> None:
-        received.append(number)
+        _received.append(number)
         # The run finishes and saves the current step. A second Ctrl-C ends it at once; a second SIGTERM, which some
         # launchers send, is ignored.
         signal.signal(number, signal.SIG_DFL if number == signal.SIGINT else signal.SIG_IGN)
+        # One that waits for a process that is gone never gets there, nor to any handler of Python's.
+        signal.alarm(_GRACE.value)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    faulthandler.register(signal.SIGALRM, all_threads=True, chain=True)
+    for number in (signal.SIGTERM, signal.SIGINT, *([] if _OUTLIVES_TERMINAL else [signal.SIGHUP])):
         signal.signal(number, stop)
     options = Options(
-        should_stop=lambda: bool(received),
+        should_stop=lambda: bool(_received),
         profile=parse_steps(_PROFILE.value),
         dry_run=_DRY_RUN.value,
         command=shlex.join(["python", "-m", script, *sys.argv[1:]]),
     )
     scores = run(kind, config, workdir, options)
-    everywhere = [number for numbers in processes.gather(received) for number in numbers]
+    signal.alarm(0)
+    everywhere = [number for numbers in processes.gather(_received) for number in numbers]
     if everywhere and not scores:
         sys.exit(128 + everywhere[0])  # the exit code that a shell reports for this signal
     return scores

@@ -140,3 +140,14 @@ def test_it_works_in_buckets(tmp_path, monkeypatch):
         (file,) = (tmp_path / "bucket" / "run").glob("*.json")
         assert "gs://bucket/run is in use by a run, process" in refuses("gs://bucket/run")
     assert not file.exists()
+
+
+def test_a_folder_that_is_moved_or_removed_is_no_longer_held(tmp_path):
+    with lock.hold(tmp_path / "run", "a run") as check:
+        check()
+        (tmp_path / "run").rename(tmp_path / "moved")
+        with pytest.raises(LockError, match=r"/run is no longer the folder .*run the same command with its new place"):
+            check()
+        (tmp_path / "run").mkdir()  # by another program: it is another folder
+        with pytest.raises(LockError):
+            check()

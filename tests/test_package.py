@@ -20,6 +20,7 @@ ROOMS = (
     {"errors"},
     {
         "hashing",
+        "forms",
         "storage",
         "foreign_files",
         "files",

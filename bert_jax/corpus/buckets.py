@@ -9,13 +9,10 @@ from collections.abc import Callable
 
 from etils import epath
 
-from bert_jax import hashing
+from bert_jax import hashing, storage
 from bert_jax.errors import CorpusError
 
-
-def is_remote(path: epath.PathLike) -> bool:
-    """Whether a path is in a bucket, where files cannot be memory-mapped or renamed."""
-    return "://" in os.fspath(path)
+is_remote = storage.is_remote
 
 
 def cache_folder() -> epath.Path:
@@ -56,13 +53,13 @@ def local_index(directory: epath.Path, manifest: dict, arrays: tuple[str, ...]) 
       CorpusError: the copy cannot be written.
     """
     copy = cached(manifest["fingerprint"])
-    for split, facts in manifest["splits"].items():
+    for split in manifest["splits"]:
         for name in arrays:
             file = copy / "index" / split / f"{name}.npy"
-            if file.exists() and hashing.sha256_once(str(file)) == facts["index"][name]:
+            if file.exists() and hashing.sha256_once(str(file)) == manifest["splits"][split]["index"][name]:
                 continue
-            # The temporary name is unique to this process: several processes on a host may open the corpus at once.
-            partial = file.parent / f"{file.name}.{os.getpid()}"
+            # Several processes on a host may open the corpus at once.
+            partial = storage.temporary_path(file)
             try:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 (directory / "index" / split / f"{name}.npy").copy(partial, overwrite=True)

@@ -4,27 +4,55 @@ corpus/
   manifest.json          contents, hashes and options; written last: a folder without it is incomplete
   tokenizer/             the vocabulary that the ids belong to
   corpus-SPLIT.array_record-*, features.json, dataset_info.json      the exchange form (shards.py)
-  index/SPLIT/*.npy      derived from the shards, and rebuilt if missing (not in a bucket); in the cache if read-only
+  index/SPLIT/*.npy      derived from the shards, and rebuilt if missing or damaged (not in a bucket); in the
+                         cache if read-only
 """
 
+import contextlib
 import dataclasses
 import functools
 import os
+import re
+import secrets
 from collections.abc import Iterator
 
 import numpy as np
+from absl import logging
 from etils import epath
 
 from bert_jax import hashing, storage
 from bert_jax.corpus import buckets as remote
 from bert_jax.corpus import index, shards
-from bert_jax.errors import CorpusError, TokenizerError
+from bert_jax.corpus.watched_file import WatchedFile
+from bert_jax.errors import CorpusError, TokenizerError, quoted
+from bert_jax.forms import problem
 from bert_jax.tokenization import Tokenizer, load_tokenizer
 
 FORMAT_VERSION = 2
 TRAIN, VALIDATION = SPLITS = ("train", "validation")
 # What the manifest counts in each split and source. Words are those of the tokenizer, with punctuation (`word_starts`).
 TOTALS = ("documents", "sentences", "tokens", "words", "unknown_tokens")
+_SPLIT = {
+    **dict.fromkeys(("documents", "sentences", "tokens"), int),
+    "index": dict.fromkeys(index.ARRAYS, str),
+    "shards": [{"file": str, "bytes": int, "sha256": str}],
+}
+_SOURCE = {
+    "name": str,
+    "splits": {split: {str: int} for split in SPLITS},
+    "sizes?": {str: int},
+    "counts?": {str: int},
+    "examples?": {str: [{"document": str, "text": str}]},
+}
+FORM = {
+    "fingerprint": str,
+    "options": dict,
+    "sources": [_SOURCE],
+    "tokenizer_sha256": str,
+    "splits": {split: _SPLIT for split in SPLITS},
+    "vocabulary_sample?": float,
+    "notes?": [str],
+}
 # How many tokens are counted at a time.
 PIECE = 1 << 24
 
@@ -40,6 +68,7 @@ class Split:
       document_sources: int32 [documents], the index of each document's source, in ascending order.
       vocab_size: V.
       stored_counts: int64 [V], `token_counts` if they are known; otherwise None.
+      files: what the arrays are mapped from.
     """
 
     token_ids: np.ndarray
@@ -48,6 +77,16 @@ class Split:
     document_sources: np.ndarray
     vocab_size: int
     stored_counts: np.ndarray | None = None
+    files: tuple[WatchedFile, ...] = ()
+
+    def check_unchanged(self) -> None:
+        """Checks that nobody has written to the files since they were opened. Takes microseconds.
+
+        Raises:
+          CorpusError: somebody has. Numbers may be others now; behind the end of a file, reading ends the process.
+        """
+        for file in self.files:
+            file.check()
 
     @property
     def num_documents(self) -> int:
@@ -106,7 +145,7 @@ class Corpus:
 
 
 def open_corpus(directory: epath.PathLike) -> Corpus:
-    """Opens a corpus for training, and rebuilds its index if that is missing.
+    """Opens a corpus for training, and rebuilds its index if that is missing or damaged.
 
     The vocabulary and the index are verified by their hashes. Shards are verified by their hashes if the index is
     rebuilt from them; otherwise training does not read them, and only their sizes are compared.
@@ -124,11 +163,9 @@ def open_corpus(directory: epath.PathLike) -> Corpus:
         raise CorpusError(f"{directory}/tokenizer is not the one that this corpus was built with: restore it.")
     if not remote.is_remote(directory):
         _compare_sizes(directory, manifest)
-        if not (directory / "index").exists():
-            directory = _rebuild_index(directory, manifest, tokenizer.vocab_size)
+        splits = _open_local(directory, manifest, tokenizer.vocab_size)
     else:
-        directory = remote.local_index(directory, manifest, index.ARRAYS)
-    splits = {name: _open_split(directory, name, manifest["splits"][name]["index"]) for name in SPLITS}
+        splits = _open_index(remote.local_index(directory, manifest, index.ARRAYS), manifest)
     return Corpus(splits[TRAIN], splits[VALIDATION], tokenizer, manifest)
 
 
@@ -153,8 +190,15 @@ def read_manifest(directory: epath.Path) -> dict:
     version = manifest.get("format_version") if isinstance(manifest, dict) else None
     if version != FORMAT_VERSION:
         raise CorpusError(f"{directory} has format {version}, but this version reads {FORMAT_VERSION}: build it again.")
-    if not {"fingerprint", "options", "sources", "tokenizer_sha256", "splits"} <= manifest.keys():
-        raise CorpusError(f"{file} is damaged (fields are missing): restore it, or build the corpus again.")
+    wrong = problem(manifest, FORM)
+    if not wrong and (others := manifest["splits"].keys() - set(SPLITS)):
+        wrong = f"splits has {quoted(min(others))}"
+    if not wrong:
+        # They become parts of paths, and the manifest may be somebody else's.
+        names = [manifest["fingerprint"], *(shard["file"] for shard in _listed(manifest))]
+        wrong = next((f"it names {quoted(name)}" for name in names if not re.fullmatch(r"[\w.-]*\w", name)), "")
+    if wrong:
+        raise CorpusError(f"{file} is damaged ({wrong}): restore it, or build the corpus again.")
     return manifest
 
 
@@ -162,22 +206,58 @@ def _is_part(name: str) -> bool:
     return name in ("build", "index", "tokenizer") or name.startswith(f"{shards.DATASET}-")
 
 
-def _open_split(directory, split, hashes) -> Split:
-    arrays = {}
+def _open_local(directory: epath.Path, manifest: dict, vocab_size: int) -> dict[str, Split]:
+    """Opens the index of a local corpus; rebuilds it from the shards if it is missing or damaged."""
+    if (directory / "index").exists():
+        try:
+            return _open_index(directory, manifest)
+        except CorpusError as error:
+            logging.warning("%s It is rebuilt from the shards.", error)
+        _verify_shards(directory, manifest)
+        with contextlib.suppress(CorpusError):  # another process may have rebuilt it meanwhile
+            return _open_index(directory, manifest)
+        _remove(directory / "index")
+    return _open_index(_rebuild_index(directory, manifest, vocab_size), manifest)
+
+
+def _open_index(directory: epath.Path, manifest: dict) -> dict[str, Split]:
+    return {split: _open_split(directory, split, manifest["splits"][split]["index"]) for split in SPLITS}
+
+
+def _open_split(directory: epath.Path, split: str, hashes: dict[str, str]) -> Split:
+    arrays, files = {}, []
     for name in index.ARRAYS:
         file = directory / "index" / split / f"{name}.npy"
-        if not file.exists() or hashing.sha256_once(str(file)) != hashes[name]:
-            raise CorpusError(f"{file} is damaged or missing: delete {directory}/index to rebuild it from the shards.")
+        try:
+            # What changes while it is hashed is seen by the first check, too.
+            files.append(WatchedFile.of(str(file)))
+            is_intact = hashing.sha256_once(str(file)) == hashes[name]
+        except OSError:
+            is_intact = False
+        if not is_intact:
+            raise CorpusError(f"{file} is damaged or missing.")
         arrays[name] = np.load(file, mmap_mode="r", allow_pickle=False)
     counts = arrays.pop("token_counts")
-    return Split(**arrays, vocab_size=len(counts), stored_counts=counts)
+    return Split(**arrays, vocab_size=len(counts), stored_counts=counts, files=tuple(files))
+
+
+def _remove(folder: epath.Path) -> None:
+    """Removes an index, under another name: other processes may be about to put theirs in its place."""
+    aside = folder.parent / f"index.{secrets.token_hex(4)}.partial"
+    with contextlib.suppress(OSError):  # of a folder that cannot be written
+        folder.rename(aside)
+        aside.rmtree()
 
 
 def _rebuild_index(directory: epath.Path, manifest: dict, vocab_size: int) -> epath.Path:
     """Derives the index from the shards, and returns the folder it is in: the corpus or, if read-only, the cache."""
     copy = remote.cached(manifest["fingerprint"])
     if not os.access(directory, os.W_OK) and (copy / "index").exists():
-        return copy
+        try:
+            _open_index(copy, manifest)
+            return copy
+        except CorpusError:
+            _remove(copy / "index")
     _verify_shards(directory, manifest)
     failures = []
     for target in (directory, copy):
@@ -187,15 +267,18 @@ def _rebuild_index(directory: epath.Path, manifest: dict, vocab_size: int) -> ep
         except OSError as error:
             failures.append(f"{target}: {error.strerror or error}")
     raise CorpusError(
-        f"{directory} has no index, and there is no place to write one ({'; '.join(failures)}): make room or give write"
-        " access to one of the two, or choose another cache by XDG_CACHE_HOME."
+        f"{directory} has no intact index, and there is no place to write one ({'; '.join(failures)}): make room or"
+        " give write access to one of the two, or choose another cache by XDG_CACHE_HOME."
     )
 
 
+def _listed(manifest: dict) -> list[dict]:
+    return [shard for split in SPLITS for shard in manifest["splits"][split]["shards"]]
+
+
 def _shards(directory: epath.Path, manifest: dict) -> Iterator[tuple[epath.Path, dict]]:
-    for split in manifest["splits"].values():
-        for shard in split["shards"]:
-            yield directory / shard["file"], shard
+    for shard in _listed(manifest):
+        yield directory / shard["file"], shard
 
 
 def _compare_sizes(directory: epath.Path, manifest: dict) -> None:

@@ -100,9 +100,16 @@ class Batches:
         return Examples.concatenate(parts).take(order), row[order], slot[order]
 
     def batch(self, step: int, begin: int = 0, end: int | None = None) -> Batch:
-        """Rows begin..end of the batch of `step` (counted from 0), as host arrays of the schema in `bert_jax.batch`."""
+        """Rows begin..end of the batch of `step` (counted from 0), as host arrays of the schema in `bert_jax.batch`.
+
+        Raises:
+          CorpusError: the corpus has changed since it was opened.
+        """
         end = self.batch_size if end is None else end
+        self.split.check_unchanged()
         examples, row, slot = self.examples(step, begin, end)
-        return assemble(
+        made = assemble(
             examples, row, slot, end - begin, self._token_ids, self.tokenizer, self.config, len(self.sources)
         )
+        self.split.check_unchanged()  # while it was made, too
+        return made

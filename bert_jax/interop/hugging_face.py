@@ -152,9 +152,7 @@ def write_folder(
     infos, makers = named_tensors(params, config)
     folder = epath.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f"{WEIGHTS}.partial"
-    write_safetensors(temporary, infos, makers)
-    temporary.replace(folder / WEIGHTS)
+    write_safetensors(folder / WEIGHTS, infos, makers)
     for name, content in files.items():
         storage.write_bytes(folder / name, content)
     if sentence_pooling:

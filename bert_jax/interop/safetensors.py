@@ -192,7 +192,7 @@ def write_safetensors(
         header[name] = {"dtype": names[info.dtype], "shape": list(info.shape), "data_offsets": [begin, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the tensors begin at a multiple of 8 bytes
-    with path.open("wb") as file:
+    with storage.replacing(path) as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for info, make in zip(infos.values(), tensors, strict=True):
             array = np.asarray(make(), info.dtype, order="C")

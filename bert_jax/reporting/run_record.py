@@ -16,10 +16,11 @@ from bert_jax.errors import ConfigError
 from bert_jax.scores import Score
 from bert_jax.training.best import Best
 from bert_jax.training.workdir.checkpoints import read_best
-from bert_jax.training.workdir.folder import check_is_run, task_of
+from bert_jax.training.workdir.folder import check_is_run, read_record, task_of
 from bert_jax.training.workdir.metrics import read_metrics
 
 X_AXES = {"step": "step", "tokens": "real tokens", "hours": "hours of training"}
+SCORE_FIELDS = {field.name for field in dataclasses.fields(Score)}
 TOKENS, SECONDS, FLOPS = "train/tokens_per_second", "train/seconds", "train/flops_per_second"
 
 
@@ -192,17 +193,17 @@ def read_run(workdir: epath.PathLike) -> RunRecord:
         task = task_of(values)
     except ConfigError as error:
         raise ConfigError(f"{workdir}/config.json is not a config of this version: {error}") from None
-    about = storage.read_json(workdir / "run.json") if (workdir / "run.json").exists() else {}
+    about = read_record(workdir)
     return RunRecord(
         path=workdir,
         task=task,
         config=leaves(values["config"]),
         rows=read_metrics(workdir),
-        summary=about.get("summary", ""),
-        scores=[Score(**score) for score in about.get("scores", [])],
-        data_fingerprints=about.get("data_fingerprints", {}),
-        versions=about.get("versions", {}),
-        starts=about.get("starts", []),
+        summary=about.get("summary") or "",
+        scores=[Score(**{name: one[name] for name in SCORE_FIELDS & one.keys()}) for one in about.get("scores") or []],
+        data_fingerprints=about.get("data_fingerprints") or {},
+        versions=about.get("versions") or {},
+        starts=about.get("starts") or [],
         best=read_best(workdir / "checkpoints"),
     )
 

@@ -1,28 +1,26 @@
 """The training loop of all tasks: steps, logging, evaluation, checkpoints and a clean stop."""
 
+import contextlib
 import dataclasses
-import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
 
-from bert_jax.errors import BertJaxError
 from bert_jax.training import processes
 from bert_jax.training.best import Best
 from bert_jax.training.config import TrainConfig
+from bert_jax.training.finite import ADVICE, TrainingError, Watch, check_scores
 from bert_jax.training.placed import Work
 from bert_jax.training.profile import Profile
 from bert_jax.training.progress import Progress
 from bert_jax.training.state import TrainState
 from bert_jax.training.step import GRAD_NORM_BY_LAYER
+from bert_jax.training.watchdog import PATIENT, Watchdog
 from bert_jax.training.workdir.checkpoints import Checkpoints
+from bert_jax.training.workdir.checksums import NotFiniteError, checksums
 from bert_jax.training.workdir.metrics import MetricWriter
-
-
-class TrainingError(BertJaxError):
-    """Raised when a run cannot continue."""
 
 
 @dataclasses.dataclass
@@ -64,6 +62,13 @@ class Meter:
     def pause(self, seconds: float) -> None:
         """Excludes time that was not spent on training."""
         self.began += seconds
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Returns a context whose time does not count."""
+        began = time.perf_counter()
+        yield
+        self.pause(time.perf_counter() - began)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +117,7 @@ class Outputs:
     progress: Progress
     profile: Profile
     meter: Meter
+    watchdog: Watchdog
 
 
 def run(
@@ -140,9 +146,10 @@ def run(
       The last state, and the best evaluation up to it.
 
     Raises:
-      TrainingError: the loss or the gradient is not finite. Nothing of that step is saved.
+      TrainingError: the loss, the gradient, the state or a score is not finite. Nothing of that step is saved.
     """
     pending: tuple[int, dict[str, jax.Array]] | None = None
+    watch = Watch()
     step, stopping, ended = int(state.step), False, False
 
     def log() -> None:
@@ -151,7 +158,9 @@ def run(
         if pending is not None:
             step, metrics = pending
             pending = None
-            values = _finite(step, metrics) | outputs.meter.read()
+            watch.check(step)
+            values = {f"train/{name}": float(value) for name, value in jax.device_get(metrics).items()}
+            values |= outputs.meter.read()
             values |= {f"data/epochs/{name}": passes for name, passes in epochs(step).items()}
             if not schedule.logs_layers(step):
                 values = {k: v for k, v in values.items() if not k.startswith(f"train/{GRAD_NORM_BY_LAYER}")}
@@ -160,22 +169,27 @@ def run(
 
     def score(step: int) -> dict[str, float]:
         began = time.perf_counter()
+        outputs.watchdog.doing(f"the evaluation after step {step}", PATIENT)
         values = evaluate(state.params)
         timed = values | {"eval/seconds": time.perf_counter() - began}
         outputs.writer.write(step, timed)
         outputs.progress.note(f"step {step:,}  " + "  ".join(f"{k} {v:.3f}" for k, v in timed.items()))
-        outputs.meter.pause(time.perf_counter() - began)
+        check_scores(step, values)
         return values
 
     if schedule.scores_start and step == 0:
-        score(0)
+        with outputs.meter.paused():
+            score(0)
+    outputs.watchdog.doing(f"the batch of step {int(state.step) + 1}")
     for step, one in enumerate(work, int(state.step) + 1):
         outputs.profile.before(step)
+        outputs.watchdog.doing(f"step {step}")
         compiled = outputs.meter.compiled()
         with jax.profiler.StepTraceAnnotation("train", step_num=step):
             state, metrics = train_step(state, one.batch)
         outputs.meter.pause(outputs.meter.compiled() - compiled)  # at the first step of a phase
         outputs.profile.after(step, metrics)
+        watch.add(step, metrics)
         log()
         outputs.meter.add(one)
         stopping = step == schedule.train.stop_after or schedule.should_stop()
@@ -184,22 +198,27 @@ def run(
         if stopping or schedule.evaluates(step) or schedule.saves(step):
             # Write all log lines up to this step before its checkpoint exists.
             log()
-            _finite(step, metrics)
+            watch.check(step)
             improved, values = False, None
-            if schedule.evaluates(step):
-                values = score(step)
-                if best:
-                    best = best.after(step, processes.of_first(values))
-                    improved, ended = best.step == step, best.ends_run(schedule.patience)
+            with outputs.meter.paused():
+                sums = _finite_checksums(step, state)
+                if schedule.evaluates(step):
+                    values = score(step)
+                    if best:
+                        best = best.after(step, processes.of_first(values))
+                        improved, ended = best.step == step, best.ends_run(schedule.patience)
             if ended and not schedule.logs(step):  # the last step is always logged
                 pending = step, metrics
                 log()
-            began = time.perf_counter()
-            if stopping or ended or improved or schedule.saves(step):
-                outputs.checkpoints.save(step, state, best, values)
-            outputs.meter.pause(time.perf_counter() - began)
+            with outputs.meter.paused():
+                if stopping or ended or improved or schedule.saves(step):
+                    outputs.writer.check()
+                    outputs.watchdog.doing(f"the checkpoint of step {step}")
+                    outputs.checkpoints.save(step, state, sums, best, values, outputs.writer.lines)
         if stopping or ended:
             break
+        outputs.watchdog.doing(f"the batch of step {step + 1}")
+    outputs.watchdog.doing(f"the checkpoint of step {step}")
     outputs.checkpoints.wait()
     if best and ended and step < schedule.num_steps:
         outputs.progress.note(best.describe_end(step, schedule.num_steps))
@@ -208,15 +227,11 @@ def run(
     return state, best
 
 
-def _finite(step: int, metrics: dict[str, jax.Array]) -> dict[str, float]:
-    """Returns the metrics on the host, under their names in the log; raises if the loss or gradient is not finite."""
-    values = {f"train/{name}": float(value) for name, value in jax.device_get(metrics).items()}
-    if not (math.isfinite(values["train/loss"]) and math.isfinite(values["train/grad_norm"])):
-        lead = f"train/{GRAD_NORM_BY_LAYER}"
-        layers = [name.removeprefix(lead) for name in values if lead in name and not math.isfinite(values[name])]
-        first = f" (not finite in {', '.join(layers)})" if layers else ""
+def _finite_checksums(step: int, state: TrainState) -> dict[str, int]:
+    """Returns the checksums of a state that is finite."""
+    try:
+        return checksums(state)
+    except NotFiniteError as error:
         raise TrainingError(
-            f"The loss is {values['train/loss']} and the gradient norm {values['train/grad_norm']}{first} at step"
-            f" {step}: start a new workdir with a lower optimizer.learning_rate, or see docs/failures.md."
-        )
-    return values
+            f"The update of step {step} left numbers that are not finite in {error.where}: {ADVICE}"
+        ) from None

@@ -101,6 +101,8 @@ def anywhere(flag: Callable[[], bool]) -> Callable[[], bool]:
         mine = np.array([flag()])
         with jax.set_mesh(mesh):
             sent.append(any_flag(jax.make_array_from_callback((mesh.size,), cut, lambda _: mine)))
+        if mesh.devices.flat[0].platform == "cpu":  # one program at a time, see `Program`
+            jax.block_until_ready(sent)
         return len(sent) > 1 and bool(sent.pop(0))
 
     return agreed

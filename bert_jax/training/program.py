@@ -42,6 +42,8 @@ class Program:
     _train_step: Any
     _eval_step: Any
     _features: Any
+    # On simulated devices: two programs at once can each hold the threads that the collectives of the other wait for.
+    _one_at_a_time: bool
     _compiled: dict[Any, jax.stages.Compiled] = dataclasses.field(default_factory=dict)
     _seconds: list[float] = dataclasses.field(default_factory=list)
 
@@ -68,15 +70,20 @@ class Program:
 
     def train_step(self, state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
         """Takes one training step; `state` is donated."""
-        return self.compiled(batch)(state, self._rate(state.step), self.frozen, batch)
+        return self._run(self.compiled(batch), state, self._rate(state.step), self.frozen, batch)
 
     def eval_step(self, params: Any, batch: dict[str, jax.Array]) -> tuple[Outcome, Any]:
         """Computes the outcome of a batch without dropout, and what else its scores need; the same in each process."""
-        return self.compiled_evaluation(batch)(params, self.frozen, batch)
+        return self._run(self.compiled_evaluation(batch), params, self.frozen, batch)
 
     def features(self, params: Any, batch: dict[str, jax.Array]) -> jax.Array:
         """Computes the features of a batch, float32 [B, N, H], the same in each process."""
-        return self._compile(self._features, (self.state_shapes.params,), batch)(params, self.frozen, batch)
+        compiled = self._compile(self._features, (self.state_shapes.params,), batch)
+        return self._run(compiled, params, self.frozen, batch)
+
+    def _run(self, compiled: jax.stages.Compiled, *args: Any) -> Any:
+        result = compiled(*args)
+        return jax.block_until_ready(result) if self._one_at_a_time else result
 
     def merge(self, params: Any) -> Any:
         """Returns the parameters of the model itself, with what adapters have learned; see `optim/lora.py`."""
@@ -134,6 +141,7 @@ def make_program(
         state_shapes=shapes,
         frozen=frozen,
         trained=trained(shapes.params, freeze),
+        _one_at_a_time=mesh.size > 1 and mesh.devices.flat[0].platform == "cpu",
         _eval_step=jax.jit(
             make_eval_step(eval_fn, config.train.seed), out_shardings=NamedSharding(mesh, PartitionSpec())
         ),

@@ -53,6 +53,6 @@ class Progress:
         lead = "\r" if self._terminal else ""
         try:
             print(lead + line.ljust(self._width), end=end, file=sys.stderr, flush=True)
-        except BrokenPipeError:  # whoever read it, such as `head`, has gone: train on in silence
+        except OSError:  # whoever read it, such as `head` or a terminal, has gone: train on in silence
             self._quiet = True
         self._width = len(line) if self._terminal and not end else 0

@@ -17,6 +17,7 @@ from bert_jax.optim.rates import describe_rates
 from bert_jax.optim.schedules import warmup_problem
 from bert_jax.training import loop, processes
 from bert_jax.training.best import Best
+from bert_jax.training.finite import check_scores
 from bert_jax.training.loader import Loader
 from bert_jax.training.placed import PlacedTask, Probe
 from bert_jax.training.planning import budget, devices, forecast
@@ -26,6 +27,7 @@ from bert_jax.training.program import Program
 from bert_jax.training.progress import Progress
 from bert_jax.training.state import TrainState
 from bert_jax.training.task import Config, RunConfig, TaskKind
+from bert_jax.training.watchdog import Watchdog
 from bert_jax.training.workdir.checkpoints import Checkpoints, read_best
 from bert_jax.training.workdir.folder import Workdir, version
 from bert_jax.training.workdir.metrics import MetricWriter, read_metrics
@@ -78,7 +80,7 @@ def run(
     Raises:
       BertJaxError: the config cannot work. Raised before anything is compiled, with one sentence per problem.
       LockError: another process trains in the workdir.
-      TrainingError: the loss is not finite.
+      TrainingError: the loss, the state or a score is not finite.
     """
     config, folder, options = copy.deepcopy(config), Workdir(workdir), options or Options()
     with contextlib.ExitStack() as held:
@@ -88,7 +90,8 @@ def run(
                 held.enter_context(folder.hold())
         with processes.together():  # what another process wrote until the folder was held is checked now
             placed = prepare(kind, config, folder, probe)
-        return _train(placed, kind, folder, options)
+        with Watchdog(placed.config.train.hang_seconds, folder.path) as watchdog:
+            return _train(placed, kind, folder, options, watchdog)
 
 
 def prepare(
@@ -141,6 +144,8 @@ def check_start(kind: TaskKind[Config], config: Config, folder: Workdir | None) 
     stored = folder.load_config(kind) if folder else None
     kind.complete(config, stored)
     checks = [functools.partial(check_config, kind, config)]
+    if folder:
+        checks.append(folder.check_checkpoints)
     if folder and processes.is_first():
         checks.append(folder.check_writable)  # creates and removes files, so only one process does it
     check_all(*checks)
@@ -192,7 +197,9 @@ def _device_problems(kind: TaskKind[Config], config: Config, count: int) -> list
     return found
 
 
-def _train(placed: PlacedTask, kind: TaskKind, workdir: Workdir, options: Options) -> dict[str, float]:
+def _train(
+    placed: PlacedTask, kind: TaskKind, workdir: Workdir, options: Options, watchdog: Watchdog
+) -> dict[str, float]:
     task, config = placed.task, placed.config
     with jax.set_mesh(placed.mesh), sharding.rules():
         processes.check_same(_same_everywhere(placed, workdir))
@@ -223,7 +230,8 @@ def _train(placed: PlacedTask, kind: TaskKind, workdir: Workdir, options: Option
             if processes.is_first():  # after every process has read the workdir, before any reads it again
                 fingerprints = task.fingerprints | (warm.fingerprints if warm else {})
                 workdir.begin(kind.name, config, task, fingerprints)
-        checkpoints = Checkpoints(workdir.checkpoints, config.train.keep_checkpoints, workdir.assets())
+        keep = config.train.keep_checkpoints
+        checkpoints = Checkpoints(workdir.checkpoints, keep, workdir.assets(), workdir.add_first_checkpoint)
         state = checkpoints.restore_latest(program.state_shapes)
         if state is None:
             state = program.make_state(warm.read(program.state_shapes.params) if warm else {})
@@ -233,14 +241,16 @@ def _train(placed: PlacedTask, kind: TaskKind, workdir: Workdir, options: Option
             workdir.add_start(int(state.step), options.command, peak)
         progress = Progress(int(state.step), config.train.num_steps, quiet=not processes.is_first())
         progress.note(opening(kind, placed, program, workdir, int(state.step), best, warm, complete=False))
-        state, best = _steps(placed, program, state, best, workdir, options, checkpoints, progress)
+        state, best = _steps(placed, program, state, best, workdir, options, checkpoints, progress, watchdog)
         processes.wait()  # until the first process has written the last log line
     step = int(state.step)
     if not _is_finished(config, step, best):
         return {}
     evaluations = {row["step"]: row for row in read_metrics(workdir.path) if "eval/seconds" in row}
     chosen = best.step if best and best.step is not None else step
-    return evaluations.get(chosen, evaluations.get(step, {}))
+    scores = evaluations.get(chosen, evaluations.get(step, {}))
+    check_scores(chosen, scores)  # those that an earlier version has let pass
+    return scores
 
 
 def _is_finished(config: RunConfig, step: int, best: Best | None) -> bool:
@@ -256,10 +266,11 @@ def _steps(
     options: Options,
     checkpoints: Checkpoints,
     progress: Progress,
+    watchdog: Watchdog,
 ) -> tuple[TrainState, Best | None]:
     task, config, start = placed.task, placed.config, int(state.step)
     # A run that starts over also repeats the evaluation before its first step.
-    writer = MetricWriter(workdir.path, after_step=start or -1)
+    writer = MetricWriter(workdir.path, start or -1, checkpoints.lines, workdir.check_held)
     stop = start if _is_finished(config, start, best) else config.train.length
     loader = Loader(placed.work, start, stop, task.prefetch)
     profile = Profile(options.profile if processes.is_first() else None, workdir.path / "profiles")
@@ -281,7 +292,7 @@ def _steps(
                 processes.anywhere(options.should_stop),
                 scores_start=bool(config.train.init_from),
             ),
-            loop.Outputs(checkpoints, writer, progress, profile, meter),
+            loop.Outputs(checkpoints, writer, progress, profile, meter, watchdog),
             best,
         )
 

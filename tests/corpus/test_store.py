@@ -1,3 +1,5 @@
+import json
+import pathlib
 import shutil
 import threading
 
@@ -5,6 +7,7 @@ import numpy as np
 import pytest
 
 from bert_jax.corpus import index, store
+from bert_jax.data.batches import Batches
 from bert_jax.errors import CorpusError
 
 
@@ -66,3 +69,51 @@ def test_several_processes_may_rebuild_an_index_at_once(without_index, corpus, m
         thread.join()
     assert [one.fingerprint for one in opened] == [corpus.fingerprint] * 3
     assert not list(without_index.glob("*.partial"))
+
+
+@pytest.mark.parametrize("file", ["train/token_ids.npy", "validation/document_starts.npy"])
+@pytest.mark.parametrize("damage", ["flipped", "cut", "lost"])
+def test_a_damaged_index_is_rebuilt_from_the_shards(file, damage, corpus_path, corpus, tmp_path):
+    shutil.copytree(corpus_path, tmp_path / "corpus")
+    whole = (tmp_path / "corpus" / "index" / file).read_bytes()
+    damages = {"flipped": whole[:-1] + bytes([whole[-1] ^ 1]), "cut": whole[: len(whole) // 2], "lost": None}
+    (tmp_path / "corpus" / "index" / file).unlink()
+    if (content := damages[damage]) is not None:
+        (tmp_path / "corpus" / "index" / file).write_bytes(content)
+    opened = store.open_corpus(tmp_path / "corpus")
+    np.testing.assert_array_equal(opened.train.token_ids, corpus.train.token_ids)
+    assert (tmp_path / "corpus" / "index" / file).read_bytes() == whole
+    assert not list((tmp_path / "corpus").glob("*.partial"))
+
+
+def test_a_batch_is_not_made_of_ids_that_were_overwritten(corpus_path, config, tmp_path):
+    shutil.copytree(corpus_path, tmp_path / "corpus")
+    opened = store.open_corpus(tmp_path / "corpus")
+    batches = Batches(opened.train, opened.sources, opened.tokenizer, config.data, 0, 8)
+    batches.batch(0)
+    with (tmp_path / "corpus" / "index" / "train" / "token_ids.npy").open("r+b") as file:
+        file.seek(200)
+        file.write(bytes(2))
+    with pytest.raises(CorpusError, match=r"token_ids.npy has changed while it is in use"):
+        batches.batch(1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.update(fingerprint="../../../x"),
+        lambda m: m["splits"].update({"../x": m["splits"]["train"]}),
+        lambda m: m["splits"]["train"]["shards"][0].update(file="../../secret"),
+        lambda m: m["splits"]["train"]["shards"][0].update(file="/etc/passwd"),
+        lambda m: m["splits"]["train"].update(tokens="many"),
+        lambda m: m["splits"]["train"].update(shards=5),
+        lambda m: m.update(sources=[{"name": 1}]),
+        lambda m: m.update(notes=[5]),
+    ],
+)
+def test_a_manifest_of_somebody_else_leads_nowhere(change, corpus_path, tmp_path):
+    manifest = json.loads((pathlib.Path(corpus_path) / "manifest.json").read_text())
+    change(manifest)
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(CorpusError, match=r"manifest.json is damaged \(.*\): restore it"):
+        store.read_manifest(store.epath.Path(tmp_path))

@@ -11,6 +11,7 @@ import shutil
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bert_jax import sharding
@@ -20,6 +21,7 @@ from bert_jax.tasks.classification import Classification, ClassificationConfig
 from bert_jax.tasks.pretraining import Pretraining, PretrainingConfig
 from bert_jax.training.run import check_config
 from bert_jax.training.workdir.checkpoints import Checkpoints
+from bert_jax.training.workdir.checksums import checksums
 from experiments.benchmarks import meshes
 from tests.tasks.test_pretraining import shrink
 
@@ -52,6 +54,22 @@ def gathered(program, batch) -> list[list[int]]:
     ]
     shapes = [re.findall(r"\w+\[([\d,]*)\]", line.split(" all-gather")[0]) for line in lines]
     return [[int(size) for size in shape.split(",") if size] for line in shapes for shape in line]
+
+
+def unfinished(run, program, state) -> list[str]:
+    """Which programs with collectives still run when the next one may begin."""
+
+    def ready(tree):
+        return all(leaf.is_ready() for leaf in jax.tree.leaves(tree) if isinstance(leaf, jax.Array))
+
+    found, batch = [], run.work(0).batch
+    with jax.set_mesh(run.mesh), sharding.rules():
+        for _ in range(3):
+            copy = jax.block_until_ready(jax.tree.map(jnp.copy, state))
+            found += [] if ready(program.train_step(copy, batch)) else ["the training step"]
+            held_out = next(run.held_out_batches())
+            found += [] if ready(program.eval_step(state.params, held_out)) else ["the evaluation"]
+    return found
 
 
 def moved(state, corpus: str, folder: pathlib.Path) -> list[str]:
@@ -114,7 +132,7 @@ def classified(corpus: str, folder: pathlib.Path) -> list[float]:
 
 def save(state, folder: pathlib.Path) -> None:
     checkpoints = Checkpoints(folder, 1, {})
-    checkpoints.save(int(state.step), state)
+    checkpoints.save(int(state.step), state, checksums(state))
     checkpoints.wait()
     checkpoints.close()
 
@@ -140,6 +158,7 @@ def main(corpus: str, folder: str) -> None:
         "mixed_shares": shares(mixed.state),
         "tensor_shares": shares(tensor.state),
         "gathered": gathered(tensor.program, runs[2].work(0).batch),
+        "unfinished": unfinished(runs[3], mixed.program, mixed.state),
         "moved": moved(mixed.state, corpus, pathlib.Path(folder) / "checkpoints"),
         "refused": refused(wrong),
         "classified": classified(corpus, pathlib.Path(folder)),

@@ -142,6 +142,11 @@ def lose_index_and_damage_a_shard(corpus):
     flip_last_byte(one("*.array_record-*")(corpus))
 
 
+def damage_index_and_a_shard(corpus):
+    flip_last_byte(corpus / "index/train/token_ids.npy")
+    flip_last_byte(one("*.array_record-*")(corpus))
+
+
 def damage_all_checkpoints(run):
     for file in run.glob("checkpoints/*/state/**/d/*"):
         file.write_bytes(b"x" * file.stat().st_size)
@@ -523,7 +528,7 @@ CASES = [
     pretrain(
         "manifest_in_parts",
         ["--config.data.corpus={tmp}/damaged"],
-        "fields are missing",
+        "manifest.json is damaged (splits is missing)",
         given=copied_corpus(change_json("manifest.json", splits=None)),
     ),
     pretrain(
@@ -551,10 +556,11 @@ CASES = [
         given=copied_corpus(lose_index_and_damage_a_shard),
     ),
     pretrain(
-        "index_is_wrong",
+        "index_and_shards_are_wrong",
         ["--config.data.corpus={tmp}/damaged"],
-        "token_ids.npy is damaged or missing: delete {tmp}/damaged/index",
-        given=copied_corpus(lambda c: flip_last_byte(c / "index/train/token_ids.npy")),
+        "token_ids.npy is damaged or missing. It is rebuilt from the shards.",
+        "array_record-00000-of-00001 is damaged or missing",
+        given=copied_corpus(damage_index_and_a_shard),
         alone=True,
     ),
     pretrain(

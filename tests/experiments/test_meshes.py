@@ -64,6 +64,11 @@ def test_a_classifier_learns_and_scores_as_on_one_device(seen):
     assert max(seen["classified"]) < 1e-5
 
 
+def test_programs_with_collectives_never_overlap(seen):
+    """With few cores, the collectives of each would wait for threads that the other holds."""
+    assert not seen["unfinished"]
+
+
 def test_a_checkpoint_goes_from_mesh_to_mesh_unchanged(seen):
     assert not seen["moved"]
 

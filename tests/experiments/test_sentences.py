@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from bert_jax.errors import ConfigError, WriteError
 from experiments import sentences
 
 
@@ -33,3 +34,35 @@ def test_all_unknown_flags_are_named_at_once():
     assert "There is no flag --verbositi. Did you mean --verbosity?" in done.stderr
     assert "There is no flag --lr." in done.stderr
     assert "alsologtostderr." not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (ConfigError("a.b is wrong.\nc is, too."), 2, "error: a.b is wrong.\nerror: c is, too.\n"),
+        (WriteError("run cannot be written."), 74, "error: run cannot be written.\n"),
+        (
+            PermissionError(13, "Permission denied", "a/b"),
+            74,
+            "error: a/b cannot be read or written (Permission denied): mend it, and run the same command again.\n",
+        ),
+        (
+            ConnectionResetError("by peer"),
+            74,
+            "error: A file or a connection failed (by peer): mend it, and run the same command again.\n",
+        ),
+    ],
+)
+def test_errors_of_the_user_and_the_system_are_sentences_with_codes_of_their_own(error, code, told, capsys):
+    def main(_):
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        sentences.exit_on_error(main)([])
+    assert ended.value.code == code
+    assert capsys.readouterr().err == told
+
+
+def test_a_bug_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        sentences.exit_on_error(lambda _: 1 / 0)([])

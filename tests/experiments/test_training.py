@@ -1,7 +1,11 @@
 """The last lines of a training script."""
 
+import faulthandler
 import os
+import signal
+import subprocess
 import sys
+import types
 
 import jax
 import pytest
@@ -46,3 +50,63 @@ def test_runs_of_a_command_share_what_is_compiled_and_a_users_own_cache_stays():
     finally:
         for name, value in before.items():
             jax.config.update(name, value)
+
+
+@pytest.fixture
+def signals(monkeypatch):
+    """Restores the handlers of the tests' own process."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    monkeypatch.setattr(training, "_received", [])
+    monkeypatch.setattr(training, "_OUTLIVES_TERMINAL", False)
+    for name, value in (("_GRACE", 30), ("_PROFILE", None), ("_DRY_RUN", False)):
+        monkeypatch.setattr(training, name, types.SimpleNamespace(value=value))
+    yield
+    signal.alarm(0)
+    faulthandler.unregister(signal.SIGALRM)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
+def test_a_signal_stops_the_run_and_all_that_follow(number, code, signals, monkeypatch):
+    def run(kind, config, workdir, options):
+        if not options.should_stop():
+            os.kill(os.getpid(), number)
+        return {} if options.should_stop() else {"eval/loss": 1.0}
+
+    monkeypatch.setattr(training, "run", run)
+    for _ in range(2):
+        with pytest.raises(SystemExit) as ended:
+            training._run("run", None, None, "experiments.pretrain")
+        assert ended.value.code == code
+        assert signal.alarm(0) == 0  # what comes after the run, such as its report, has all the time
+
+
+def test_a_run_under_nohup_outlives_its_terminal(signals, monkeypatch):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    monkeypatch.setattr(training, "_OUTLIVES_TERMINAL", True)
+    monkeypatch.setattr(training, "run", lambda *_: os.kill(os.getpid(), signal.SIGHUP) or {"eval/loss": 1.0})
+    assert training._run("run", None, None, "experiments.pretrain") == {"eval/loss": 1.0}
+
+
+STANDS_STILL = """
+import os, signal, threading
+from absl import flags
+from experiments import training
+def run(*_):
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGTERM)
+    lock = threading.Lock()
+    with lock:
+        lock.acquire()
+training.run = run
+flags.FLAGS(["training", "--workdir=run", "--grace_seconds=1"])
+training._run("run", None, None, "experiments.pretrain")
+"""
+
+
+def test_a_run_that_does_not_stop_is_ended_and_says_where_it_stands():
+    done = subprocess.run([sys.executable, "-c", STANDS_STILL], capture_output=True, text=True, timeout=60)
+    assert done.returncode == -signal.SIGALRM
+    assert 'File "<string>", line 10 in run' in done.stderr

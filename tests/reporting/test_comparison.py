@@ -1,4 +1,3 @@
-import dataclasses
 import json
 
 import pytest
@@ -7,6 +6,7 @@ from bert_jax.errors import ConfigError
 from bert_jax.reporting.comparison import write_comparison
 from bert_jax.reporting.run_record import read_run
 from bert_jax.training.best import Best
+from bert_jax.training.workdir.about import About
 from tests.reporting.fake_run import START, eval_row, train_row, write_run
 
 
@@ -103,7 +103,7 @@ def test_a_run_that_keeps_its_best_checkpoint_is_compared_by_it(tmp_path):
     )
     about = folder / "checkpoints" / "20" / "about"
     about.mkdir(parents=True)
-    (about / "metadata").write_text(json.dumps({"best": dataclasses.asdict(Best("mlm_loss", True, 10, 6.0, 1))}))
+    (about / "metadata").write_text(json.dumps(About({}, {}, Best("mlm_loss", True, 10, 6.0, 1)).as_json()))
     text = write_comparison([write_run(tmp_path / "a"), folder], tmp_path / "out")
     assert cells(text, "masked language model, loss in nats") == [["7.000", "**6.000**"]]
     assert cells(text, "steps") == [["20", "20 of 50 (stopped early)"]]

@@ -14,6 +14,7 @@ from bert_jax.tasks.pretraining import Pretraining, PretrainingConfig, open_batc
 from bert_jax.training import loop
 from bert_jax.training.placed import PlacedTask
 from bert_jax.training.planning import budget
+from bert_jax.training.program import Program
 from bert_jax.training.run import Options, check_config, prepare
 from bert_jax.training.workdir.checkpoints import read_params
 from bert_jax.training.workdir.metrics import read_metrics
@@ -186,12 +187,47 @@ def test_it_learns(config, tmp_path):
 def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(config, tmp_path):
     config.optimizer.learning_rate, config.optimizer.warmup_ratio = 1e30, 0.0
     config.train.checkpoint_every = 1
-    with pytest.raises(loop.TrainingError, match=r"at step 2: start a new workdir with a lower"):
+    with pytest.raises(loop.TrainingError, match=r"at step 2, the first that is not finite: start a new workdir"):
         pretrain(config, tmp_path / "run")
     step, params, _ = read_params(tmp_path / "run" / "checkpoints")
     assert step == 1
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
     assert [row["step"] for row in read_metrics(tmp_path / "run")] == [1]
+
+
+def test_a_step_that_goes_wrong_is_named_though_it_is_read_later(config, tmp_path):
+    config.optimizer.learning_rate, config.optimizer.warmup_ratio = 1e30, 0.0
+    config.train.log_every = config.train.checkpoint_every = 10
+    with pytest.raises(loop.TrainingError, match=r"at step 2, the first"):
+        pretrain(config, tmp_path / "run")
+
+
+def test_a_score_that_is_not_finite_ends_the_run_with_an_error_and_is_not_saved(config, tmp_path):
+    """The update of the last step is the first that matters: its state is finite, and useless."""
+    config.optimizer.learning_rate, config.optimizer.warmup_steps = 1e30, 1
+    config.optimizer.warmup_ratio, config.train.num_steps, config.train.checkpoint_every = 0.0, 2, 1
+    with pytest.raises(loop.TrainingError, match=r"After step 2, eval/mlm_loss is nan"):
+        pretrain(config, tmp_path / "run")
+    assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["1"]
+    assert "NaN" not in (tmp_path / "run" / "metrics.jsonl").read_text()
+
+
+def test_an_update_that_is_not_finite_is_named_and_neither_scored_nor_saved(config, tmp_path, monkeypatch):
+    broken = Program.train_step
+
+    def train_step(self, state, batch):
+        state, metrics = broken(self, state, batch)
+        if int(state.step) == 4:
+            state.params["bert"]["embeddings"]["word"] *= np.inf
+        return state, metrics
+
+    monkeypatch.setattr(Program, "train_step", train_step)
+    config.train.checkpoint_every, config.eval.every = 2, 4
+    config.train.num_steps = 4
+    with pytest.raises(loop.TrainingError, match=r"update of step 4 left .* in params/bert/embeddings/word: start"):
+        pretrain(config, tmp_path / "run")
+    assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["2"]
+    assert not [row for row in read_metrics(tmp_path / "run") if "eval/seconds" in row]
 
 
 def test_a_stop_is_asked_for_after_each_step(config, tmp_path):

@@ -117,15 +117,24 @@ def _compare(output, options, parsed, progress) -> None:
         )
     shutil.rmtree(output / "build", ignore_errors=True)  # left by a build that was killed after its last step
     try:
-        now = [sources.fingerprint(sources.units(source)) for source in parsed]
+        now = [sources.units(source) for source in parsed]
+        facts = [(sources.fingerprint(units), sources.modified(units)) for units in now]
     except CorpusError as error:
         progress(f"{output} is complete: nothing to do. (Could not compare its sources: {error})")
         return
-    changed = [s["name"] for s, found in zip(manifest["sources"], now, strict=True) if s["fingerprint"] != found]
+    pairs = list(zip(manifest["sources"], facts, strict=True))
+    changed = [source["name"] for source, (found, _) in pairs if source["fingerprint"] != found]
+    # Files of the same sizes. An older manifest does not know when they were written.
+    touched = [source["name"] for source, (_, when) in pairs if source.get("modified", when) != when]
     if changed:
         progress(
             f"{output} is complete, but {', '.join(changed)} changed since: it is left as it is. To build a corpus of"
             f" the new text, choose another --output."
+        )
+    elif touched:
+        progress(
+            f"{output} is complete. The files of {', '.join(touched)} were written since, or copied, though their sizes"
+            " are the same: it is left as it is. If their text has changed, choose another --output."
         )
     else:
         progress(f"{output} is complete: nothing to do.")
@@ -172,12 +181,11 @@ def _work(output, build, options, parsed, units, jobs, given, first, num_workers
 def _start(output, options, units, progress) -> epath.Path:
     """Creates the build folder, or finds that of an interrupted build of the same corpus."""
     build = output / "build"
-    times = sorted({(file, epath.Path(file).stat().mtime) for unit in units for file, _ in unit.files})
     wanted = {
         "format": BUILD_FORMAT,
         "options": options.as_json(),
         "units": sources.fingerprint(units),
-        "times": hashing.fingerprint(times),
+        "times": sources.modified(units),
     }
     begun = build / "options.json"
     if begun.exists() and storage.read_json(begun) == wanted:
@@ -203,7 +211,7 @@ def _check_output(output: epath.Path) -> None:
     if build.exists():
         # Many projects have a folder of this name. Ours holds options.json first, written under a temporary name.
         left = {path.name for path in build.iterdir()} if build.is_dir() else {"a file"}
-        ours = "options.json" in left or left <= {"options.json.partial"}
+        ours = "options.json" in left or all(map(storage.is_temporary, left))
     else:
         ours = not output.exists() or all(lock.is_claim(path.name) for path in output.iterdir())
     if not ours:
@@ -249,6 +257,9 @@ def _make_tokenizer(build, jobs, given, progress) -> Tokenizer:
 
 
 def _finish(output, build, options, parsed, units, jobs, notes, allow) -> None:
+    everything = [unit for source in parsed for unit in units[source.index]]
+    if storage.read_json(build / "options.json")["times"] != sources.modified(everything):
+        raise CorpusError(f"The files of the sources of {output} were written to while they were read: build it again.")
     summaries = [storage.read_json(job.file("encoded.json")) for job in jobs]
     described = [_describe_source(source, units[source.index], jobs, summaries) for source in parsed]
     for source, about in zip(parsed, described, strict=True):
@@ -316,6 +327,7 @@ def _describe_source(source, units, jobs, summaries) -> dict:
         "name": source.name,
         "spec": source.spec,
         "fingerprint": sources.fingerprint(units),
+        "modified": sources.modified(units),
         "splits": {split: _sum(made["splits"][split] for made in own) for split in corpus.SPLITS},
         **losses.as_json(),
     }

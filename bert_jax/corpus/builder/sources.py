@@ -5,12 +5,13 @@ corpus. `reading.py` reads a unit.
 """
 
 import dataclasses
+import os
 import re
 from collections.abc import Sequence
 
 from etils import epath
 
-from bert_jax import hashing
+from bert_jax import hashing, storage
 from bert_jax.corpus.builder import docstrings, naming, parquet
 from bert_jax.errors import CorpusError, choice_problem, did_you_mean
 from bert_jax.files import data_sets, opening, patterns
@@ -253,3 +254,13 @@ def fingerprint(units: Sequence[Unit]) -> str:
     return hashing.fingerprint(
         [[[name for _, name in u.files], u.size, u.begin, u.end, u.part, u.validation] for u in units]
     )
+
+
+def modified(units: Sequence[Unit]) -> str:
+    """A hash of when each file of a source was last written, to the nanosecond for local files."""
+    files = {file for unit in units for file, _ in unit.files}
+    return hashing.fingerprint(sorted((file, _modified(file)) for file in files))
+
+
+def _modified(file: str) -> int | float:
+    return epath.Path(file).stat().mtime if storage.is_remote(file) else os.stat(file).st_mtime_ns

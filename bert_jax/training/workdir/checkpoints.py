@@ -1,17 +1,16 @@
 """Checkpoints: saved atomically and asynchronously by Orbax, self-contained, and verified by checksums.
 
 checkpoints/STEP/state/      arrays (Orbax): the state of a run, or parameters alone
-checkpoints/STEP/about/      JSON: format version, a checksum of each array, the best evaluation up to this step, the
-                             scores of this step if it was evaluated, and the files given as assets
+checkpoints/STEP/about/      JSON, see `about.py`
 """
 
-import base64
 import contextlib
 import dataclasses
 import math
+import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import flax.traverse_util
@@ -27,13 +26,13 @@ from bert_jax.optim import lora
 from bert_jax.training import processes
 from bert_jax.training.best import Best
 from bert_jax.training.workdir import event_loops
-from bert_jax.training.workdir.checksums import checksums, compare_checksums
+from bert_jax.training.workdir.about import About
+from bert_jax.training.workdir.checksums import array_name, checksums, compare_checksums
+from bert_jax.training.workdir.reading import in_parts, read_about, read_back, reader, steps_in
 
 # TensorStore, which writes the arrays, raises ValueError: "RESOURCE_EXHAUSTED: Error writing local file …".
 TENSORSTORE = re.compile(r"[A-Z_]+: .*[Ww]rit")
 MIN_GB = 0.1  # of arrays that are written at a time
-PARTS = 24  # in which parameters are read; reading takes three to four times the memory of a part
-FORMAT_VERSION = 2  # 1 had no task in config.json
 
 
 def _is_news(record: Any) -> bool:
@@ -41,27 +40,27 @@ def _is_news(record: Any) -> bool:
     return not (record.exc_info and "/orbax/" in record.pathname)
 
 
-def _as_json(assets: dict[str, bytes]) -> dict[str, str | dict[str, str]]:
-    """Packs files for JSON: text stays readable, anything else becomes base 64."""
-    packed: dict[str, str | dict[str, str]] = {}
-    for name, content in assets.items():
-        try:
-            packed[name] = content.decode()
-        except UnicodeDecodeError:
-            packed[name] = {"base64": base64.b64encode(content).decode()}
-    return packed
+def unusable_in(path: epath.PathLike) -> str:
+    """Returns what in a path keeps Orbax from saving checkpoints there; empty if nothing does.
 
-
-def _from_json(packed: dict[str, str | dict[str, str]]) -> dict[str, bytes]:
-    return {
-        name: value.encode() if isinstance(value, str) else base64.b64decode(value["base64"])
-        for name, value in packed.items()
-    }
+    It takes a path with brackets for a pattern, finds nothing, and saves an empty checkpoint. TensorStore reads a
+    backslash as a slash, and knows paths in UTF-8 alone. A folder `gs:` becomes a bucket to them.
+    """
+    text = os.fspath(path)
+    if found := sorted(set("[]*?\\") & set(text)):
+        return repr(found[0]).replace("\\\\", "\\")
+    if not re.match(r"\w+://", text) and (scheme := re.search(r"/(gs|s3|az):/", f"/{text}/")):
+        return f"'{scheme[1]}:'"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "a byte that is not UTF-8"
+    return ""
 
 
 def find_checkpoints(path: epath.Path) -> tuple[epath.Path, int | None]:
     """Returns the folder of checkpoints, and the step, that a path means: a run, its `checkpoints/`, or one of them."""
-    if path.parent.name == "checkpoints" and path.name.isdecimal():
+    if path.parent.name == "checkpoints" and path.name.isascii() and path.name.isdigit():
         return path.parent, int(path.name)
     return (path if path.name == "checkpoints" else path / "checkpoints"), None
 
@@ -83,7 +82,7 @@ def save_params(directory: epath.PathLike, step: int, params: Any, assets: dict[
     state, sums = {"params": params}, {}
     for name, leaf in flax.traverse_util.flatten_dict(state, sep="/").items():
         sums |= checksums({name: np.asarray(leaf)})
-    about = {"format_version": FORMAT_VERSION, "checksums": sums, "assets": _as_json(assets)}
+    about = About(sums, assets).as_json()
     largest = max(leaf.nbytes for leaf in jax.tree.leaves(params)) / 1e9
     limit: Any = max(2 * largest, MIN_GB)  # Orbax refuses an array that is larger than its limit
     handlers = {
@@ -130,18 +129,13 @@ def read_best(directory: epath.PathLike) -> Best | None:
       None if the run does not choose a best checkpoint, or if there is no checkpoint that can be read.
     """
     folder = epath.Path(directory)
-    steps = [int(path.name) for path in folder.iterdir() if path.name.isdigit()] if folder.exists() else []
+    steps = steps_in(folder)
     if not steps:
         return None
     try:
-        return _best_in(storage.read_json(folder / str(max(steps)) / "about" / "metadata"))
-    except (OSError, DamagedFileError, AttributeError, TypeError):  # incomplete, or damaged
+        return About.read(storage.read_json(folder / str(steps[-1]) / "about" / "metadata")).best
+    except (OSError, DamagedFileError, CheckpointError):  # incomplete, or damaged
         return None
-
-
-def _best_in(about: Mapping[str, Any]) -> Best | None:
-    """Returns the best evaluation that a checkpoint stores; None in those of versions that stored none."""
-    return Best(**stored) if (stored := about.get("best")) else None
 
 
 class SavedParams:
@@ -165,7 +159,9 @@ class SavedParams:
         self._directory = epath.Path(directory).absolute()
         if not self._directory.exists():
             raise CheckpointError(f"There is no checkpoint in {directory}.")
-        with self._manager() as manager:
+        if "\\" in str(self._directory):
+            raise CheckpointError(f"{directory} has '\\' in it, with which checkpoints cannot be read: rename it.")
+        with reader(self._directory) as manager:
             steps = sorted(manager.all_steps())
             if not steps:
                 raise CheckpointError(f"There is no checkpoint in {self._directory}.")
@@ -175,19 +171,13 @@ class SavedParams:
                 )
             self.step: int = steps[-1] if step is None else step
             with self._reading():
-                about = self._about(manager)
-                best = _best_in(about) if step is None else None
+                about = read_about(manager, self.step)
+                best = about.best if step is None else None
                 if best and best.step is not None and best.step in steps:
                     self.step = best.step
-                    about = self._about(manager)
+                    about = read_about(manager, self.step)
                 self._tree = manager.item_metadata(self.step)["state"].tree["params"]
-                if about["format_version"] != FORMAT_VERSION:
-                    raise ValueError(
-                        f"it has format {about['format_version']}, but this version reads format {FORMAT_VERSION}"
-                    )
-                self.assets = _from_json(about["assets"])
-                self.scores: dict[str, float] = about.get("scores") or {}
-                self._checksums = about["checksums"]
+                self.assets, self.scores, self._checksums = about.assets, about.scores, about.checksums
                 leaves: dict[str, Any] = flax.traverse_util.flatten_dict(self._tree, sep="/")
                 self._names = tuple(leaves)
                 self.shapes = {name: tuple(leaf.shape) for name, leaf in lora.own_names(leaves).items()}
@@ -215,9 +205,9 @@ class SavedParams:
             for source in (leaves, everything)
         )
         restore = ocp.args.PyTreeRestore(item=item, restore_args=arguments, partial_restore=True)
-        with self._manager() as manager, self._reading():
+        with reader(self._directory) as manager, self._reading():
             restored = manager.restore(self.step, args=ocp.args.Composite(state=restore))["state"]
-        compare_checksums(checksums(restored), self._checksums, self.step)
+        compare_checksums(restored, self._checksums, self.step)
         found = flax.traverse_util.flatten_dict(restored["params"], sep="/")
         for name, parts in adapters.items():
             kernel, adapter = found[name], [found.pop(part) for part in parts]
@@ -227,36 +217,14 @@ class SavedParams:
             found[name] = place(kernel, *adapter)
         return found
 
-    def _about(self, manager: ocp.CheckpointManager) -> dict[str, Any]:
-        return manager.restore(self.step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
-
     def parts(self) -> Iterator[dict[str, np.ndarray]]:
         """Yields all parameters as arrays of the host, by name: a few at a time, the largest first.
 
         Raises:
           CheckpointError: an array is damaged.
         """
-        sizes = {name: math.prod(shape) for name, shape in self.shapes.items()}
-        part: dict[str, ocp.RestoreArgs] = {}
-        taken = 0
-        for name in sorted(sizes, key=lambda name: -sizes[name]):
-            if part and taken + sizes[name] > sum(sizes.values()) / PARTS:
-                yield self.read(part)
-                part, taken = {}, 0
-            part[name], taken = ocp.RestoreArgs(restore_type=np.ndarray), taken + sizes[name]
-        yield self.read(part)
-
-    def _manager(self) -> ocp.CheckpointManager:
-        me = jax.process_index()
-        alone = ocp.options.MultiprocessingOptions(
-            primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"p{me}"
-        )
-        handlers = {
-            "state": ocp.PyTreeCheckpointHandler(multiprocessing_options=alone),
-            "about": ocp.JsonCheckpointHandler(multiprocessing_options=alone),
-        }
-        options = ocp.CheckpointManagerOptions(create=False, save_root_metadata=False, multiprocessing_options=alone)
-        return ocp.CheckpointManager(self._directory, options=options, item_handlers=handlers)
+        for part in in_parts({name: math.prod(shape) for name, shape in self.shapes.items()}):
+            yield self.read({name: ocp.RestoreArgs(restore_type=np.ndarray) for name in part})
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
@@ -290,17 +258,25 @@ class Checkpoints:
       directory: their folder; made if it does not exist.
       keep: the number of latest checkpoints to keep.
       assets: small files to store in each checkpoint, by name.
+      tell_first: is called with the step of the first checkpoint of this start, when it is on disk.
 
     Attributes:
       best: the best evaluation up to the checkpoint that was restored; None before, and if it stores none.
+      lines: how many lines `metrics.jsonl` had up to that checkpoint; None if that is not known.
 
     Raises:
       WriteError: a checkpoint cannot be written; also raised by a method that is called later.
     """
 
-    def __init__(self, directory: epath.PathLike, keep: int, assets: dict[str, bytes]):
+    def __init__(
+        self,
+        directory: epath.PathLike,
+        keep: int,
+        assets: dict[str, bytes],
+        tell_first: Callable[[int], None] = lambda step: None,
+    ):
         self._directory = epath.Path(directory)
-        self._assets = _as_json(assets)
+        self._assets, self._tell_first = assets, tell_first
         # What fails in the threads that write is told once, by the method that is called next.
         self._quiet = contextlib.ExitStack()
         self._quiet.enter_context(event_loops.patient())
@@ -309,28 +285,49 @@ class Checkpoints:
         self._kept = _LatestAndBest(keep)
         options = ocp.CheckpointManagerOptions(preservation_policy=self._kept, cleanup_tmp_directories=True)
         self._manager = ocp.CheckpointManager(self._directory, options=options)
+        self._needed = ""  # the size of a checkpoint, for messages
+        self._proven = False  # whether this start has read back what it saved
         self.best: Best | None = None
+        self.lines: int | None = None
 
-    def save(self, step: int, state: Any, best: Best | None = None, scores: Mapping[str, float] | None = None) -> None:
+    def save(
+        self,
+        step: int,
+        state: Any,
+        sums: dict[str, int],
+        best: Best | None = None,
+        scores: Mapping[str, float] | None = None,
+        lines: int | None = None,
+    ) -> None:
         """Starts to save `state`. The arrays may be donated as soon as this returns.
+
+        The first call waits until the checkpoint is on disk, and reads it back: a disk or a file system that does not
+        keep what it is given is found at once.
 
         Args:
           step: the step of the state.
           state: the state.
+          sums: its `checksums`, which also show that it is finite.
           best: the best evaluation up to this step. Its checkpoint is kept, besides the latest ones.
           scores: the held-out scores of this step, under their names in the log; None if it was not evaluated.
+          lines: how many lines `metrics.jsonl` has up to this step.
+
+        Raises:
+          CheckpointError: the first checkpoint of this start is not what was saved.
         """
-        about = {
-            "format_version": FORMAT_VERSION,
-            "checksums": checksums(state),
-            "best": dataclasses.asdict(best) if best else None,
-            "scores": {name: value for name, value in (scores or {}).items() if math.isfinite(value)},
-            "assets": self._assets,
-        }
+        about = About(sums, self._assets, best, dict(scores or {}), lines)
         self._kept.best = best.step if best else None
-        arguments = ocp.args.Composite(state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about))
+        self._needed = f"a checkpoint takes {sum(leaf.nbytes for leaf in jax.tree.leaves(state)) / 1e6:,.1f} MB"
+        arguments = ocp.args.Composite(state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about.as_json()))
         with self._writing():
             self._manager.save(step, args=arguments)
+        if not self._proven:
+            self.wait()
+            with processes.together():
+                if processes.is_first():
+                    read_back(self._directory, step, about)
+            self._proven = True
+            self._tell_first(step)
 
     def wait(self) -> None:
         """Blocks until everything is on disk."""
@@ -384,17 +381,12 @@ class Checkpoints:
         arguments = ocp.args.Composite(state=ocp.args.StandardRestore(like), about=ocp.args.JsonRestore())
         with event_loops.patient():
             restored = self._manager.restore(step, args=arguments)
-        about = restored["about"]
-        if about["format_version"] != FORMAT_VERSION:
-            raise CheckpointError(
-                f"step {step} has checkpoint format {about['format_version']}, but this version reads format"
-                f" {FORMAT_VERSION}"
-            )
-        found, stored = checksums(restored["state"]), about["checksums"]
-        if found.keys() != stored.keys():
+        about = About.read(restored["about"])
+        names = {array_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(restored["state"])}
+        if names != about.checksums.keys():
             raise CheckpointError(f"step {step} does not hold the arrays that were saved")
-        compare_checksums(found, stored, step)
-        self.best = _best_in(about)
+        compare_checksums(restored["state"], about.checksums, step)
+        self.best, self.lines = about.best, about.lines
         return restored["state"]
 
     def close(self) -> None:
@@ -405,9 +397,9 @@ class Checkpoints:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         try:
-            with storage.writing(self._directory):
+            with storage.writing(self._directory, self._needed):
                 yield
         except ValueError as error:
             if not TENSORSTORE.match(str(error)):
                 raise
-            raise WriteError(storage.cannot_be_written(self._directory, error)) from error
+            raise WriteError(storage.cannot_be_written(self._directory, error, self._needed)) from error

@@ -1,6 +1,7 @@
 """Checksums of arrays, computed where they are when a state is saved and again when it is restored.
 
-Orbax stores no checksums, so a flipped bit would come back as a number.
+Orbax stores no checksums, so a flipped bit would come back as a number. The pass over the arrays that computes them
+also looks for numbers that are not finite, which nobody can train on or use.
 """
 
 from typing import Any
@@ -16,27 +17,51 @@ MIX = 0x85EBCA6B  # odd, as in MurmurHash3
 PIECE = 1 << 20  # elements at a time on the host
 
 
+class NotFiniteError(CheckpointError):
+    """Arrays hold NaN or infinity.
+
+    Attributes:
+      where: the names of the arrays, for messages.
+    """
+
+    def __init__(self, names: list[str]):
+        others = f" and {len(names) - 3} other arrays" if len(names) > 3 else ""
+        self.where = ", ".join(names[:3]) + others
+        super().__init__(f"There are numbers that are not finite in {self.where}: nothing can be done with them.")
+
+
 def checksums(tree: Any) -> dict[str, int]:
-    """Computes a 32-bit checksum of each array, by its path. The same on any number of devices, and on the host."""
-    leaves = {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+    """Computes a 32-bit checksum of each array, by its path. The same on any number of devices, and on the host.
+
+    Raises:
+      NotFiniteError: arrays hold numbers that are not finite; names them.
+    """
+    leaves = {array_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
     device = {name: leaf for name, leaf in leaves.items() if not isinstance(leaf, np.ndarray)}
-    sums = dict(zip(device, jax.device_get(_leaf_checksums(list(device.values()))), strict=True)) if device else {}
-    return {name: int(sums[name]) if name in sums else _host_checksum(leaf) for name, leaf in leaves.items()}
+    # On all devices, before anything else begins there: see `Program`.
+    sums = jax.block_until_ready(_leaf_checksums(list(device.values()))) if device else []
+    found = dict(zip(device, jax.device_get(sums), strict=True))
+    found |= {name: _host_checksum(leaf) for name, leaf in leaves.items() if name not in device}
+    if wrong := [name for name in leaves if not found[name][1]]:
+        raise NotFiniteError(wrong)
+    return {name: int(found[name][0]) for name in leaves}
 
 
-def _host_checksum(array: np.ndarray) -> int:
+def _host_checksum(array: np.ndarray) -> tuple[int, bool]:
     """As `_leaf_checksums`, in pieces, because each step would take as much memory again."""
-    bits = np.ascontiguousarray(array).reshape(-1).view({1: np.uint8, 2: np.uint16, 4: np.uint32}[array.itemsize])
-    total = 0
+    numbers = np.ascontiguousarray(array).reshape(-1)
+    bits = numbers.view({1: np.uint8, 2: np.uint16, 4: np.uint32}[array.itemsize])
+    total, finite = 0, True
     for begin in range(0, len(bits), PIECE):
+        finite = finite and bool(np.isfinite(numbers[begin : begin + PIECE]).all())
         piece = bits[begin : begin + PIECE].astype(np.uint32)
         position = np.arange(begin, begin + len(piece), dtype=np.uint64).astype(np.uint32)
         mixed = (piece ^ (position * np.uint32(GOLDEN32))) * np.uint32(MIX)
         total += int((mixed ^ (mixed >> np.uint32(15))).sum(dtype=np.uint64))
-    return total % 2**32
+    return total % 2**32, finite
 
 
-def _name(path: tuple[Any, ...]) -> str:
+def array_name(path: tuple[Any, ...]) -> str:
     """Returns `params/encoder/...`: the same for dataclasses and for the dictionaries they are read back as."""
     return "/".join(str(getattr(part, "name", getattr(part, "key", getattr(part, "idx", part)))) for part in path)
 
@@ -51,17 +76,26 @@ def _leaf_checksums(leaves):
         for axis, size in enumerate(x.shape):
             position = position * jnp.uint32(size) + jax.lax.broadcasted_iota(jnp.uint32, x.shape, axis)
         mixed = (bits ^ (position * GOLDEN32)) * jnp.uint32(MIX)
-        return (mixed ^ (mixed >> 15)).sum(dtype=jnp.uint32)
+        return (mixed ^ (mixed >> 15)).sum(dtype=jnp.uint32), jnp.isfinite(x).all()
 
     return [one(leaf) for leaf in leaves]
 
 
-def compare_checksums(found: dict[str, int], stored: dict[str, int], step: int) -> None:
+def compare_checksums(tree: Any, stored: dict[str, int], step: int) -> None:
     """Compares the checksums of restored arrays with the stored ones.
 
+    Args:
+      tree: the restored arrays, all that were saved or some of them.
+      stored: the checksums when they were saved.
+      step: of the checkpoint, for messages.
+
     Raises:
-      CheckpointError: some differ; names these arrays.
+      CheckpointError: some differ, or hold numbers that are not finite; names these arrays.
     """
+    try:
+        found = checksums(tree)
+    except NotFiniteError as error:
+        raise CheckpointError(f"step {step} holds numbers that are not finite in {error.where}") from None
     damaged = sorted(name for name in found if found[name] != stored.get(name))
     if damaged:
         raise CheckpointError(f"step {step} does not match its checksums in {', '.join(damaged)}")

@@ -16,7 +16,7 @@ import importlib.metadata
 import pathlib
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -24,10 +24,29 @@ from etils import epath
 
 from bert_jax import configuration, lock, storage
 from bert_jax.errors import BertJaxError, ConfigError
+from bert_jax.training import processes
 from bert_jax.training.planning import devices
 from bert_jax.training.task import Config, Task, TaskKind
+from bert_jax.training.workdir.checkpoints import unusable_in
+from bert_jax.training.workdir.reading import steps_in
 
 MODEL_FILE = "model.json"  # describes a model without a run, in place of the run's config.json
+RUN_FILE = "run.json"
+# What is read of it; a file of another version may lack any of these.
+RUN_FORM = {
+    "summary?": str,
+    "scores?": [
+        {"name": str, "title": str, "lower_is_better?": bool, "baseline?": str, "baseline_title?": str},
+    ],
+    "files?": [str],
+    "data_fingerprints?": {str: str},
+    "versions?": {str: str},
+    "starts?": [
+        {"step": int, "first_checkpoint?": int, "matrix_peak?": float}
+        | dict.fromkeys(("time?", "command?", "git_commit?", "devices?", "jax?"), str)
+        | dict.fromkeys(("num_devices?", "num_processes?"), int)
+    ],
+}
 PACKAGES = ("bert_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tokenizers")
 
 
@@ -36,10 +55,14 @@ class Workdir:
 
     Args:
       path: the folder; `begin` makes it if it does not exist.
+
+    Attributes:
+      check_held: raises LockError if this process holds the folder and it has been moved or removed since.
     """
 
     def __init__(self, path: epath.PathLike):
         self.path = epath.Path(path).expanduser().absolute()
+        self.check_held: Callable[[], None] = lambda: None
 
     def check_writable(self) -> None:
         """Checks that files can be written to the folder, and leaves none behind.
@@ -47,17 +70,14 @@ class Workdir:
         Raises:
           ConfigError: the folder cannot be made or written.
         """
-        if brackets := sorted(set("[]*?") & set(str(self.path))):
-            # Orbax takes the path of a checkpoint for a pattern, finds nothing, and saves an empty one.
-            raise ConfigError(
-                f"--workdir={self.path} has {brackets[0]!r} in it, with which checkpoints cannot be saved: rename the"
-                " folder."
-            )
+        if found := unusable_in(self.path):
+            path = str(self.path).encode(errors="backslashreplace").decode()
+            raise ConfigError(f"--workdir={path} has {found} in it, with which checkpoints cannot be saved: rename it.")
         missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            probe = self.path / ".writable"
-            probe.write_bytes(b"")
+            probe = storage.temporary_path(self.path / ".writable")  # never a file that is somebody's
+            storage.create(probe).close()
             probe.unlink()
         except OSError as error:
             raise ConfigError(
@@ -77,7 +97,7 @@ class Workdir:
         """
         missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
-            with lock.hold(self.path, "a run"):
+            with lock.hold(self.path, "a run") as self.check_held:
                 yield
         finally:
             with contextlib.suppress(OSError, ValueError):  # something was written: the rest is no longer empty
@@ -132,9 +152,27 @@ class Workdir:
 
     def latest_step(self) -> int | None:
         """Returns the step of the newest checkpoint, even if it is damaged; None without checkpoints."""
-        if not self.checkpoints.exists():
-            return None
-        return max((int(p.name) for p in self.checkpoints.iterdir() if p.name.isdigit()), default=None)
+        return max(steps_in(self.checkpoints), default=None)
+
+    def check_checkpoints(self) -> None:
+        """Checks that the checkpoints which earlier starts wrote are not all gone.
+
+        Raises:
+          ConfigError: they are: the run would start over, and its metrics would be cut.
+        """
+        if self.latest_step() is not None:
+            return
+        starts = self._record().get("starts") or []
+        # A start makes the folder. In a bucket, there are no empty ones.
+        is_local = not storage.is_remote(self.path)
+        steps = [step for start in starts for step in (start["step"], start.get("first_checkpoint")) if step]
+        if steps or (starts and is_local and not self.checkpoints.exists()):
+            which = f", and a checkpoint of step {max(steps)}" if steps else ""
+            raise ConfigError(
+                f"{self.checkpoints} holds no checkpoint, but run.json tells of {len(starts)} earlier"
+                f" start{'s' if len(starts) > 1 else ''}{which}: bring the folder back (is a disk not mounted?), choose"
+                f" another --workdir, or delete {self.path}/run.json to start over."
+            )
 
     def begin(self, kind: str, config: Any, task: Task, fingerprints: dict[str, str]) -> None:
         """Writes `config.json`, `run.json` and the model's small files. Call `compare_data` first.
@@ -148,33 +186,38 @@ class Workdir:
         Raises:
           WriteError: a file cannot be written.
         """
-        file = self.path / "run.json"
-        before = storage.read_json(file) if file.exists() else {}
+        file, before = self.path / RUN_FILE, self._record()
         about = {
             "summary": task.summary,
             "scores": [dataclasses.asdict(score) for score in task.scores],
             "files": list(task.files),
-            "data_fingerprints": before.get("data_fingerprints", {}) | fingerprints,
+            "data_fingerprints": (before.get("data_fingerprints") or {}) | fingerprints,
             "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},
-            "starts": before.get("starts", []),
+            "starts": before.get("starts") or [],
         }
         with storage.writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
+            self.remove_unfinished()
             storage.write_json(self.path / "config.json", {"task": kind, "config": dataclasses.asdict(config)})
             storage.write_json(file, about)
             for name, content in task.files.items():
                 (self.path / name).parent.mkdir(parents=True, exist_ok=True)
                 storage.write_bytes(self.path / name, content)
 
+    def remove_unfinished(self) -> None:
+        """Removes files that a killed start of the run was writing. Call this only while the folder is held."""
+        for left in [one for one in self.path.iterdir() if storage.is_temporary(one.name)]:
+            if not lock.is_claim(left.name):  # of another process, which may be alive
+                left.unlink()
+
     def files(self) -> dict[str, bytes]:
         """Returns the model's small files as the first start wrote them; empty before that."""
-        about = self.path / "run.json"
-        names = storage.read_json(about).get("files", []) if about.exists() else []
+        names = self._record().get("files") or []
         return {name: (self.path / name).read_bytes() for name in names if (self.path / name).exists()}
 
     def add_start(self, step: int, command: str, matrix_peak: float) -> None:
         """Records this start in `run.json`: its step, time, command, code version and devices."""
-        about = storage.read_json(self.path / "run.json")
+        about = self._record()
         about["starts"].append(
             {
                 "step": step,
@@ -189,7 +232,15 @@ class Workdir:
             }
         )
         with storage.writing(self.path):
-            storage.write_json(self.path / "run.json", about)
+            storage.write_json(self.path / RUN_FILE, about)
+
+    def add_first_checkpoint(self, step: int) -> None:
+        """Records in `run.json` that this start has a checkpoint on disk. Only the first process writes."""
+        if processes.is_first():
+            about = self._record()
+            about["starts"][-1]["first_checkpoint"] = step
+            with storage.writing(self.path):
+                storage.write_json(self.path / RUN_FILE, about)
 
     def compare_data(self, fingerprints: dict[str, str]) -> None:
         """Compares fingerprints with those of the first start, if there was one. Writes nothing.
@@ -197,7 +248,7 @@ class Workdir:
         Raises:
           ConfigError: a fingerprint differs, or there is no record of the first start.
         """
-        if not (self.path / "run.json").exists() and self.latest_step() is None:
+        if not (self.path / RUN_FILE).exists() and self.latest_step() is None:
             return
         stored = self.data_fingerprints()
         for name, value in fingerprints.items():
@@ -213,14 +264,17 @@ class Workdir:
         Raises:
           ConfigError: there is no record of them.
         """
-        file = self.path / "run.json"
-        about = storage.read_json(file) if file.exists() else None
-        if not isinstance(about, dict) or not isinstance(stored := about.get("data_fingerprints"), dict):
+        stored = self._record().get("data_fingerprints")
+        if stored is None:
             raise ConfigError(
-                f"{file} does not say which data the run was started on: restore it from the folder about/ of a"
-                " checkpoint."
+                f"{self.path / RUN_FILE} does not say which data the run was started on: restore it from the folder"
+                " about/ of a checkpoint."
             )
         return stored
+
+    def _record(self) -> dict[str, Any]:
+        """Returns the content of `run.json`; empty before the first start."""
+        return read_record(self.path)
 
     def assets(self) -> dict[str, bytes]:
         """Returns the small files that belong in each checkpoint, by their path in the workdir."""
@@ -239,6 +293,20 @@ def check_is_run(path: epath.PathLike) -> None:
         raise ConfigError(f"There is no folder {path}: give the --workdir of a run.")
     if not (folder / "config.json").exists():
         raise ConfigError(f"{path} holds no run: it has no config.json.")
+
+
+def read_record(workdir: epath.Path) -> dict[str, Any]:
+    """Returns the content of a workdir's `run.json`; empty if there is none.
+
+    Raises:
+      DamagedFileError: it has another form.
+      ConfigError: it names a file outside the workdir.
+    """
+    file = workdir / RUN_FILE
+    about = storage.read_json(file, RUN_FORM) if file.exists() else {}
+    for name in about.get("files") or []:
+        storage.check_inside(name, file)
+    return about
 
 
 def task_of(values: Any) -> str:

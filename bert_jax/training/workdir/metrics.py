@@ -1,6 +1,8 @@
 """Writes metrics to `metrics.jsonl` and to TensorBoard, and reads them back."""
 
 import json
+import math
+from collections.abc import Callable
 
 from absl import logging
 from etils import epath
@@ -20,18 +22,38 @@ class MetricWriter:
     Args:
       directory: the workdir.
       after_step: lines of later steps are removed first, so that a resumed run repeats none.
+      known: how many lines there were up to that step; a warning says how many are lost.
+      check: raises an error if the workdir is no longer where it was.
+
+    Attributes:
+      lines: how many lines there are.
 
     Raises:
       WriteError: a file cannot be written, for example because the disk is full. The other methods raise it too.
     """
 
-    def __init__(self, directory: epath.PathLike, after_step: int):
-        self._writes = processes.is_first()
+    def __init__(
+        self,
+        directory: epath.PathLike,
+        after_step: int,
+        known: int | None = None,
+        check: Callable[[], None] = lambda: None,
+    ):
+        self._writes, self.lines, self.check = processes.is_first(), 0, check
         if not self._writes:
             return
         self._directory = epath.Path(directory)
         rows, damaged = _read(self._directory)
         kept = [row for row in rows if row["step"] <= after_step]
+        self.lines = len(kept)
+        if lost := max(0, (known or 0) - len(kept) - len(damaged)):
+            logging.warning(
+                "%s has lost %d of the %d lines that were written up to step %d: curves and reports lack them.",
+                self._directory / FILE,
+                lost,
+                known,
+                after_step,
+            )
         with storage.writing(self._directory):
             if damaged:
                 aside = self._directory / DAMAGED
@@ -43,12 +65,15 @@ class MetricWriter:
             self._events = EventFile(self._directory / "tensorboard", after_step)
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """Writes one line, and flushes it."""
+        """Writes one line, and flushes it. Values that are not finite, for which JSON has no form, are left out."""
         if not self._writes:
             return
+        values = {name: value for name, value in values.items() if math.isfinite(value)}
+        self.check()
         with storage.writing(self._directory):
             self._file.write(json.dumps({"step": step} | values) + "\n")
             self._file.flush()
+            self.lines += 1
             self._events.write(step, values)
 
     def close(self) -> None:

@@ -307,22 +307,40 @@ def test_the_same_call_again_opens_what_is_there(jsonl_files, tmp_path):
 
 @pytest.mark.parametrize(("module", "step"), [(encoding, "encode"), (shards, "write_metadata")])
 def test_a_build_of_changed_sources_is_begun_anew(tmp_path, monkeypatch, module, step):
-    def write(word):
+    def write(word, when):
         (tmp_path / "a.txt").write_text("\n\n".join(f"The {word} number {i} is here. It stays." for i in range(40)))
+        os.utime(tmp_path / "a.txt", ns=(0, when))
 
     def stops(*_):
         raise KeyboardInterrupt
 
-    write("first")
+    write("first", 10**18)
     monkeypatch.setattr(module, step, stops)
     with pytest.raises(KeyboardInterrupt):
         prepare_corpus(f"text:{tmp_path}/a.txt", tmp_path / "c", num_workers=1, **QUIET)
     monkeypatch.undo()
-    write("second")
+    write("other", 10**18 + 1000)  # as large, within the same second
     built = prepare_corpus(f"text:{tmp_path}/a.txt", tmp_path / "c", num_workers=1, **QUIET)
-    assert "second" in built.tokenizer.vocabulary
+    assert "other" in built.tokenizer.vocabulary
     assert "first" not in built.tokenizer.vocabulary
-    assert "the second number" in built.tokenizer.decode(built.train.token_ids[: built.train.sentence_starts[1]])
+    assert "the other number" in built.tokenizer.decode(built.train.token_ids[: built.train.sentence_starts[1]])
+
+
+def test_sources_that_change_while_they_are_read_are_told(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text("\n\n".join(f"The number {i} is here. It stays." for i in range(40)))
+    encode = encoding.encode
+
+    def encode_and_change(*given):
+        os.utime(tmp_path / "a.txt", ns=(0, 1))
+        return encode(*given)
+
+    monkeypatch.setattr(encoding, "encode", encode_and_change)
+    for _ in range(2):
+        with pytest.raises(CorpusError, match="were written to while they were read: build it again"):
+            prepare_corpus(f"text:{tmp_path}/a.txt", tmp_path / "c", num_workers=1, **QUIET)
+        os.utime(tmp_path / "a.txt", ns=(0, 2))
+    monkeypatch.undo()
+    assert prepare_corpus(f"text:{tmp_path}/a.txt", tmp_path / "c", num_workers=1, **QUIET).train.num_documents
 
 
 def test_a_build_stopped_at_its_last_step_goes_on(jsonl_files, tmp_path, monkeypatch):
@@ -375,6 +393,7 @@ def test_changed_sources_of_a_complete_corpus_are_named(tmp_path):
     write(60)
     first = prepare_corpus(f"news=text:{tmp_path}/a.txt", tmp_path / "c", **options)
     for change, said in (
+        (lambda: os.utime(tmp_path / "a.txt", ns=(0, 1)), "The files of news were written since, or copied, though"),
         (lambda: write(70), "news changed since"),
         ((tmp_path / "a.txt").unlink, "Could not compare its sources"),
     ):

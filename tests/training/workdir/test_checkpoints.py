@@ -1,3 +1,4 @@
+import json
 import re
 
 import jax
@@ -5,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bert_jax.errors import CheckpointError, WriteError
+from bert_jax.errors import CheckpointError, ConfigError, WriteError
 from bert_jax.training.best import Best
 from bert_jax.training.state import TrainState
+from bert_jax.training.workdir.about import About
 from bert_jax.training.workdir.checkpoints import (
     Checkpoints,
     SavedParams,
@@ -15,7 +17,10 @@ from bert_jax.training.workdir.checkpoints import (
     read_best,
     read_params,
     save_params,
+    unusable_in,
 )
+from bert_jax.training.workdir.checksums import NotFiniteError, _leaf_checksums
+from bert_jax.training.workdir.folder import Workdir
 
 ASSETS = {"config.json": b"{}\n", "tokenizer/tokenizer.model": bytes(range(256))}
 
@@ -28,6 +33,10 @@ def make_state(step, size=1000):
         opt_state=({"mu": jax.random.normal(key, (size,))}, ()),
         seed=jnp.uint32(7),
     )
+
+
+def save(checkpoints, step, state, *more):
+    checkpoints.save(step, state, checksums(state), *more)
 
 
 def shapes(state):
@@ -48,7 +57,7 @@ def assert_equal(left, right):
 def test_restores_the_newest_and_keeps_as_many_as_told(checkpoints, tmp_path):
     assert checkpoints.restore_latest(shapes(make_state(0))) is None
     for step in (1, 2, 3):
-        checkpoints.save(step, make_state(step))
+        save(checkpoints, step, make_state(step))
     checkpoints.wait()
     assert_equal(checkpoints.restore_latest(shapes(make_state(0))), make_state(3))
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()) == ["2", "3"]
@@ -63,7 +72,7 @@ def test_the_best_is_kept_besides_the_latest_and_goes_with_each_checkpoint(tmp_p
             opened = Checkpoints(tmp_path / "checkpoints", keep=1, assets=ASSETS)
             restored = opened.restore_latest(shapes(make_state(0)))
             assert restored is None or opened.best == read_best(tmp_path / "checkpoints")
-        opened.save(step, make_state(step), Best("loss", True, best, 0.5, step - best))
+        save(opened, step, make_state(step), Best("loss", True, best, 0.5, step - best))
         opened.wait()
         assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == sorted({str(best), str(step)})
         assert read_best(tmp_path / "checkpoints") == Best("loss", True, best, 0.5, step - best)
@@ -77,19 +86,66 @@ def test_the_best_is_kept_besides_the_latest_and_goes_with_each_checkpoint(tmp_p
     opened.close()
 
 
+ODD = ["a b", "q'uo\"te", "new\nline", "ünï 日本", "{a,b}", "a%20b", "#h", "$x;&", "~", "tab\t", "e\u0301", "x.", "1"]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_folder_of_any_name_holds_checkpoints(name, tmp_path):
+    folder = Workdir(tmp_path / name / "run")
+    folder.check_writable()
+    opened = Checkpoints(folder.checkpoints, keep=2, assets=ASSETS)
+    save(opened, 1, make_state(1))
+    opened.close()
+    assert_equal(read_params(folder.checkpoints)[1], make_state(1).params)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("a[1]", "'['"), ("a*", "'*'"), ("a\\b", "'\\'"), ("gs:", "'gs:'"), ("a\udcff", "a byte that is not UTF-8")],
+)
+def test_or_is_refused_before_anything_is_written(name, told, tmp_path):
+    with pytest.raises(ConfigError, match=re.escape(f"has {told} in it, with which checkpoints cannot be saved")):
+        Workdir(tmp_path / name / "run").check_writable()
+    assert not list(tmp_path.iterdir())
+    assert not unusable_in("gs://bucket/run")
+
+
 def test_arrays_may_be_donated_while_they_are_saved(checkpoints):
     overwrite = jax.jit(lambda state: jax.tree.map(lambda x: x * 0 + 5, state), donate_argnums=0)
-    state = make_state(1, size=500_000)
+    save(checkpoints, 1, make_state(1))  # the first one is waited for
+    state = make_state(2, size=500_000)
     expected = jax.tree.map(np.array, state)
-    checkpoints.save(1, state)
+    save(checkpoints, 2, state)
     for _ in range(3):
         state = overwrite(state)
     checkpoints.wait()
     assert_equal(checkpoints.restore_latest(shapes(make_state(0, size=500_000))), expected)
 
 
+@pytest.mark.parametrize("size", [1000, 5])
+def test_the_first_checkpoint_of_a_start_is_read_back(size, checkpoints, tmp_path, monkeypatch):
+    """Here the disk keeps something else; the second one is trusted."""
+    wait = checkpoints.wait
+
+    def wait_and_damage():
+        wait()
+        for file in (tmp_path / "checkpoints").rglob("*"):
+            if file.is_file() and file.stat().st_size > 4 * size:
+                content = bytearray(file.read_bytes())
+                content[len(content) // 2] ^= 1
+                file.write_bytes(content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "wait", wait_and_damage)
+        with pytest.raises(CheckpointError, match=r"step 1 in .* is not what was saved \(.*: mend the disk"):
+            save(checkpoints, 1, make_state(1, size))
+    save(checkpoints, 2, make_state(2))
+    monkeypatch.setattr(checkpoints, "wait", lambda: 1 / 0)
+    save(checkpoints, 3, make_state(3))
+
+
 def test_parameters_are_read_alone(checkpoints, tmp_path):
-    checkpoints.save(4, make_state(4))
+    save(checkpoints, 4, make_state(4))
     checkpoints.wait()
     step, params, assets = read_params(tmp_path / "checkpoints")
     assert step == 4
@@ -104,7 +160,7 @@ def test_any_damaged_file_is_found_and_the_one_before_is_used(tmp_path):
     template = tmp_path / "template" / "checkpoints"
     saved = Checkpoints(template, keep=2, assets=ASSETS)
     for step in (1, 2):
-        saved.save(step, make_state(step))
+        save(saved, step, make_state(step))
     saved.wait()
     saved.close()
     big = max((p for p in (template / "2").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
@@ -126,7 +182,7 @@ def test_any_damaged_file_is_found_and_the_one_before_is_used(tmp_path):
         assert_equal(restored, make_state(int(restored.step)))  # never silently wrong
         if int(restored.step) == 1:
             assert (tmp_path / str(i) / "damaged_checkpoints" / "2").exists()
-            opened.save(2, make_state(2))  # the place is free again
+            save(opened, 2, make_state(2))  # the place is free again
             opened.wait()
             assert int(opened.restore_latest(shapes(make_state(0))).step) == 2
         opened.close()
@@ -135,19 +191,46 @@ def test_any_damaged_file_is_found_and_the_one_before_is_used(tmp_path):
 def test_wrong_content_with_an_intact_container_is_found(tmp_path):
     """What only our checksums can see: valid files that hold other numbers."""
     opened = Checkpoints(tmp_path / "checkpoints", keep=2, assets=ASSETS)
-    opened.save(1, make_state(1))
+    save(opened, 1, make_state(1))
     opened.wait()
     about = tmp_path / "checkpoints" / "1" / "about" / "metadata"
     name = "params/layer/kernel"
-    value = checksums(make_state(1))[name]
-    assert str(value) in about.read_text()
-    about.write_text(about.read_text().replace(str(value), str(value + 1)))
+    said = About.read(json.loads(about.read_text()))
+    assert said.checksums == checksums(make_state(1))
+    said.checksums[name] += 1
+    about.write_text(json.dumps(said.as_json()))
     with pytest.raises(CheckpointError, match=name):
         read_params(tmp_path / "checkpoints")
     for _ in range(2):  # it stays, so that the next start does not begin from nothing
         with pytest.raises(CheckpointError, match="None of the checkpoints"):
             opened.restore_latest(shapes(make_state(0)))
     opened.close()
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_are_found_in_the_pass_that_makes_checksums(wrong, tmp_path):
+    state = make_state(1)
+    state.opt_state[0]["mu"] = state.opt_state[0]["mu"].at[999].set(wrong)
+    for tree in (state, jax.tree.map(np.asarray, state)):
+        with pytest.raises(NotFiniteError, match=r"not finite in opt_state/0/mu:"):
+            checksums(tree)
+    with pytest.raises(NotFiniteError):
+        save_params(tmp_path / "checkpoints", 1, state.opt_state[0], {})
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_checkpoint_that_is_not_finite_is_not_resumed_from_but_the_one_before_it(checkpoints, tmp_path, monkeypatch):
+    """Its checksums match: an earlier version saved what it had."""
+    save(checkpoints, 1, make_state(1))
+    bad = make_state(2)
+    bad.params["layer"]["bias"] = bad.params["layer"]["bias"] * np.nan
+    sums = [int(sum_) for sum_, _ in _leaf_checksums(jax.tree.leaves(bad))]
+    checkpoints.save(2, bad, dict(zip(checksums(make_state(2)), sums, strict=True)))
+    checkpoints.wait()
+    with pytest.raises(CheckpointError, match=r"step 2 .*holds numbers that are not finite in params/layer/bias"):
+        read_params(tmp_path / "checkpoints")
+    assert_equal(checkpoints.restore_latest(shapes(make_state(0))), make_state(1))
+    assert (tmp_path / "damaged_checkpoints" / "2").exists()
 
 
 def test_checksums_see_every_bit_and_every_exchange():

@@ -57,7 +57,7 @@ def test_a_full_disk_is_a_sentence(tmp_path, monkeypatch):
     full = open("/dev/full", "w")  # noqa: SIM115
     monkeypatch.setattr(writer, "_file", full)
     with pytest.raises(
-        WriteError, match=r"cannot be written \(No space left on device\): make room or mend it, and run"
+        WriteError, match=r"cannot be written \(No space left on device, [\d.,]+ MB are free\): make room or mend"
     ):
         writer.write(2, {"train/loss": 0.5})
     with pytest.raises(WriteError):
@@ -92,3 +92,25 @@ def events(file):
 
 def test_a_new_run_has_no_lines(tmp_path):
     assert read_metrics(tmp_path) == []
+
+
+def test_lines_that_are_lost_are_told(tmp_path, caplog):
+    writer = MetricWriter(tmp_path, after_step=-1)
+    for step in (1, 2, 3):
+        writer.write(step, {"train/loss": 0.5})
+    writer.close()
+    assert writer.lines == 3
+    MetricWriter(tmp_path, 2, known=2).close()
+    MetricWriter(tmp_path, 2).close()  # an older checkpoint does not know
+    assert not caplog.messages
+    MetricWriter(tmp_path, 5, known=5).close()
+    assert caplog.messages[0].endswith(
+        "metrics.jsonl has lost 3 of the 5 lines that were written up to step 5: curves and reports lack them."
+    )
+
+
+def test_values_that_are_not_finite_are_left_out(tmp_path):
+    writer = MetricWriter(tmp_path, after_step=-1)
+    writer.write(1, {"train/loss": 0.5, "a": float("nan"), "b": float("inf")})
+    writer.close()
+    assert read_metrics(tmp_path) == [{"step": 1, "train/loss": 0.5}]

@@ -18,6 +18,7 @@ from bert_jax.model.composite import layer_of
 from bert_jax.tasks.pretraining import Pretraining, PretrainingConfig, pretrain
 from bert_jax.training.config import TrainConfig
 from bert_jax.training.run import Options, prepare
+from bert_jax.training.workdir.about import About
 from bert_jax.training.workdir.checkpoints import read_params
 from bert_jax.training.workdir.metrics import read_metrics
 from bert_jax.training.workdir.warm_start import WarmStart, open_start
@@ -237,9 +238,9 @@ def test_a_damaged_array_is_refused(config, source, tmp_path):
     shutil.copytree(source, tmp_path / "source")
     config.train.init_from = str(tmp_path / "source")
     file = tmp_path / "source" / "checkpoints" / "4" / "about" / "metadata"
-    about = json.loads(file.read_text())
-    about["checksums"]["params/mlm/bias"] ^= 1
-    file.write_text(json.dumps(about))
+    about = About.read(json.loads(file.read_text()))
+    about.checksums["params/mlm/bias"] ^= 1
+    file.write_text(json.dumps(about.as_json()))
     program, warm = plan(config)
     with pytest.raises(CheckpointError, match=r"step 4 does not match its checksums in params/mlm/bias$"):
         warm.read(program.state_shapes.params)
@@ -279,6 +280,7 @@ import numpy as np
 
 from bert_jax import sharding
 from bert_jax.sharding import MeshConfig
+from bert_jax.training.workdir.about import About
 from bert_jax.training.workdir.checkpoints import read_params
 from tests.training.workdir.test_warm_start import NEW, by_name, make_config, plan
 
