@@ -223,7 +223,8 @@ def _train(placed: PlacedTask, kind: TaskKind, workdir: Workdir, options: Option
             if processes.is_first():  # after every process has read the workdir, before any reads it again
                 fingerprints = task.fingerprints | (warm.fingerprints if warm else {})
                 workdir.begin(kind.name, config, task, fingerprints)
-        checkpoints = Checkpoints(workdir.checkpoints, config.train.keep_checkpoints, workdir.assets())
+        train = config.train
+        checkpoints = Checkpoints(workdir.checkpoints, train.keep_checkpoints, workdir.assets(), train.keep_every)
         state = checkpoints.restore_latest(program.state_shapes)
         if state is None:
             state = program.make_state(warm.read(program.state_shapes.params) if warm else {})

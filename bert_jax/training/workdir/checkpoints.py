@@ -154,6 +154,7 @@ class SavedParams:
     Attributes:
       step: the step of the checkpoint.
       shapes: the shapes of the parameters, by name. Adapters are not among them: `read` adds them to what they adapt.
+      dtypes: their dtypes, by name.
       assets: the files saved with them.
       scores: the held-out scores of that step, under their names in the log; empty if it was not evaluated.
 
@@ -190,7 +191,9 @@ class SavedParams:
                 self._checksums = about["checksums"]
                 leaves: dict[str, Any] = flax.traverse_util.flatten_dict(self._tree, sep="/")
                 self._names = tuple(leaves)
-                self.shapes = {name: tuple(leaf.shape) for name, leaf in lora.own_names(leaves).items()}
+                own = lora.own_names(leaves)
+                self.shapes = {name: tuple(leaf.shape) for name, leaf in own.items()}
+                self.dtypes = {name: np.dtype(leaf.dtype) for name, leaf in own.items()}
 
     @property
     def fingerprint(self) -> str:
@@ -269,18 +272,22 @@ class SavedParams:
 
 @dataclasses.dataclass
 class _LatestAndBest:
-    """Which checkpoints Orbax preserves: the last `keep`, and that of the best evaluation.
+    """Which checkpoints Orbax preserves: the last `keep`, the multiples of `every`, and that of the best evaluation.
 
     Orbax asks when a save begins, and deletes the others when it is complete: until a better checkpoint is there, the
     best so far stays.
     """
 
     keep: int
+    every: int | None = None
     best: int | None = None
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:
         first = len(checkpoints) - self.keep
-        return [place >= first or one.step == self.best for place, one in enumerate(checkpoints)]
+        return [
+            place >= first or one.step == self.best or (self.every is not None and one.step % self.every == 0)
+            for place, one in enumerate(checkpoints)
+        ]
 
 
 class Checkpoints:
@@ -290,6 +297,7 @@ class Checkpoints:
       directory: their folder; made if it does not exist.
       keep: the number of latest checkpoints to keep.
       assets: small files to store in each checkpoint, by name.
+      keep_every: the checkpoints of steps that are multiples of this one are kept, too; None: no others.
 
     Attributes:
       best: the best evaluation up to the checkpoint that was restored; None before, and if it stores none.
@@ -298,7 +306,7 @@ class Checkpoints:
       WriteError: a checkpoint cannot be written; also raised by a method that is called later.
     """
 
-    def __init__(self, directory: epath.PathLike, keep: int, assets: dict[str, bytes]):
+    def __init__(self, directory: epath.PathLike, keep: int, assets: dict[str, bytes], keep_every: int | None = None):
         self._directory = epath.Path(directory)
         self._assets = _as_json(assets)
         # What fails in the threads that write is told once, by the method that is called next.
@@ -306,7 +314,7 @@ class Checkpoints:
         self._quiet.enter_context(event_loops.patient())
         logging.get_absl_logger().addFilter(_is_news)
         self._quiet.callback(logging.get_absl_logger().removeFilter, _is_news)
-        self._kept = _LatestAndBest(keep)
+        self._kept = _LatestAndBest(keep, keep_every)
         options = ocp.CheckpointManagerOptions(preservation_policy=self._kept, cleanup_tmp_directories=True)
         self._manager = ocp.CheckpointManager(self._directory, options=options)
         self.best: Best | None = None
