@@ -25,6 +25,7 @@ ROOMS = (
         "files",
         "configuration",
         "batch",
+        "columns",
         "losses",
         "scores",
         "markdown",
@@ -46,6 +47,7 @@ ROOMS = (
     {"pretrained", "loading", "minimal_pairs", "labelled_results", "search", "vocabulary"},
     {"submissions"},
     {"reporting"},
+    {"inspection"},
 )
 # What a room must not import though it lies below.
 FORBIDDEN = {
