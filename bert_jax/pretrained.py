@@ -445,13 +445,22 @@ class Pretrained:
         for encoded in self._windows(texts):
             found: list[Any] = [None] * len(encoded.segments)
             for packed in self._packed(encoded):
-                states, maps = (np.stack(x) for x in self._inside(self._rounded_params, packed.batch))
+                states, maps = self.inside(packed.batch)
                 for i, row, first in zip(packed.index, packed.row, packed.first, strict=True):
                     inside = slice(first, first + int(encoded.segments.length[i]))
                     pieces = tuple(self.tokenizer.vocabulary[t] for t in packed.batch["token_ids"][row, inside])
                     found[i] = Encoding(pieces, states[:, row, inside], maps[:, row, :, inside, inside])
             result += found
         return result
+
+    def inside(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the hidden states of a batch, [L + 1, B, S, H], and its attention maps, float32 [L, B, heads, S, S].
+
+        Args:
+          batch: the core columns.
+        """
+        states, maps = self._inside(self._rounded_params, batch)
+        return np.stack(states), np.stack(maps)
 
     def save_checkpoint(self, folder: epath.PathLike) -> None:
         """Writes the model in this package's own format, which expresses every model: a checkpoint without a run.

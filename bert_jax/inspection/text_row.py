@@ -1,0 +1,83 @@
+"""A text as a row of its own, in which each token has a name that people can read."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from bert_jax.batch import Batch
+from bert_jax.data.texts import EncodedTexts, packed_batches
+from bert_jax.errors import TokenizerError
+from bert_jax.pretrained import Pretrained, Text
+from bert_jax.tokenization import Tokenizer
+
+
+@dataclasses.dataclass(frozen=True)
+class TextRow:
+    """A text of n tokens, special tokens included, at the beginning of a row.
+
+    Attributes:
+      tokens: the n tokens, see `readable`.
+      ids: int32 [n], their ids.
+      is_frame: bool [n], True for special tokens, such as `[CLS]`, `[SEP]` and `[MASK]`.
+      begins_word: bool [n], False for a token that goes on a word.
+      batch: the core columns of one row, S >= n; the example is the first of the row and starts at position 0.
+    """
+
+    tokens: list[str]
+    ids: np.ndarray
+    is_frame: np.ndarray
+    begins_word: np.ndarray
+    batch: Batch
+
+    @classmethod
+    def of(cls, bert: Pretrained, text: Text) -> "TextRow":
+        """Makes the row of a text, or of a pair of texts. `[MASK]` in it is the mask.
+
+        Raises:
+          TokenizerError: the model takes no text that is so long.
+        """
+        a, b = (text, "") if isinstance(text, str) else text
+        tokenizer = bert.tokenizer
+        separators = tokenizer.separators_between
+        between = [tokenizer.sep_id] * separators if separators > 1 else []
+        return cls.of_ids(bert, tokenizer.encode_masked(a), tokenizer.encode_masked(b), between)
+
+    @classmethod
+    def of_ids(
+        cls, bert: Pretrained, a: Sequence[int], b: Sequence[int] = (), between: Sequence[int] = ()
+    ) -> "TextRow":
+        """Makes the row of the ids of a text, or of two; see `EncodedTexts.of`."""
+        tokenizer = bert.tokenizer
+        length = len(a) + len(b) + 2 + bool(b) * (len(between) or 1)
+        if length > bert.max_tokens:
+            raise TokenizerError(
+                f"The text has {length} tokens, but the model takes at most {bert.max_tokens}: shorten it."
+            )
+        encoded = EncodedTexts.of([(a, b)], bert.max_tokens, between)
+        (packed,) = packed_batches(encoded, tokenizer, tokens_at_once=1)
+        ids = packed.batch["token_ids"][0, :length]
+        return cls(
+            tokens=readable(tokenizer, ids.tolist()),
+            ids=ids,
+            is_frame=np.isin(ids, tokenizer.frame_ids),
+            begins_word=tokenizer.word_starts[ids],
+            batch=packed.batch,
+        )
+
+
+def readable(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
+    """Returns a name for each token: its letters, after `##` if it goes on a word, whatever the vocabulary's own signs.
+
+    A token without letters of its own, such as one byte of a character, is named as in the vocabulary.
+    """
+    names = []
+    for i in ids:
+        piece, text = tokenizer.vocabulary[i], tokenizer.decode([i]).strip()
+        if i in tokenizer.special_ids or not text or "\ufffd" in text:
+            names.append(piece)
+        elif tokenizer.word_starts[i] or text.startswith("##"):
+            names.append(text)
+        else:
+            names.append(f"##{text}")
+    return names
