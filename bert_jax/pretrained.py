@@ -11,7 +11,7 @@ Texts are plain text: special tokens typed in them are encoded like any other ch
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -125,7 +125,7 @@ class Pretrained:
         """
         if not isinstance(text, str):
             return [self.fill_mask(one, top) for one in text]
-        objective = self._objective(MaskedWords, "predict words")
+        objective = self.objective(MaskedWords, "predict words")
         ids = self.tokenizer.encode_masked(text)
         if not ids.count(self.tokenizer.mask_id):
             raise TokenizerError("There is no [MASK] in the text: put one in place of a word.")
@@ -155,7 +155,7 @@ class Pretrained:
         Raises:
           CheckpointError: the model was not trained to predict words.
         """
-        objective = self._objective(MaskedWords, "predict words")
+        objective = self.objective(MaskedWords, "predict words")
         if isinstance(texts, str):
             return self.score([texts])[0]
         result = []
@@ -192,7 +192,7 @@ class Pretrained:
     def _word_logits(self, batch: Batch, objective: MaskedWords, masked: np.ndarray) -> jax.Array:
         """Logits [B, K, V] of the tokenizer's words. A word table may have more rows, which mean nothing."""
         batch = batch | {"masked_positions": masked.astype(np.int32)}
-        return self._predict(objective.name, batch)[..., : self.tokenizer.vocab_size]
+        return self.predict(objective.name, batch)[..., : self.tokenizer.vocab_size]
 
     def embed(
         self,
@@ -242,7 +242,7 @@ class Pretrained:
         Raises:
           CheckpointError: the model was not trained to predict the next sentence.
         """
-        objective = self._objective(SentencePairs, "predict the next sentence")
+        objective = self.objective(SentencePairs, "predict the next sentence")
         if objective.question != "next sentence":
             raise CheckpointError(
                 f"This model was trained on the {objective.question}, not the next sentence: {self!r}."
@@ -295,7 +295,7 @@ class Pretrained:
         """
         if isinstance(question, str):
             return self.choose([question], [candidates])[0]
-        objective = self._objective(Choices, "choose among candidates")
+        objective = self.objective(Choices, "choose among candidates")
         counts = [len(one) for one in candidates]
         if not all(counts):
             raise ConfigError(f"The question {quoted(question[counts.index(0)])} has no candidates: give at least one.")
@@ -324,7 +324,7 @@ class Pretrained:
         """
         if isinstance(texts, str):
             return self.tag([texts])[0]
-        return list(tagger.tag_texts(self, self._token_labels(), texts))
+        return list(tagger.tag_texts(self, self.token_labels(), texts))
 
     def tag_words(self, sentences: Iterable[Sequence[str]]) -> list[list[tuple[str, float]]]:
         """Returns the tag of each word of each sentence, and its probability.
@@ -335,7 +335,7 @@ class Pretrained:
         Raises:
           CheckpointError: the model was not trained to tag words.
         """
-        return list(tagger.tag_words(self, self._token_labels(), sentences))
+        return list(tagger.tag_words(self, self.token_labels(), sentences))
 
     def answer(
         self, question: str | Sequence[str], context: str | Sequence[str], top: int = 5, threshold: float | None = None
@@ -359,7 +359,7 @@ class Pretrained:
         Raises:
           CheckpointError: the model was not trained to answer questions.
         """
-        objective = self._objective(Spans, "answer questions")
+        objective = self.objective(Spans, "answer questions")
         if isinstance(question, str):
             return self.answer([question], context, top, threshold)[0]
         contexts = [context] * len(question) if isinstance(context, str) else list(context)
@@ -370,7 +370,7 @@ class Pretrained:
     def packed_outputs(self, encoded: EncodedTexts, name: str) -> Iterator[tuple[PackedBatch, jax.Array]]:
         """Yields examples packed into batches, and what the head of this name says of each batch."""
         for packed in self._packed(encoded):
-            yield packed, self._predict(name, packed.batch)
+            yield packed, self.predict(name, packed.batch)
 
     def summarize(
         self,
@@ -394,7 +394,7 @@ class Pretrained:
           CheckpointError: the model was not trained to summarize.
           ConfigError: `sentences` is below 1.
         """
-        objective = self._objective(SummarySentences, "summarize")
+        objective = self.objective(SummarySentences, "summarize")
         if sentences is not None and sentences < 1:
             raise ConfigError(f"sentences={sentences} must be at least 1.")
         changes = {"num_sentences": sentences, "block_trigrams": block_trigrams}
@@ -406,7 +406,7 @@ class Pretrained:
         documents: Any = [text] if is_one else text
 
         def predict(batch: Batch) -> np.ndarray:
-            return np.asarray(self._predict(objective.name, batch))
+            return np.asarray(self.predict(objective.name, batch))
 
         found = summaries.summarize(documents, objective, predict, self.tokenizer, self.max_tokens, data.overlap)
         return found[0] if is_one else found
@@ -420,15 +420,20 @@ class Pretrained:
         """
         return self._labelled(texts, name, jnp.asarray)
 
-    def _token_labels(self) -> Labels:
+    def token_labels(self) -> Labels:
+        """Returns the objective that tags words.
+
+        Raises:
+          CheckpointError: there is none.
+        """
         ability = "tag words"
-        objective = self._objective(Labels, ability)
+        objective = self.objective(Labels, ability)
         if objective.choose != ONE or not objective.of_tokens:
             raise CheckpointError(f"This model was not trained to {ability}: {self!r}.")
         return objective
 
     def _text_labels(self, choices: Sequence[str], ability: str) -> Labels:
-        objective = self._objective(Labels, ability)
+        objective = self.objective(Labels, ability)
         if objective.choose not in choices or objective.of_tokens:
             raise CheckpointError(f"This model was not trained to {ability}: {self!r}.")
         return objective
@@ -544,8 +549,19 @@ class Pretrained:
         """A compiled function for each head, from parameters and a batch to its prediction."""
         return {one.name: jax.jit(Learner(self.config, (one,)).predict) for one in self.objectives}
 
-    def _predict(self, name: str, batch: Batch) -> jax.Array:
+    def predict(self, name: str, batch: Batch) -> Any:
+        """Returns what the head of this name says of a batch."""
         return self._predictors[name](self._rounded_params, batch)[name]
+
+    def compiled(self, make: Callable[..., Any], *names: Any) -> Any:
+        """Returns `make(self, *names)`, such as a compiled function. It is made once for this model."""
+        if (key := (make, *names)) not in self._compiled:
+            self._compiled[key] = make(self, *names)
+        return self._compiled[key]
+
+    @functools.cached_property
+    def _compiled(self) -> dict[Any, Any]:
+        return {}
 
     @functools.cached_property
     def _rounded_params(self) -> Any:
@@ -575,7 +591,7 @@ class Pretrained:
 
         return jax.jit(inside)
 
-    def _objective(self, kind: type, what: str) -> Any:
+    def objective(self, kind: type, what: str) -> Any:
         """Returns the first objective of a kind.
 
         Raises:

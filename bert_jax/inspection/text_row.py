@@ -31,15 +31,20 @@ class TextRow:
     batch: Batch
 
     @classmethod
-    def of(cls, bert: Pretrained, text: Text) -> "TextRow":
+    def of(cls, bert: Pretrained, text: Text, two_types: bool = False) -> "TextRow":
         """Makes the row of a text, or of a pair of texts. `[MASK]` in it is the mask.
+
+        Args:
+          bert: the model.
+          text: the text or the pair.
+          two_types: whether a pair has BERT's form in any case; see `data.texts.encode`.
 
         Raises:
           TokenizerError: the model takes no text that is so long.
         """
         a, b = (text, "") if isinstance(text, str) else text
         tokenizer = bert.tokenizer
-        separators = tokenizer.separators_between
+        separators = 1 if two_types else tokenizer.separators_between
         between = [tokenizer.sep_id] * separators if separators > 1 else []
         return cls.of_ids(bert, tokenizer.encode_masked(a), tokenizer.encode_masked(b), between)
 

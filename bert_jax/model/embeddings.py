@@ -30,6 +30,9 @@ class Embeddings(nn.Module):
         """Embeds the tokens of a batch: [B, S, H]."""
         words = jnp.take(whole_width(self.word, ("vocab", "embed")), batch["token_ids"], axis=0)
         words = nn.with_logical_constraint(words, ("batch", "sequence", "activation_embed"))
+        # Given only by those who ask what depends on the vectors, see `inspection/attribution.py`.
+        if self.has_variable("moves", "words"):
+            words += self.get_variable("moves", "words")
         # A model with one type, such as RoBERTa, does not tell the segments of a pair apart.
         types = batch["token_type_ids"] if self.config.num_token_types > 1 else jnp.zeros_like(batch["token_type_ids"])
         x = words + jnp.take(whole_width(self.token_type, ("token_types", "embed")), types, axis=0)

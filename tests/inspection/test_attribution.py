@@ -1,0 +1,129 @@
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from bert_jax.errors import CheckpointError, ConfigError, TokenizerError
+from bert_jax.inspection import attribution
+from bert_jax.inspection.attribution import integrated_gradients, occlusion
+from bert_jax.inspection.targets import AnswerSpan, Class, MaskedWord, Number, Similarity, Tag, usual_targets
+from bert_jax.objectives.choices import Choices
+from bert_jax.objectives.labels import NUMBER, SEVERAL, Labels
+from bert_jax.objectives.masked_words import MaskedWords
+from bert_jax.objectives.sentence_pairs import SentencePairs
+from bert_jax.objectives.spans import Spans
+from tests.inspection.small import model
+
+NAMES = ("bad", "no opinion", "good")
+PAIR = ("the cats sat", "unhappy dog.")
+TASKS = {
+    "a masked word": ((MaskedWords(), SentencePairs()), "the cat [MASK] [MASK].", MaskedWord("down", mask=1)),
+    "a class": ((Labels(names=NAMES),), "unhappy cats.", Class("no opinion")),
+    "one of several labels": ((Labels(names=NAMES, choose=SEVERAL),), PAIR, Class("good")),
+    "the next sentence": ((SentencePairs(),), PAIR, Class()),
+    "a number": ((Labels(names=("warmth",), choose=NUMBER),), PAIR, Number()),
+    "a candidate": ((Choices(),), PAIR, Number()),
+    "a tag": ((Labels(names=("O", "B-CAT"), of_tokens=True),), "the unhappy cat sat", Tag("cat", "B-CAT")),
+    "an answer": ((Spans(),), ("the cat", "the unhappy dogs sat down."), AnswerSpan("unhappy dogs")),
+    "a similarity": ((), "the cat sat.", Similarity("unhappy dogs")),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_tokens_add_up_to_the_change_of_the_score(task):
+    objectives, text, target = TASKS[task]
+    found = integrated_gradients(model(*objectives, num_layers=1), text, target)
+    assert abs(found.gap) < 0.01 * abs(found.change)
+    np.testing.assert_allclose(found.scores.sum() + found.gap, found.change, atol=1e-5)
+    for token, score in zip(found.tokens, found.scores, strict=True):
+        assert (score == 0) == (token in ("[CLS]", "[SEP]", "[MASK]")), token
+
+
+def test_few_steps_leave_a_gap_that_is_told():
+    objectives, text, target = TASKS["a class"]
+    bert = model(*objectives, num_layers=1)
+    gaps = [abs(integrated_gradients(bert, text, target, steps).gap) for steps in (1, 4, 16)]
+    assert gaps[0] > gaps[1] > gaps[2]
+    few = integrated_gradients(bert, text, target, 1)
+    assert f"gap {few.gap:+.4f}" in repr(few)
+    with pytest.raises(ConfigError, match="num_steps=0 must be at least 1"):
+        integrated_gradients(bert, text, target, 0)
+
+
+def test_memory_is_bounded_by_the_copies_at_once(monkeypatch):
+    objectives, text, target = TASKS["a class"]
+    bert = model(*objectives, num_layers=1)
+    expected = integrated_gradients(bert, text, target, 20)
+    monkeypatch.setattr(attribution, "TOKENS_AT_ONCE", 48)  # three copies; 20 steps are no multiple of them
+    found = integrated_gradients(bert, text, target, 20)
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-4, atol=1e-6)
+
+
+def test_a_model_in_bfloat16_is_attributed_in_float32():
+    objectives, text, target = TASKS["a class"]
+    bert = model(*objectives, num_layers=1)
+    rounded = dataclasses.replace(bert, config=dataclasses.replace(bert.config, dtype="bfloat16"))
+    expected, found = (integrated_gradients(one, text, target, 16).scores for one in (bert, rounded))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_occlusion_puts_padding_in_place_of_a_token():
+    objectives, text, target = TASKS["a class"]
+    bert = model(*objectives, num_layers=1)
+    found = occlusion(bert, text, target)
+    row = target.question(bert, text).row
+
+    def score(ids):
+        logits = bert.predict("label", row.batch | {"token_ids": ids})[0, 0]
+        return float(jax.nn.log_softmax(logits)[1])
+
+    whole = row.batch["token_ids"]
+    for place in range(1, len(row.tokens) - 1):
+        without = whole.copy()
+        without[0, place] = bert.tokenizer.pad_id
+        np.testing.assert_allclose(found.scores[place], score(whole) - score(without), atol=1e-5)
+    assert found.scores[0] == found.scores[-1] == 0
+    nothing = np.where(np.arange(whole.shape[1]) % (len(row.tokens) - 1) == 0, whole, bert.tokenizer.pad_id)
+    np.testing.assert_allclose(found.change, score(whole) - score(nothing), atol=1e-5)
+
+
+def test_a_target_says_what_it_is_and_what_it_misses():
+    words, tagger = model(MaskedWords()), model(Labels(names=("O", "B-CAT"), of_tokens=True))
+    guess = words.fill_mask("the [MASK]")[0][0]
+    question = MaskedWord().question(words, "the [MASK]")
+    assert question.title == f"[MASK] = {guess.word}"
+    np.testing.assert_allclose(np.exp(float(_score(words, question))), guess.probability, rtol=1e-4)
+    with pytest.raises(TokenizerError, match="'cats' is not one token of the vocabulary, but cat ##s"):
+        MaskedWord("cats").question(words, "the [MASK]")
+    with pytest.raises(TokenizerError, match="has 1 \\[MASK\\], so there is none with number 1"):
+        MaskedWord(mask=1).question(words, "the [MASK]")
+    with pytest.raises(CheckpointError, match="not trained to label texts"):
+        Class().question(words, "the cat")
+    with pytest.raises(ConfigError, match="tag='CAT' is not one of O, B-CAT"):
+        Tag(0, "CAT").question(tagger, "the cat")
+    with pytest.raises(ConfigError, match="word='dog' is not among the 2 words"):
+        Tag("dog").question(tagger, "the cat")
+    with pytest.raises(ConfigError, match="does not contain 'bird'"):
+        AnswerSpan("bird").question(model(Spans()), ("the cat", "the dogs sat."))
+
+
+def test_the_usual_targets_are_those_of_the_task():
+    for task, expected in (
+        ("a masked word", [MaskedWord(mask=0), MaskedWord(mask=1)]),
+        ("a class", [Class()]),
+        ("a number", [Number()]),
+        ("a candidate", [Number()]),
+        ("an answer", [AnswerSpan()]),
+        ("a similarity", []),
+    ):
+        objectives, text, _ = TASKS[task]
+        assert usual_targets(model(*objectives), text) == expected
+    tagger = model(Labels(names=("O", "B-CAT"), of_tokens=True))
+    text = "the unhappy cat sat"
+    found = usual_targets(tagger, text)
+    assert [one.word for one in found] == [text[: one.start].count(" ") for one in tagger.tag(text)]
+
+
+def _score(bert, question):
+    return question.score(bert.predict(question.objective, question.batch), question.index)[0]
