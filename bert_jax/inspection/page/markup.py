@@ -13,8 +13,7 @@ RIGHT_TO_LEFT = ("R", "AL")
 
 def escaped(text: object) -> str:
     """Returns a text for HTML, between tags and in quoted attributes alike."""
-    well_formed = str(text).encode("utf-8", "replace").decode()  # no halves of surrogate pairs
-    return html.escape(well_formed.translate(CONTROLS))
+    return html.escape(_well_formed(str(text)).translate(CONTROLS))
 
 
 def isolated(text: str) -> str:
@@ -24,8 +23,13 @@ def isolated(text: str) -> str:
 
 def embedded(value: Any) -> str:
     """Returns a value as JSON that may stand in a `<script>`: no text in it can end the script or begin another."""
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    text = _well_formed(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _well_formed(text: str) -> str:
+    """Replaces halves of surrogate pairs, which UTF-8 does not have, and at which Chromium dies when it draws them."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def direction(texts: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ from bert_jax.objectives.labels import Labels
 from bert_jax.objectives.masked_words import MaskedWords
 from bert_jax.objectives.sentence_pairs import SentencePairs
 from bert_jax.reporting.run_record import read_run
-from tests.inspection.page.test_markup import NASTY, Texts, shown
+from tests.inspection.page.test_markup import NASTY, Texts, shown, whole
 from tests.inspection.small import model
 from tests.reporting.fake_run import ROWS, eval_row, write_run
 
@@ -78,7 +78,7 @@ def test_text_and_tokens_are_text_alone(page):
     assert Texts(made).tags.count("script") == 2
     assert "img" not in Texts(made).tags
     assert shown(NASTY[0]) in Texts(made).texts
-    assert data_of(made)["tokens"] == tokens
+    assert data_of(made)["tokens"] == [whole(token) for token in tokens]
 
 
 def test_the_maps_are_those_of_the_model_with_their_mean_and_the_rollout(page, folder):
@@ -108,9 +108,9 @@ def test_the_curves_of_a_run_are_there_for_the_run_and_its_checkpoints(tmp_path)
     found = Texts(curves_section(read_run(folder)))
     assert "Masked language model, loss in nats" in found.texts
     assert found.texts.count(" held out") == 3
-    assert (
-        found.tags.count("svg") == 3 + found.texts.count(" training") + 3 + found.texts.count(" word frequencies") + 2
-    )
+    assert found.texts.count(" training") == 3
+    assert " word frequencies" in found.texts
+    assert found.tags.count("figure") == 3
 
 
 def test_a_chart_has_its_points_inside_of_round_numbers():

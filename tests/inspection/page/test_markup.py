@@ -36,8 +36,14 @@ class Texts(html.parser.HTMLParser):
         self.texts.append(data)
 
 
+def whole(text):
+    """A text without halves of surrogate pairs."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def shown(text):
-    return text.encode("utf-8", "replace").decode().translate(dict.fromkeys((0, 7, 0x85), "\ufffd"))
+    """A text as HTML can have it."""
+    return whole(text).translate(dict.fromkeys((0, 7, 0x85), "\ufffd"))
 
 
 def test_every_text_comes_back_as_text_alone():
@@ -52,8 +58,7 @@ def test_every_text_comes_back_as_text_alone():
 def test_values_come_back_from_a_script_and_cannot_end_it():
     text = embedded({"tokens": NASTY, "number": 0.5})
     assert not set("<>&") & set(text)
-    assert text.isascii()
-    assert json.loads(text) == {"tokens": list(NASTY), "number": 0.5}
+    assert json.loads(text) == {"tokens": [whole(one) for one in NASTY], "number": 0.5}
     script = f'<script type="application/json">{text}</script><p>after</p>'
     assert Texts(script).tags == ["script", "p"]
 
