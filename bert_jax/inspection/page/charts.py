@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -44,10 +45,10 @@ def line_chart(title: str, lines: Sequence[ChartLine], x_label: str) -> str:
     x_ticks = _ticks(min(0.0, *(line.x.min() for line in lines)), max(line.x.max() for line in lines))
     low, high, left, right = y_ticks[0], y_ticks[-1], x_ticks[0], x_ticks[-1]
 
-    def across(x: float | np.ndarray) -> np.ndarray:
+    def across(x: Any) -> Any:
         return LEFT + (x - left) / (right - left) * (WIDTH - LEFT - RIGHT)
 
-    def down(y: float | np.ndarray) -> np.ndarray:
+    def down(y: Any) -> Any:
         return TOP + (high - np.clip(y, low, high)) / (high - low) * (HEIGHT - TOP - BOTTOM)
 
     parts = []
@@ -74,10 +75,10 @@ def line_chart(title: str, lines: Sequence[ChartLine], x_label: str) -> str:
         for line in lines
         if line.label
     )
-    return (
-        f'<figure class="chart"><figcaption>{escaped(title)}</figcaption><div class="legend">{legend}</div>\n'
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escaped(title)}">{"".join(parts)}</svg></figure>\n'
-    )
+    title = escaped(title)
+    box = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">{"".join(parts)}</svg>'
+    heading = f'<figcaption>{title}</figcaption><div class="legend">{legend}</div>'
+    return f'<figure class="chart">{heading}\n{box}</figure>\n'
 
 
 def _thinned(line: ChartLine) -> tuple[np.ndarray, np.ndarray]:

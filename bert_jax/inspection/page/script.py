@@ -11,7 +11,8 @@ ATTENTION = """
   const special = data.special.map(Boolean);
   const ramp = [[255, 255, 255], [198, 219, 239], [107, 174, 214], [33, 113, 181], [8, 48, 107]];
   const at = name => document.getElementById("attention-" + name);
-  const state = {layer: 0, head: 0, to: false, skip: false, token: Math.max(0, tokens.indexOf(data.mask)), pinned: false};
+  const state = {layer: 0, head: heads - 2, to: false, skip: false, pinned: false};
+  state.token = Math.max(0, tokens.indexOf(data.mask));
   let map = null, picture = null, scale = 1;
 
   // What a byte stands for is in packed_maps.py.
@@ -84,7 +85,7 @@ ATTENTION = """
 
   function paintMatrix(query, key) {
     const canvas = at("matrix"), cell = Math.max(1, Math.min(22, Math.floor(620 / size)));
-    const labelled = cell >= 9, margin = labelled ? 96 : 4, side = margin + cell * size;
+    const labelled = cell >= 9, margin = labelled ? 96 : 4, side = margin + cell * size + 2;
     const sharp = window.devicePixelRatio || 1;
     canvas.width = canvas.height = side * sharp;
     canvas.style.width = canvas.style.height = side + "px";
@@ -201,7 +202,6 @@ ATTENTION = """
     at("cell").textContent = named(query) + " \\u2192 " + named(key) + ": "
       + (weight || !keys ? number(weight) : "not among the largest weights of this row");
   });
-  state.head = heads - 2;
   drawThumbnails();
   show();
 })();

@@ -7,11 +7,14 @@ import numpy as np
 
 from bert_jax.corpus.summary import percent
 from bert_jax.inspection.attention import TextAttention, rollout
+from bert_jax.inspection.attribution import Attribution
+from bert_jax.inspection.layers import LayerPredictions, layer_names
 from bert_jax.inspection.page.charts import ChartLine, line_chart
 from bert_jax.inspection.page.markup import bar, direction, embedded, escaped, isolated, table
 from bert_jax.inspection.page.packed_maps import pack_maps
 from bert_jax.inspection.page.predictions import Prediction
 from bert_jax.inspection.page.script import ATTENTION
+from bert_jax.inspection.page.style import AGAINST, FOR
 from bert_jax.inspection.parameter_tables import bytes_text, number_text, shape_text, summary_text
 from bert_jax.inspection.parameters import ArraySummary, ParameterTree
 from bert_jax.reporting.panel import COLORS, GREY
@@ -21,6 +24,9 @@ from bert_jax.reporting.smoothing import reach, smoothed
 from bert_jax.tokenization.tokenizer import MASK
 
 SMALLEST_TO_SMOOTH = 20  # values of a curve
+DARK = 0.6  # share of a colour from which letters on it are white
+FAINT = 0.02  # share of the largest score below which a token counts as neither for nor against
+MOST_OPAQUE = 0.55  # of a colour behind black letters
 
 
 def predictions_section(found: Sequence[Prediction]) -> str:
@@ -30,6 +36,78 @@ def predictions_section(found: Sequence[Prediction]) -> str:
         rows = [(isolated(name), f"{100 * share:.1f} %", bar(share)) for name, share in one.rows]
         parts.append(f"<div><h3>{isolated(one.title)}</h3>\n{table((), rows, 'guesses') if rows else ''}</div>\n")
     return f'<div class="charts">\n{"".join(parts)}</div>\n' if parts else ""
+
+
+def layers_section(found: Sequence[LayerPredictions]) -> str:
+    """The words that each layer would put in place of each mask."""
+    parts = []
+    for number, mask in enumerate(found):
+        rows = [
+            [
+                escaped(name),
+                *(_word(*guess) for guess in zip(words, shares.tolist(), strict=True)),
+                f"{100 * last:.1f} %",
+            ]
+            for name, words, shares, last in zip(
+                layer_names(len(mask.words)), mask.words, mask.probabilities, mask.final.tolist(), strict=True
+            )
+        ]
+        title = f"<h3>{escaped(MASK)} {number}</h3>\n" if len(found) > 1 else ""
+        head = ("", *(f"{place}." for place in range(1, len(mask.words[0]) + 1)), mask.words[-1][0])
+        parts.append(f'{title}<div class="wide">{table(head, reversed(rows), "layers")}</div>\n')
+    note = (
+        '<p class="soft">The head for masked words on the vectors of each layer, the last one on top; the last column'
+        " is the probability of the word that the model ends with. Earlier layers were not trained to feed this head."
+        "</p>\n"
+    )
+    return note + "".join(parts) if parts else ""
+
+
+def _word(word: str, share: float) -> str:
+    strength = math.sqrt(share)
+    color = f"color-mix(in srgb, var(--blue) {100 * strength:.0f}%, white)"
+    ink = "#fff" if strength > DARK else "inherit"
+    shown = f"{isolated(word)} <small>{100 * share:.1f} %</small>"
+    return f'<span class="token" style="background:{color};color:{ink}">{shown}</span>'
+
+
+def attributions_section(found: Sequence[Attribution], num_predictions: int) -> str:
+    """The text once for each prediction, coloured by what its tokens add to it.
+
+    Args:
+      found: the attributions of the first predictions.
+      num_predictions: how many there are.
+    """
+    largest = max((float(np.abs(one.scores).max()) for one in found), default=0.0) or 1.0
+    parts = []
+    for one in found:
+        tokens = "".join(
+            (" " if begins else "") + _attributed(token if begins else token.removeprefix("##"), score, largest)
+            for token, score, begins in zip(one.tokens, one.scores.tolist(), one.begins_word.tolist(), strict=True)
+        )
+        parts.append(
+            f"<h3>{isolated(one.target)}</h3>\n"
+            f'<p class="text" dir="{direction(one.tokens)}">{tokens}</p>\n<p class="soft">{escaped(one.summary)}</p>\n'
+        )
+    if not parts:
+        return ""
+    some = (
+        f" These are the first {len(found)} of {num_predictions} predictions." if len(found) < num_predictions else ""
+    )
+    note = (
+        '<p class="soft"><span class="key for"></span> for the prediction, <span class="key against"></span> against it'
+        " (dotted). Integrated gradients from a text of padding; what the tokens add sums to the change of the score."
+        f" Point at a token to read its score.{some}</p>\n"
+    )
+    return note + "".join(parts)
+
+
+def _attributed(token: str, score: float, largest: float) -> str:
+    share, kind = min(abs(score) / largest, 1.0), "for" if score >= 0 else "against"
+    marked = f"token {kind}" if share > FAINT else "token"
+    color = ",".join(map(str, FOR if score >= 0 else AGAINST))
+    style = f"background:rgba({color},{MOST_OPAQUE * share:.3f})"
+    return f'<bdi class="{marked}" style="{style}" title="{score:+.3f}">{escaped(token)}</bdi>'
 
 
 def attention_section(attention: TextAttention) -> str:

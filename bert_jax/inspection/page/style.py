@@ -44,6 +44,8 @@ details table { margin: .5rem 0 .8rem 1rem; }
 .text { line-height: 2.2; overflow-wrap: anywhere; }
 .token { padding: .12em .25em; border-radius: 3px; cursor: default; }
 .token.against { border-bottom: 2px dotted var(--orange); }
+.key.for { background: rgba(0, 114, 178, .55); }
+.key.against { background: rgba(213, 94, 0, .55); border-bottom: 2px dotted var(--orange); }
 .token.chosen { outline: 2px solid var(--orange); }
 .legend { display: flex; flex-wrap: wrap; gap: .1rem 1rem; font-size: .8rem; }
 .key { display: inline-block; width: 1em; height: 1em; vertical-align: -.15em; border-radius: 2px; }
@@ -69,8 +71,9 @@ select { font: inherit; padding: .1rem .3rem; }
   display: inline-block; width: 12rem; height: .8rem; vertical-align: middle; border: 1px solid var(--line);
   background: linear-gradient(to right, #fff, #c6dbef 25%, #6baed6 50%, #2171b5 75%, #08306b);
 }
-@media print { nav, .beside { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; align-items: flex-start; margin-top: .6rem; }
-.beside > div { max-width: 100%; }
-.controls { display: none; } h2 { break-after: avoid; } }
-@media (max-width: 640px) { summary { grid-template-columns: 1fr auto; } summary span:nth-of-type(n + 3) { display: none; } }
+@media print { nav, .controls { display: none; } h2 { break-after: avoid; } }
+@media (max-width: 640px) {
+  summary { grid-template-columns: 1fr auto; }
+  summary span:nth-of-type(n + 3) { display: none; }
+}
 """

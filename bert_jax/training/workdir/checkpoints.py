@@ -153,6 +153,7 @@ class SavedParams:
 
     Attributes:
       step: the step of the checkpoint.
+      steps: those of all checkpoints of the folder, in order.
       shapes: the shapes of the parameters, by name. Adapters are not among them: `read` adds them to what they adapt.
       dtypes: their dtypes, by name.
       assets: the files saved with them.
@@ -167,7 +168,7 @@ class SavedParams:
         if not self._directory.exists():
             raise CheckpointError(f"There is no checkpoint in {directory}.")
         with self._manager() as manager:
-            steps = sorted(manager.all_steps())
+            steps = self.steps = sorted(manager.all_steps())
             if not steps:
                 raise CheckpointError(f"There is no checkpoint in {self._directory}.")
             if step is not None and step not in steps:
