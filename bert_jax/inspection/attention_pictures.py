@@ -93,8 +93,8 @@ def draw_links(attention: TextAttention, layer: int, head: int | None = None, to
     axis.axis("off")
     font = {"fontsize": min(9.5, 55 * height / size), "family": families, "va": "center"}
     for place, text in enumerate(texts):
-        color, weight = ("black", "bold") if place == token else ("black" if token is None else GREY, "normal")
-        axis.text(0.33, place, text, ha="right", color=color, weight=weight, **font)
+        color = "black" if token in (None, place) else "#999999"
+        axis.text(0.33, place, text, ha="right", color=color, **font)
         axis.text(0.67, place, text, ha="left", **font)
     is_shown = weights > 1 / size
     if token is not None:

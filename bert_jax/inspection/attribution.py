@@ -34,6 +34,7 @@ class Attribution:
       change: the score of the text less that of the baseline.
       gap: the change less the sum of the scores, which is 0 for exact integrated gradients.
       target: the prediction, for people.
+      method: how it was attributed.
       begins_word: bool [n], False for a token that goes on a word.
     """
 
@@ -42,12 +43,13 @@ class Attribution:
     change: float
     gap: float
     target: str
+    method: str
     begins_word: np.ndarray
 
     def __repr__(self) -> str:
         best = sorted(zip(self.scores.tolist(), self.tokens, strict=True), key=lambda pair: -abs(pair[0]))[:3]
         most = ", ".join(f"{token} {score:+.2f}" for score, token in best)
-        return f"Attribution({self.target}: {self.summary}; most: {most})"
+        return f"Attribution({self.target}, {self.method}: {self.summary}; most: {most})"
 
     @property
     def summary(self) -> str:
@@ -81,7 +83,7 @@ def integrated_gradients(bert: Pretrained, text: Any, target: Target, num_steps:
     for some, share in _batches(np.outer((1 - points) / 2, np.ones(len(away))), 0.5 * weights):
         slopes = _gradients(bert, question, some[..., None] * away)
         total += np.einsum("k,ksh->sh", share, slopes, dtype=np.float64)
-    return _attribution(bert, question, (total * -away).sum(-1))
+    return _attribution(bert, question, "integrated gradients", (total * -away).sum(-1))
 
 
 def occlusion(bert: Pretrained, text: Any, target: Target) -> Attribution:
@@ -101,7 +103,7 @@ def occlusion(bert: Pretrained, text: Any, target: Target) -> Attribution:
     question = target.question(bert, text)
     alone = np.eye(question.row.batch["token_ids"].shape[1])
     (whole,) = _scores(bert, question, np.zeros_like(alone[:1]))
-    return _attribution(bert, question, whole - _scores(bert, question, alone))
+    return _attribution(bert, question, "occlusion", whole - _scores(bert, question, alone))
 
 
 def word_gradients(bert: Pretrained, text: Any, target: Target) -> np.ndarray:
@@ -110,13 +112,14 @@ def word_gradients(bert: Pretrained, text: Any, target: Target) -> np.ndarray:
     return _gradients(bert, question, np.zeros((1, *_away(bert, question).shape)))[0, : len(question.row.tokens)]
 
 
-def _attribution(bert: Pretrained, question: Question, found: np.ndarray) -> Attribution:
+def _attribution(bert: Pretrained, question: Question, method: str, found: np.ndarray) -> Attribution:
     """Makes an attribution of the scores of a row's tokens, float64 [S]."""
     row, size = question.row, question.row.batch["token_ids"].shape[1]
     baseline, whole = _scores(bert, question, np.outer([1, 0], np.ones(size)))
     change = float(whole - baseline)
     tokens = found[: len(row.tokens)].astype(np.float32)
-    return Attribution(row.tokens, tokens, change, change - float(found.sum()), question.title, row.begins_word)
+    gap = change - float(found.sum())
+    return Attribution(row.tokens, tokens, change, gap, question.title, method, row.begins_word)
 
 
 def _away(bert: Pretrained, question: Question) -> np.ndarray:

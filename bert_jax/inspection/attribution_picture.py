@@ -1,0 +1,145 @@
+"""Attributions as coloured text."""
+
+import itertools
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from bert_jax.inspection.attribution import Attribution
+from bert_jax.inspection.fonts import drawable
+from bert_jax.reporting.panel import COLORS, GREY
+
+DPI = 120
+WIDTH, MARGIN, LINE, GAP, PADDING = 8.0, 0.15, 0.27, 0.09, 0.025  # inches
+HEADING, BAR = 0.5, 0.62  # inches above the text of an attribution, and of the colour bar below all
+FONT_SIZE = 10.5
+# Orange to blue, which colour-blind readers tell apart; light enough at both ends for black letters.
+SHADES = LinearSegmentedColormap.from_list("for and against", ["#f0a35e", "#ffffff", "#6fb1e0"])
+
+
+def draw_attributions(*attributions: Attribution) -> Figure:
+    """Draws texts with each token in the colour of its score, one below the other and on the same scale.
+
+    Tokens for the prediction are blue; tokens against it are orange, and underlined so that they show in grey, too. A
+    text of a right-to-left script runs from the right.
+
+    Args:
+      attributions: one or several, such as those of integrated gradients and of occlusion.
+
+    Returns:
+      A matplotlib `Figure`.
+    """
+    paragraphs = [_Paragraph(one) for one in attributions]
+    height = sum(HEADING + LINE * len(one.lines) + MARGIN for one in paragraphs) + BAR
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI)
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.set(xlim=(0, WIDTH), ylim=(height, 0))
+    axis.axis("off")
+    largest = max(float(np.abs(one.scores).max()) for one in attributions) or 1.0
+    norm = Normalize(-largest, largest)
+    top = 0.0
+    for one, paragraph in zip(attributions, paragraphs, strict=True):
+        (title,), families = drawable([f"{one.target}: {one.method}"])
+        axis.text(MARGIN, top + 0.2, title, fontsize=11, family=families, va="center")
+        axis.text(WIDTH - MARGIN, top + 0.2, one.summary, fontsize=8, color=GREY, ha="right", va="center")
+        top += HEADING
+        for line in paragraph.lines:
+            for token, left in paragraph.places(line):
+                width, score = paragraph.widths[token], float(one.scores[token])
+                box = (left, top - 0.42 * LINE)
+                axis.add_patch(Rectangle(box, width, 0.84 * LINE, facecolor=SHADES(norm(score)), linewidth=0))
+                if score < -largest / 50:
+                    axis.plot([left, left + width], [top + 0.36 * LINE] * 2, color=COLORS[1], linewidth=1.2)
+                axis.text(left + width / 2, top, paragraph.texts[token], ha="center", **paragraph.font)
+            top += LINE
+        top += MARGIN
+    bar = figure.add_axes((0.5 - 1.5 / WIDTH, 0.32 / height, 3 / WIDTH, 0.09 / height))
+    figure.colorbar(ScalarMappable(norm, SHADES), cax=bar, orientation="horizontal").outline.set(linewidth=0.5)
+    bar.tick_params(labelsize=7.5, length=2)
+    for x, side, words in ((-0.03, "right", "against (underlined)"), (1.03, "left", "for the prediction")):
+        bar.text(x, 0.5, words, ha=side, va="center", fontsize=8, transform=bar.transAxes)
+    return figure
+
+
+class _Paragraph:
+    """The tokens of a text on lines.
+
+    Attributes:
+      texts: the tokens as they are drawn: those that go on a word touch it, without their sign.
+      widths: of each, in inches.
+      font: matplotlib's names of the font.
+      lines: the tokens of each line, in the order of the text.
+    """
+
+    def __init__(self, attribution: Attribution):
+        self.begins = attribution.begins_word.tolist()
+        plain = [
+            token if begins else token.removeprefix("##")
+            for token, begins in zip(attribution.tokens, self.begins, strict=True)
+        ]
+        self.directions = [_direction(token) for token in plain]
+        inside = self.directions[1:-1]  # the first and the last token are special
+        self.is_rtl = inside.count("R") > inside.count("L")
+        self.texts, families = drawable(plain)
+        self.font = {"fontsize": FONT_SIZE, "family": families, "va": "center_baseline"}
+        self.widths = _widths(self.texts, self.font)
+        self.lines: list[list[int]] = []
+        end = np.inf
+        for token, width in enumerate(self.widths):
+            end += width + GAP * self.begins[token]
+            if end > WIDTH - MARGIN:
+                self.lines.append([])
+                end = MARGIN + width
+            self.lines[-1].append(token)
+
+    def places(self, line: Sequence[int]) -> Iterator[tuple[int, float]]:
+        """Yields each token of a line with its left end."""
+        shown = _visual_order(line, self.directions, self.is_rtl)
+        pairs = itertools.pairwise(shown)
+        gaps = [0.0, *(GAP * (self.begins[max(pair)] or abs(pair[0] - pair[1]) > 1) for pair in pairs)]
+        total = sum(gaps) + sum(self.widths[token] for token in line)
+        left = WIDTH - MARGIN - total if self.is_rtl else MARGIN
+        for token, gap in zip(shown, gaps, strict=True):
+            left += gap
+            yield token, left
+            left += self.widths[token]
+
+
+def _widths(texts: Sequence[str], font: dict) -> list[float]:
+    """The width of each text as it is drawn, with some room at its sides, in inches."""
+    figure = Figure(dpi=DPI)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    return [figure.text(0, 0, text, **font).get_window_extent(renderer).width / DPI + 2 * PADDING for text in texts]
+
+
+def _direction(text: str) -> str:
+    """The direction of the first letter or digit that has one: `L`, `R`, or none."""
+    for letter in text:
+        if (kind := unicodedata.bidirectional(letter)) in ("L", "R", "AL", "EN", "AN"):
+            return "R" if kind in ("R", "AL") else "L"
+    return ""
+
+
+def _visual_order(line: Sequence[int], directions: Sequence[str], is_rtl: bool) -> list[int]:
+    """The tokens of a line from left to right: runs of the other direction are turned round."""
+    other = "L" if is_rtl else "R"
+    order: list[int] = []
+    run: list[int] = []  # of the other direction, and what stands between
+    ends = 0  # of the run, after its last token of the other direction
+    for token in line:
+        if directions[token] == other:
+            run.append(token)
+            ends = len(run)
+        elif run and not directions[token]:
+            run.append(token)
+        else:
+            order += [*run[:ends][::-1], *run[ends:], token]
+            run, ends = [], 0
+    order += [*run[:ends][::-1], *run[ends:]]
+    return order[::-1] if is_rtl else order
