@@ -9,9 +9,12 @@ import pytest
 
 from bert_jax.errors import BertJaxError
 from bert_jax.inspection.attention import TextAttention, attention_maps
+from bert_jax.inspection.attribution import Attribution, integrated_gradients
+from bert_jax.inspection.layers import layer_predictions
 from bert_jax.inspection.page.charts import ChartLine, line_chart
 from bert_jax.inspection.page.document import document, run_of, write_page
-from bert_jax.inspection.page.sections import attention_section, curves_section
+from bert_jax.inspection.page.sections import attention_section, attributions_section, curves_section
+from bert_jax.inspection.targets import MaskedWord
 from bert_jax.loading import load
 from bert_jax.objectives.labels import Labels
 from bert_jax.objectives.masked_words import MaskedWords
@@ -46,7 +49,8 @@ def data_of(page):
 def test_it_has_all_sections_and_loads_nothing(page, folder):
     found = Texts(page)
     assert re.findall(r'<section id="(\w+)">', page) == re.findall(r'<a href="#(\w+)">', page)
-    assert re.findall(r'<section id="(\w+)">', page) == ["predictions", "attention", "parameters"]
+    names = ["predictions", "layers", "attribution", "attention", "parameters"]
+    assert re.findall(r'<section id="(\w+)">', page) == names
     assert f"<h1>{folder}</h1>" in page
     assert '<meta http-equiv="Content-Security-Policy" content="default-src \'none\';' in page
     assert not re.search(r"(src|href)=[\"'](?!#)|url\(|@import|https?:", page)
@@ -86,6 +90,43 @@ def test_the_maps_are_those_of_the_model_with_their_mean_and_the_rollout(page, f
     assert data["tokens"] == attention.tokens
     assert data["shape"] == [2, 4, len(attention.tokens)]
     assert data["special"] == [int(token in ("[CLS]", "[SEP]")) for token in attention.tokens]
+
+
+def test_the_words_of_each_layer_and_the_tokens_that_speak_for_them(page, folder):
+    bert = load(folder)
+    text = page[page.index('<section id="layers">') : page.index('<section id="attention">')]
+    layers = layer_predictions(bert, TEXT)
+    rows = re.findall(r"<tr><td>(layer 1|layer 0|embeddings)</td>(.*?)</tr>", text)
+    assert [name for name, _ in rows] == ["layer 1", "layer 0", "embeddings"]  # the last one on top
+    for (_, row), words, shares in zip(rows, layers.words[::-1], layers.probabilities[::-1], strict=True):
+        assert [found[0] for found in re.findall(r"<bdi>(.*?)</bdi> <small>", row)] == [word[0] for word in words]
+        assert re.findall(r"<small>([\d.]*) %", row) == [f"{100 * share:.1f}" for share in shares]
+    attribution = integrated_gradients(bert, TEXT, MaskedWord())
+    found = re.findall(r'<bdi class="token( for| against|)" style="[^"]*" title="([^"]*)">', text)[
+        -len(attribution.tokens) :
+    ]
+    assert [title for _, title in found] == [f"{score:+.3f}" for score in attribution.scores]
+    for (kind, _), score in zip(found, attribution.scores, strict=True):
+        assert not kind or kind == (" for" if score >= 0 else " against")
+    assert html.escape(attribution.summary) in text
+
+
+def test_attributions_name_how_many_predictions_there_are_and_join_words():
+    one = Attribution(
+        ["[CLS]", "un", "##happy", "[SEP]"],
+        np.array([0, 1, -0.5, 0]),
+        0.5,
+        0.0,
+        "<a>",
+        "m",
+        np.array([1, 1, 0, 1], bool),
+    )
+    text = attributions_section([one], 3)
+    assert "the first 1 of 3 predictions" in text
+    assert "<bdi>&lt;a&gt;</bdi>" in text
+    assert re.search(r">un</bdi><bdi class=\"token against\" [^>]*>happy</bdi> <bdi", text)
+    assert "predictions." not in attributions_section([one], 1)
+    assert attributions_section([], 0) == ""
 
 
 def test_a_pair_and_a_classifier(tmp_path):
