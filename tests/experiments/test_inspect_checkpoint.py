@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from bert_jax.objectives.masked_words import MaskedWords
 from tests.experiments.scripts import Scripts
 from tests.inspection.small import model
 
@@ -12,11 +11,12 @@ SCRIPT = "inspect_checkpoint"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two models, the second with another bias."""
+    """Two models without heads, the second with another bias."""
     folder = tmp_path_factory.mktemp("models")
-    bert = model(MaskedWords())
+    bert = model()
     bert.save_checkpoint(folder / "first")
-    bert.params["mlm"]["bias"] = 2 * np.asarray(bert.params["mlm"]["bias"])
+    pooler = bert.params["bert"]["pooler"]["dense"]
+    pooler["bias"] = 2 * np.asarray(pooler["bias"])
     bert.save_checkpoint(folder / "second")
     return folder
 
@@ -35,8 +35,10 @@ def test_it_prints_the_parameters_and_what_changed_and_writes_a_page(folder, scr
     code, said = scripts.run(SCRIPT, f"{folder}/first", f"--diff={folder}/second")
     assert code == 0, said
     assert f"from {folder}/first\nto   {folder}/second\n" in said
-    assert [line.split()[2:4] for line in said.split("\n") if line.startswith("mlm/bias ")] == [["1", "1.0000"]]
-    code, said = scripts.run(SCRIPT, f"--html={folder}/page.html", f"{folder}/first", "--text=the [MASK]")
+    assert [line.split()[2:4] for line in said.split("\n") if line.startswith("bert/pooler/dense/bias ")] == [
+        ["1", "1.0000"]
+    ]
+    code, said = scripts.run(SCRIPT, f"--html={folder}/page.html", f"{folder}/first", "--text=the cat")
     assert code == 0, said
     assert said.endswith(f"The page is in {folder}/page.html\n")
     assert "<h2>Attention</h2>" in (folder / "page.html").read_text()
@@ -50,7 +52,7 @@ def test_it_prints_the_parameters_and_what_changed_and_writes_a_page(folder, scr
         (["nowhere"], "error: There is no folder nowhere.\n"),
         (
             ["x", "--diff=y", "--over_time"],
-            "error: --diff and --over_time ask for different things: give one of them.\n",
+            "error: --diff and --over_time ask for different things: give one of",
         ),
         (["x", "--text=a"], "error: --text needs --html: Write a page about the model to this file."),
         (["x", "--html=a"], "error: --html needs --text: With --html: the text to show the model with"),

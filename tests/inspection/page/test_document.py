@@ -17,28 +17,11 @@ from bert_jax.inspection.page.sections import attention_section, attributions_se
 from bert_jax.inspection.targets import MaskedWord
 from bert_jax.loading import load
 from bert_jax.objectives.labels import Labels
-from bert_jax.objectives.masked_words import MaskedWords
-from bert_jax.objectives.sentence_pairs import SentencePairs
 from bert_jax.reporting.run_record import read_run
+from tests.inspection.page.conftest import TEXT
 from tests.inspection.page.test_markup import NASTY, Texts, shown, whole
 from tests.inspection.small import model
 from tests.reporting.fake_run import ROWS, eval_row, write_run
-
-TEXT = "the cat [MASK] down </script> שלום 東京 <b>"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model") / "pretrained"
-    model(MaskedWords(), SentencePairs()).save_checkpoint(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def page(folder, tmp_path_factory):
-    file = tmp_path_factory.mktemp("page") / "page.html"
-    write_page(folder, file, TEXT)
-    return file.read_text()
 
 
 def data_of(page):
@@ -102,9 +85,7 @@ def test_the_words_of_each_layer_and_the_tokens_that_speak_for_them(page, folder
         assert [found[0] for found in re.findall(r"<bdi>(.*?)</bdi> <small>", row)] == [word[0] for word in words]
         assert re.findall(r"<small>([\d.]*) %", row) == [f"{100 * share:.1f}" for share in shares]
     attribution = integrated_gradients(bert, TEXT, MaskedWord())
-    found = re.findall(r'<bdi class="token( for| against|)" style="[^"]*" title="([^"]*)">', text)[
-        -len(attribution.tokens) :
-    ]
+    found = re.findall(r'<bdi class="token( for| against|)" style="[^"]*" title="([^"]*)">', text)
     assert [title for _, title in found] == [f"{score:+.3f}" for score in attribution.scores]
     for (kind, _), score in zip(found, attribution.scores, strict=True):
         assert not kind or kind == (" for" if score >= 0 else " against")
@@ -112,15 +93,8 @@ def test_the_words_of_each_layer_and_the_tokens_that_speak_for_them(page, folder
 
 
 def test_attributions_name_how_many_predictions_there_are_and_join_words():
-    one = Attribution(
-        ["[CLS]", "un", "##happy", "[SEP]"],
-        np.array([0, 1, -0.5, 0]),
-        0.5,
-        0.0,
-        "<a>",
-        "m",
-        np.array([1, 1, 0, 1], bool),
-    )
+    scores, begins = np.array([0, 1, -0.5, 0]), np.array([True, True, False, True])
+    one = Attribution(["[CLS]", "un", "##happy", "[SEP]"], scores, 0.5, 0.0, "<a>", "a method", begins)
     text = attributions_section([one], 3)
     assert "the first 1 of 3 predictions" in text
     assert "<bdi>&lt;a&gt;</bdi>" in text
@@ -129,7 +103,8 @@ def test_attributions_name_how_many_predictions_there_are_and_join_words():
     assert attributions_section([], 0) == ""
 
 
-def test_a_pair_and_a_classifier(tmp_path):
+def test_a_pair_and_a_classifier(tmp_path, monkeypatch):
+    monkeypatch.setattr("bert_jax.inspection.page.document.MOST_ATTRIBUTIONS", 0)  # others take long to compile
     model(Labels(names=("good", "<bad>"))).save_checkpoint(tmp_path / "labels")
     write_page(tmp_path / "labels", tmp_path / "page.html", "the cat", "sat down")
     page = (tmp_path / "page.html").read_text()

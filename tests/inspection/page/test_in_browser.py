@@ -33,7 +33,7 @@ const change = (name, value) => {
 };
 seen.start = at("title").textContent;
 change("layer", 1);
-change("head", 2);
+change("head", 1);
 seen.title = at("title").textContent;
 point(spans[4], "mouseenter");
 seen.reading = at("reading").textContent;
@@ -67,11 +67,11 @@ window.alert = () => { window.alerted = (window.alerted || 0) + 1; };
 """
 
 
-def looked_at(tokens, weights, folder):
-    """What a reader sees of attention."""
-    page = document("page", "", [("attention", "Attention", WATCH + attention_section(TextAttention(tokens, weights)))])
+def looked_at(page, folder):
+    """What a reader sees of a page."""
     file = folder / "page.html"
-    file.write_bytes(page.replace("</body>", f"{READER}</body>").encode())
+    watched = page.replace("<body>", f"<body>{WATCH}").replace("</body>", f"{READER}</body>")
+    file.write_bytes(watched.encode())
     command = [BROWSER, *FLAGS, f"--user-data-dir={folder}/profile", f"file://{file}"]
     dom = subprocess.run(command, capture_output=True, timeout=60, check=True).stdout.decode()
     (title,) = re.findall(r"<title>(.*?)</title>", dom, re.DOTALL)
@@ -94,10 +94,11 @@ def test_a_reader_sees_the_attention_of_the_model(tmp_path, monkeypatch, most_by
     pack = sections.pack_maps
     monkeypatch.setattr(sections, "pack_maps", lambda weights: pack(weights, most_bytes))
     tokens, weights = [whole(one) for one in NASTY], maps(2, 3, 10, sharpness=2)
-    seen = looked_at(list(NASTY), weights, tmp_path)
+    section = attention_section(TextAttention(list(NASTY), weights))
+    seen = looked_at(document("page", "", [("attention", "Attention", section)]), tmp_path)
     assert (seen["errors"], seen["run"], seen["spans"]) == ([], 0, 10)
-    assert (seen["start"], seen["title"]) == ("Layer 0, mean of all heads", "Layer 1, head 2")
-    found = weights[1, 2]
+    assert (seen["start"], seen["title"]) == ("Layer 0, mean of all heads", "Layer 1, head 1")
+    found = weights[1, 1]
     found = np.where(np.argsort(np.argsort(-found)) < kept, found, 0)  # the largest of each row
     name = f"\u201c\u2068{tokens[4]}\u2069\u201d"
     assert seen["reading"] == f"{name} attends to {told(tokens, found[4])}"
@@ -109,6 +110,12 @@ def test_a_reader_sees_the_attention_of_the_model(tmp_path, monkeypatch, most_by
     assert seen["pixel"][:3] == pytest.approx(ramp(np.sqrt(found[5, 6])), abs=3)
     assert (seen["pressed"], seen["chosen"]) == (1, "Layer 0, head 0")
     assert tokens[-1] not in seen["skipped"]  # which is the separator here
+
+
+def test_the_whole_page_is_shown_without_an_error(page, tmp_path):
+    seen = looked_at(page, tmp_path)
+    assert (seen["errors"], seen["run"]) == ([], 0)
+    assert seen["text"].split()[:3] == ["[CLS]", "the", "cat"]
 
 
 def ramp(part):
