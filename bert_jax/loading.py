@@ -46,25 +46,37 @@ def load(
       TokenizerError: its tokenizer is missing or damaged.
     """
     path = epath.Path(path).expanduser()
-    if not path.exists():
-        raise CheckpointError(f"There is no folder {path}.")
     changes: dict[str, Any] = {
         name: value for name, value in (("dtype", dtype), ("activation", activation)) if value is not None
     }
     for name, choices in (("dtype", DTYPES), ("activation", ACTIVATIONS)):
         if name in changes and (problems := choice_problem(name, changes[name], choices)):
             raise ConfigError(*problems)
+    opened = open_folder(path, step)
+    if isinstance(opened, ReleasedModel):
+        model = _released(opened, str(path))
+    else:
+        make = _own if MODEL_FILE in opened.assets else _run
+        model = make(path, opened)
+    logging.info("Opened %r.", model)  # with the heads that are there, and those that are not
+    return dataclasses.replace(model, config=dataclasses.replace(model.config, **changes))
+
+
+def open_folder(path: epath.PathLike, step: int | None = None) -> ReleasedModel | SavedParams:
+    """Opens what `load` opens, without reading the parameters. The arguments are those of `load`.
+
+    Raises:
+      BertJaxError: see `load`.
+    """
+    path = epath.Path(path).expanduser()
+    if not path.exists():
+        raise CheckpointError(f"There is no folder {path}.")
     if is_released(path):
         if step is not None:
             raise CheckpointError(f"{path} is not a run, so it has no step {step}.")
-        model = _released(read_released(path), str(path))
-    else:
-        folder, named_step = find_checkpoints(path)
-        saved = SavedParams(folder, named_step if step is None else step)
-        make = _own if MODEL_FILE in saved.assets else _run
-        model = make(path, saved)
-    logging.info("Opened %r.", model)  # with the heads that are there, and those that are not
-    return dataclasses.replace(model, config=dataclasses.replace(model.config, **changes))
+        return read_released(path)
+    folder, named_step = find_checkpoints(path)
+    return SavedParams(folder, named_step if step is None else step)
 
 
 def _own(path: epath.Path, saved: SavedParams) -> Pretrained:

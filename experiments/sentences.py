@@ -73,11 +73,15 @@ def _sentence(error: OSError) -> str:
     return f"{what} ({reason}): mend it, and run the same command again."
 
 
-def parse_flags(argv: list[str]) -> list[str]:
-    """Parses a command line that consists of flags only, and returns the rest of it: the name of the program.
+def parse_flags(argv: list[str], argument: str = "") -> list[str]:
+    """Parses a command line of flags, and returns the rest of it: the name of the program, and the argument.
+
+    Args:
+      argv: the command line.
+      argument: what the one argument is that is no flag, for messages; empty: there is none.
 
     Raises:
-      ConfigError: a flag is unknown, missing or has a wrong value, or an argument is not a flag.
+      ConfigError: a flag is unknown, missing or has a wrong value, an argument is not a flag, or the one is missing.
     """
     try:
         program, *rest = flags.FLAGS(argv)
@@ -86,12 +90,14 @@ def parse_flags(argv: list[str]) -> list[str]:
         raise ConfigError("\n".join(f"There is no flag --{name}.{_near_flag(name)}" for name in wrong)) from None
     except (flags.Error, ValueError) as error:
         raise ConfigError("\n".join(map(_improved, str(error).split("\n")))) from None
-    if rest:
-        # absl would ignore all flags after this argument.
-        raise ConfigError(f"{rest[0]!r} is not a flag: give flags in the form --name=value.")
+    extra = rest[1:] if argument else rest
+    if extra:
+        raise ConfigError(f"{extra[0]!r} is not a flag: give flags in the form --name=value.")
+    if argument and not rest:
+        raise ConfigError(f"Give {argument}.")
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # libraries log too much at INFO; progress is printed anyway
-    return [program]
+    return [program, *rest]
 
 
 def _unknown(argv: list[str]) -> list[str]:

@@ -63,6 +63,7 @@ SCRIPTS = {
     "experiments.search": [],
     "experiments.convert_checkpoint": [],
     "experiments.extend_vocabulary": [],
+    "experiments.inspect_checkpoint": [],
 }
 DOWNLOADS = ("configs/glue.py", "configs/super_glue.py")
 PRETRAIN = "python -m experiments.pretrain --config.data.corpus=corpora/articles --config.train.num_steps=300"

@@ -26,6 +26,7 @@ ROOMS = (
         "files",
         "configuration",
         "batch",
+        "columns",
         "losses",
         "scores",
         "markdown",

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bert_jax.columns import aligned
+
 # Sentences of more tokens than these are counted. The last is the longest that a corpus stores: longer ones are cut.
 LENGTHS = (128, 512)
 
@@ -122,7 +124,7 @@ def block(manifest: Mapping[str, Any]) -> list[str]:
     """The closing lines of a build: a table with a line for each source, what was lost with examples, warnings."""
     sources = manifest["sources"]
     rows = [_row(source, manifest["options"]) for source in sources]
-    lines = _aligned([HEAD, *rows])
+    lines = aligned([HEAD, *rows])
     losses = _losses(sources)
     if losses:
         lines += ["what was changed, cut and left out, with the first examples:", *losses]
@@ -189,14 +191,3 @@ def percent(share: float) -> str:
     if share < 1e-5:
         return "<0.001 %"
     return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The rows as lines of columns, the first aligned to the left."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    ]

@@ -1,0 +1,1 @@
+"""Looks inside trained models: parameters, attention, attributions. Functions return arrays; beside them, some draw."""

@@ -24,9 +24,11 @@ class FileParameters:
 
     Attributes:
       shapes: their shapes, by name: a path in the parameter tree, such as `mlm/bias`.
+      dtypes: what the file stores them as, by name.
     """
 
     shapes: dict[str, tuple[int, ...]]
+    dtypes: dict[str, np.dtype]
     _read: Callable[[str], np.ndarray]
 
     def read(self, name: str) -> np.ndarray:
@@ -106,7 +108,11 @@ def open_parameters(
         raise CheckpointError(f"The weights lack {_some(missing)}: check the config, or ask for fewer parts.")
     entries = {entry.ours: entry for entry in wanted}
     shapes = {name: entry.our_shape for name, entry in entries.items()}
-    return FileParameters(shapes, lambda name: _read_entry(file, entries[name], names, twins))
+    # An array without a tensor, the token types of a family that has none, is made here.
+    dtypes = {
+        name: file.infos[names[entry.theirs[0]]].dtype if entry.theirs else FLOAT32 for name, entry in entries.items()
+    }
+    return FileParameters(shapes, dtypes, lambda name: _read_entry(file, entries[name], names, twins))
 
 
 def _num_labels(file: TensorFile, names: Mapping[str, str]) -> int:

@@ -71,6 +71,9 @@ class TrainConfig:
     checkpoint_every: int = setting(1000, may_change="cadence")
     # number of checkpoints to keep, besides the best one (eval.best_by); older ones are deleted
     keep_checkpoints: int = setting(3, may_change="cadence")
+    # besides these, the checkpoints of all steps that are multiples of this one are kept, to see a model develop; none:
+    # no others
+    keep_every: int | None = setting(None, may_change="cadence")
     # end the run, with exit code 75, if a step, a batch or a save takes longer; the start, which compiles, and
     # evaluations may take four times as long; none: never
     hang_seconds: float | None = setting(1800.0, may_change="cadence")
@@ -91,10 +94,15 @@ class TrainConfig:
             have = f", not {' and '.join(given)}" if given else ""
             found.append(f"Give one of train.num_steps, train.num_epochs and train.time_budget{have}.")
         positive = (*self.ALTERNATIVES, "batch_size", "grad_accumulation_steps", "log_every", "grad_norms_every")
-        for name in (*positive, "checkpoint_every", "keep_checkpoints", "hang_seconds", "stop_after"):
+        for name in (*positive, "checkpoint_every", "keep_checkpoints", "keep_every", "hang_seconds", "stop_after"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 found.append(f"train.{name}={value} must be above 0 and finite.")
+        if self.keep_every and self.checkpoint_every > 0 and self.keep_every % self.checkpoint_every:
+            found.append(
+                f"train.keep_every={self.keep_every} must be a multiple of"
+                f" train.checkpoint_every={self.checkpoint_every}: no other step is saved."
+            )
         if self.batch_size >= 2**31:
             found.append(f"train.batch_size={self.batch_size} must be below 2**31.")
         if self.num_steps is not None and self.num_steps >= 2**31:

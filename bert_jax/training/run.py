@@ -230,8 +230,9 @@ def _train(
             if processes.is_first():  # after every process has read the workdir, before any reads it again
                 fingerprints = task.fingerprints | (warm.fingerprints if warm else {})
                 workdir.begin(kind.name, config, task, fingerprints)
-        keep = config.train.keep_checkpoints
-        checkpoints = Checkpoints(workdir.checkpoints, keep, workdir.assets(), workdir.add_first_checkpoint)
+        train = config.train
+        assets, told = workdir.assets(), workdir.add_first_checkpoint
+        checkpoints = Checkpoints(workdir.checkpoints, train.keep_checkpoints, assets, told, train.keep_every)
         state = checkpoints.restore_latest(program.state_shapes)
         if state is None:
             state = program.make_state(warm.read(program.state_shapes.params) if warm else {})

@@ -155,9 +155,9 @@ def test_the_best_is_kept_beside_the_last_and_opened(straight, tmp_path):
 
 
 def test_without_a_score_to_choose_by_the_last_is_opened(short, tmp_path):
-    short.eval.best_by = ""
+    short.eval.best_by, short.train.keep_every = "", 6
     assert pretrain(short, tmp_path / "run")["step"] == 10
-    assert saved(tmp_path / "run") == [10]
+    assert saved(tmp_path / "run") == [6, 10]
     assert load(tmp_path / "run").step == 10
     assert best_line(read_run(tmp_path / "run")) == ""
 

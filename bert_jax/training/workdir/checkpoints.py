@@ -147,7 +147,9 @@ class SavedParams:
 
     Attributes:
       step: the step of the checkpoint.
+      steps: those of all checkpoints of the folder, in order.
       shapes: the shapes of the parameters, by name. Adapters are not among them: `read` adds them to what they adapt.
+      dtypes: their dtypes, by name.
       assets: the files saved with them.
       scores: the held-out scores of that step, under their names in the log; empty if it was not evaluated.
 
@@ -162,7 +164,7 @@ class SavedParams:
         if "\\" in str(self._directory):
             raise CheckpointError(f"{directory} has '\\' in it, with which checkpoints cannot be read: rename it.")
         with reader(self._directory) as manager:
-            steps = sorted(manager.all_steps())
+            steps = self.steps = sorted(manager.all_steps())
             if not steps:
                 raise CheckpointError(f"There is no checkpoint in {self._directory}.")
             if step is not None and step not in steps:
@@ -180,7 +182,9 @@ class SavedParams:
                 self.assets, self.scores, self._checksums = about.assets, about.scores, about.checksums
                 leaves: dict[str, Any] = flax.traverse_util.flatten_dict(self._tree, sep="/")
                 self._names = tuple(leaves)
-                self.shapes = {name: tuple(leaf.shape) for name, leaf in lora.own_names(leaves).items()}
+                own = lora.own_names(leaves)
+                self.shapes = {name: tuple(leaf.shape) for name, leaf in own.items()}
+                self.dtypes = {name: np.dtype(leaf.dtype) for name, leaf in own.items()}
 
     @property
     def fingerprint(self) -> str:
@@ -237,18 +241,22 @@ class SavedParams:
 
 @dataclasses.dataclass
 class _LatestAndBest:
-    """Which checkpoints Orbax preserves: the last `keep`, and that of the best evaluation.
+    """Which checkpoints Orbax preserves: the last `keep`, the multiples of `every`, and that of the best evaluation.
 
     Orbax asks when a save begins, and deletes the others when it is complete: until a better checkpoint is there, the
     best so far stays.
     """
 
     keep: int
+    every: int | None = None
     best: int | None = None
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:
         first = len(checkpoints) - self.keep
-        return [place >= first or one.step == self.best for place, one in enumerate(checkpoints)]
+        return [
+            place >= first or one.step == self.best or (self.every is not None and one.step % self.every == 0)
+            for place, one in enumerate(checkpoints)
+        ]
 
 
 class Checkpoints:
@@ -259,6 +267,7 @@ class Checkpoints:
       keep: the number of latest checkpoints to keep.
       assets: small files to store in each checkpoint, by name.
       tell_first: is called with the step of the first checkpoint of this start, when it is on disk.
+      keep_every: the checkpoints of steps that are multiples of this one are kept, too; None: no others.
 
     Attributes:
       best: the best evaluation up to the checkpoint that was restored; None before, and if it stores none.
@@ -274,6 +283,7 @@ class Checkpoints:
         keep: int,
         assets: dict[str, bytes],
         tell_first: Callable[[int], None] = lambda step: None,
+        keep_every: int | None = None,
     ):
         self._directory = epath.Path(directory)
         self._assets, self._tell_first = assets, tell_first
@@ -282,7 +292,7 @@ class Checkpoints:
         self._quiet.enter_context(event_loops.patient())
         logging.get_absl_logger().addFilter(_is_news)
         self._quiet.callback(logging.get_absl_logger().removeFilter, _is_news)
-        self._kept = _LatestAndBest(keep)
+        self._kept = _LatestAndBest(keep, keep_every)
         options = ocp.CheckpointManagerOptions(preservation_policy=self._kept, cleanup_tmp_directories=True)
         self._manager = ocp.CheckpointManager(self._directory, options=options)
         self._needed = ""  # the size of a checkpoint, for messages

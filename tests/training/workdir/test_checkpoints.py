@@ -8,6 +8,7 @@ import pytest
 
 from bert_jax.errors import CheckpointError, ConfigError, WriteError
 from bert_jax.training.best import Best
+from bert_jax.training.config import TrainConfig
 from bert_jax.training.state import TrainState
 from bert_jax.training.workdir.about import About
 from bert_jax.training.workdir.checkpoints import (
@@ -61,6 +62,22 @@ def test_restores_the_newest_and_keeps_as_many_as_told(checkpoints, tmp_path):
     checkpoints.wait()
     assert_equal(checkpoints.restore_latest(shapes(make_state(0))), make_state(3))
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()) == ["2", "3"]
+
+
+def test_the_steps_of_keep_every_are_kept_besides_the_latest_and_the_best(tmp_path):
+    opened = Checkpoints(tmp_path / "checkpoints", keep=1, assets=ASSETS, keep_every=3)
+    for step in range(1, 9):
+        opened.save(step, make_state(step), Best("loss", True, 4, 0.5, 0) if step >= 4 else None)
+    opened.close()
+    kept = sorted(int(p.name) for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit())
+    assert kept == [3, 4, 6, 8]
+    for keep_every, problems in ((None, 0), (8, 0), (6, 1), (-4, 1)):
+        found = TrainConfig(num_steps=9, checkpoint_every=4, keep_every=keep_every).problems()
+        assert len(found) == problems
+    assert (
+        "train.keep_every=6 must be a multiple of train.checkpoint_every=4"
+        in TrainConfig(num_steps=9, checkpoint_every=4, keep_every=6).problems()[0]
+    )
 
 
 @pytest.mark.parametrize("reopens", [True, False])

@@ -1,0 +1,121 @@
+"""The whole page: what a model holds, how it was trained, and what it makes of a text, in one file."""
+
+from collections.abc import Iterable
+
+from etils import epath
+
+from bert_jax import loading, storage
+from bert_jax.errors import WriteError
+from bert_jax.inspection.attention import attention_maps
+from bert_jax.inspection.attribution import integrated_gradients
+from bert_jax.inspection.layers import layer_predictions
+from bert_jax.inspection.page import sections
+from bert_jax.inspection.page.markup import direction, escaped, isolated
+from bert_jax.inspection.page.predictions import predictions
+from bert_jax.inspection.page.style import STYLE
+from bert_jax.inspection.parameter_tables import source_text
+from bert_jax.inspection.parameters import open_parameters, parameter_tree
+from bert_jax.inspection.targets import usual_targets
+from bert_jax.objectives.masked_words import MaskedWords
+from bert_jax.pretrained import Pretrained
+from bert_jax.reporting.run_record import RunRecord, read_run
+from bert_jax.tokenization.tokenizer import MASK
+
+# A browser loads nothing from anywhere for this page, whatever is in it.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+MOST_ATTRIBUTIONS = 8  # each takes seconds
+
+
+def write_page(
+    model: epath.PathLike, file: epath.PathLike, text: str, pair: str | None = None, step: int | None = None
+) -> None:
+    """Writes a page about a model and what it makes of a text.
+
+    Args:
+      model: any folder that `bert_jax.load` takes. If it is a run, its curves are in the page.
+      file: the HTML file to write.
+      text: the text; each `[MASK]` in it is filled.
+      pair: the second text of a pair.
+      step: which checkpoint of a run; None: that which `load` opens.
+
+    Raises:
+      BertJaxError: there is no model, the text is too long for it, or the file cannot be written.
+    """
+    bert = loading.load(model, step)
+    given = text if pair is None else (text, pair)
+    tree = parameter_tree(open_parameters(bert))
+    words = any(isinstance(one, MaskedWords) for one in bert.objectives)
+    masks = range(text.count(MASK) + (pair or "").count(MASK) if words else 0)
+    targets = usual_targets(bert, given)
+    attributions = [integrated_gradients(bert, given, one) for one in targets[:MOST_ATTRIBUTIONS]]
+    layers = [layer_predictions(bert, given, mask) for mask in masks]
+    parts = [
+        ("predictions", "What it says", sections.predictions_section(predictions(bert, given))),
+        ("layers", "Layer by layer", sections.layers_section(layers)),
+        ("attribution", "Which tokens it is due to", sections.attributions_section(attributions, len(targets))),
+        ("attention", "Attention", sections.attention_section(attention_maps(bert, text, pair))),
+    ]
+    if run := run_of(model):
+        parts.append(("training", "Training", sections.curves_section(run)))
+    parts.append(("parameters", "Parameters", sections.tree_section(tree)))
+    page = document(source_text(str(model), bert.step), _heading(bert, [text] if pair is None else [text, pair]), parts)
+    try:
+        storage.write_bytes(file, page.encode())
+    except OSError as error:
+        raise WriteError(f"{file} cannot be written ({error.strerror}): choose another file.") from None
+
+
+def document(title: str, heading: str, parts: Iterable[tuple[str, str, str]]) -> str:
+    """Returns an HTML file.
+
+    Args:
+      title: of the page.
+      heading: HTML below the title.
+      parts: (name, title, HTML) of each section; those without HTML are left out.
+    """
+    parts = [part for part in parts if part[2].strip()]
+    links = "".join(f'<a href="#{name}">{escaped(shown)}</a>' for name, shown, _ in parts)
+    body = "".join(
+        f'<section id="{name}">\n<h2>{escaped(shown)}</h2>\n{content}</section>\n' for name, shown, content in parts
+    )
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escaped(title)}</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<header>
+<h1>{escaped(title)}</h1>
+{heading}
+<nav>{links}</nav>
+</header>
+<main>
+{body}</main>
+</body>
+</html>
+"""
+
+
+def run_of(model: epath.PathLike) -> RunRecord | None:
+    """Returns the record of the run that a folder is, or that a checkpoint belongs to; None if there is none."""
+    path = epath.Path(model).expanduser()
+    for folder in (path, path.parent, path.parent.parent):
+        inside = folder == path or path.relative_to(folder).parts[0] == "checkpoints"
+        if inside and (folder / "run.json").exists() and (folder / "config.json").exists():
+            return read_run(folder)
+    return None
+
+
+def _heading(bert: Pretrained, texts: list[str]) -> str:
+    config = bert.config
+    objectives = ", ".join(one.title for one in bert.objectives) or "none"
+    facts = (
+        f"{config.num_layers} layers of {config.num_heads} attention heads, width {config.hidden_size},"
+        f" {bert.tokenizer.vocab_size:,} words, at most {bert.max_tokens} tokens. Objectives: {objectives}."
+    )
+    quoted = "".join(f'<blockquote dir="{direction([text])}">{escaped(text)}</blockquote>\n' for text in texts)
+    return f'<p class="soft">{isolated(facts)}</p>\n{quoted}'
