@@ -67,7 +67,7 @@ def test_restores_the_newest_and_keeps_as_many_as_told(checkpoints, tmp_path):
 def test_the_steps_of_keep_every_are_kept_besides_the_latest_and_the_best(tmp_path):
     opened = Checkpoints(tmp_path / "checkpoints", keep=1, assets=ASSETS, keep_every=3)
     for step in range(1, 9):
-        opened.save(step, make_state(step), Best("loss", True, 4, 0.5, 0) if step >= 4 else None)
+        save(opened, step, make_state(step), Best("loss", True, 4, 0.5, 0) if step >= 4 else None)
     opened.close()
     kept = sorted(int(p.name) for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit())
     assert kept == [3, 4, 6, 8]
