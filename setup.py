@@ -16,7 +16,7 @@ setup(
         "flax",
         "importlib_resources",  # tensorflow-datasets forgets to ask for it
         "jax",
-        "matplotlib",
+        "matplotlib>=3.11",  # shapes joined letters, and turns right-to-left text
         "numpy>=2.0",
         "optax",
         "orbax-checkpoint",
@@ -30,7 +30,7 @@ setup(
         "tokenizers",
     ],
     extras_require={
-        "test": ["pyrefly", "pytest", "pytest-xdist", "ruff", "setuptools"],
+        "test": ["ipykernel", "nbclient", "pyrefly", "pytest", "pytest-xdist", "ruff", "setuptools"],
         # accelerators: CUDA 13 needs driver 580 or newer
         "cuda": ["jax[cuda13]"],
         "tpu": ["jax[tpu]"],

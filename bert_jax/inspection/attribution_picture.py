@@ -45,9 +45,11 @@ def draw_attributions(*attributions: Attribution) -> Figure:
     norm = Normalize(-largest, largest)
     top = 0.0
     for one, paragraph in zip(attributions, paragraphs, strict=True):
-        (title,), families = drawable([f"{one.target}: {one.method}"])
+        (title,), families = drawable([one.target])
         axis.text(MARGIN, top + 0.2, title, fontsize=11, family=families, va="center")
-        axis.text(WIDTH - MARGIN, top + 0.2, one.summary, fontsize=8, color=GREY, ha="right", va="center")
+        axis.text(
+            WIDTH - MARGIN, top + 0.2, f"{one.method}: {one.summary}", fontsize=8, color=GREY, ha="right", va="center"
+        )
         top += HEADING
         for line in paragraph.lines:
             for token, left in paragraph.places(line):

@@ -96,7 +96,7 @@ def draw_singular_values(values: Mapping[str, np.ndarray]) -> Figure:
     axes = figure.subplots(rows, columns, squeeze=False, sharex=False, sharey=True).ravel()
     last = max(max(layers) for layers in kinds.values())
     norm = Normalize(0, max(last, 1) / 0.85)  # without the yellow end, which is hard to see on white
-    for axis, (kind, layers) in zip(axes, kinds.items(), strict=False):
+    for axis, (kind, layers) in zip(axes, sorted(kinds.items()), strict=False):
         for layer, own in sorted(layers.items()):
             axis.plot(np.arange(1, len(own) + 1), own / own[0], color=colormaps["viridis"](norm(layer)), linewidth=1.2)
         ranks = [effective_rank(own) for own in layers.values()]
