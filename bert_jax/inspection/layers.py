@@ -9,7 +9,6 @@ import numpy as np
 from etils import epath
 
 from bert_jax.batch import CORE, Batch, cut
-from bert_jax.errors import TokenizerError
 from bert_jax.inspection.text_row import TextRow
 from bert_jax.model.composite import Composite, Encoded
 from bert_jax.model.intermediates import with_intermediates
@@ -79,11 +78,9 @@ def layer_predictions(bert: Pretrained, text: Text, mask: int = 0, top: int = 5)
     """
     objective = bert.objective(MaskedWords, "predict words")
     row, tokenizer = TextRow.of(bert, text), bert.tokenizer
-    places = np.flatnonzero(row.ids == tokenizer.mask_id)
-    if not 0 <= mask < len(places):
-        raise TokenizerError(f"The text has {len(places)} [MASK], so there is none with number {mask}, counted from 0.")
+    place = row.place_of_mask(tokenizer, mask)
     states, _ = bert.inside(row.batch)
-    logits = bert.compiled(_word_head, objective.name)(bert.params, states[:, 0, places[mask]])
+    logits = bert.compiled(_word_head, objective.name)(bert.params, states[:, 0, place])
     shares = np.asarray(jax.nn.softmax(logits[:, : tokenizer.vocab_size], axis=-1))
     best = np.argsort(-shares, axis=-1, kind="stable")[:, :top]
     words = [[tokenizer.decode([i]).strip() for i in each] for each in best.tolist()]

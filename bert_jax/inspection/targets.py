@@ -90,18 +90,13 @@ class MaskedWord(Target):
     def question(self, bert: Pretrained, text: Text) -> Question:
         objective = bert.objective(MaskedWords, "predict words")
         row, tokenizer = TextRow.of(bert, text), bert.tokenizer
-        masks = np.flatnonzero(row.ids == tokenizer.mask_id)
-        if not 0 <= self.mask < len(masks):
-            raise TokenizerError(
-                f"The text has {len(masks)} [MASK], so there is none with number {self.mask}, counted from 0."
-            )
-        columns = {"masked_positions": masks[[self.mask]][None].astype(np.int32)}
+        columns = {"masked_positions": np.array([[row.place_of_mask(tokenizer, self.mask)]], np.int32)}
         if self.word is None:
             logits = np.asarray(bert.predict(objective.name, row.batch | columns))[0, 0, : tokenizer.vocab_size]
             word = int(logits.argmax())
         else:
             word = word_id(tokenizer, self.word)
-        place = f"[MASK] {self.mask}" if len(masks) > 1 else "[MASK]"
+        place = f"[MASK] {self.mask}" if (row.ids == tokenizer.mask_id).sum() > 1 else "[MASK]"
         title = f"{place} = {tokenizer.decode([word]).strip()}"
         return Question(title, row, objective.name, columns, _word_score, np.array([word, tokenizer.vocab_size]))
 

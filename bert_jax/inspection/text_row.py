@@ -70,6 +70,19 @@ class TextRow:
             batch=packed.batch,
         )
 
+    def place_of_mask(self, tokenizer: Tokenizer, mask: int) -> int:
+        """Returns the position of a `[MASK]`, given its number from 0.
+
+        Raises:
+          TokenizerError: there is none.
+        """
+        places = np.flatnonzero(self.ids == tokenizer.mask_id)
+        if not 0 <= mask < len(places):
+            raise TokenizerError(
+                f"The text has {len(places)} [MASK], so there is none with number {mask}, counted from 0."
+            )
+        return int(places[mask])
+
 
 def readable(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
     """Returns a name for each token: its letters, after `##` if it goes on a word, whatever the vocabulary's own signs.

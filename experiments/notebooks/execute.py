@@ -48,9 +48,22 @@ def execute(notebook: Any, folder: pathlib.Path, parameters: Mapping[str, Any] |
         "language_info": {"name": "python"},
     }
     for cell in notebook.cells:
+        if "outputs" in cell:
+            cell.outputs = _joined(cell.outputs)
         for output in cell.get("outputs", ()):
             if "image/png" in output.get("data", ()):
                 output.data["image/png"] = _smaller(output.data["image/png"])
+
+
+def _joined(outputs: list[Any]) -> list[Any]:
+    """The outputs of a cell, in which lines that were printed one after the other are one output."""
+    found: list[Any] = []
+    for output in outputs:
+        if found and output.output_type == "stream" and found[-1].get("name") == output.name:
+            found[-1].text += output.text
+        else:
+            found.append(output)
+    return found
 
 
 def _smaller(picture: str) -> str:

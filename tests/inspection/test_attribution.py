@@ -127,3 +127,20 @@ def test_the_usual_targets_are_those_of_the_task():
 
 def _score(bert, question):
     return question.score(bert.predict(question.objective, question.batch), question.index)[0]
+
+
+@pytest.mark.parametrize("separators", [1, 2])
+def test_an_answer_is_found_among_the_tokens_of_pairs_of_every_form(separators):
+    """One separator as in BERT, two as in RoBERTa."""
+    bert = model(Spans())
+    bert.tokenizer.separators_between = separators
+    text = ("the cat", "the unhappy dogs sat down.")
+    question = AnswerSpan("unhappy dogs").question(bert, text)
+    first, last = question.index
+    assert question.row.tokens[first : last + 1] == ["un", "##happy", "dog", "##s"]
+    assert question.row.tokens.count("[SEP]") == separators + 1
+    assert AnswerSpan("").question(bert, text).index.tolist() == [0, 0]
+    answer = bert.answer(*text)
+    first, last = AnswerSpan().question(bert, text).index
+    said = "".join(question.row.tokens[first : last + 1]).replace("##", "")
+    assert said == answer.text.replace(" ", "")

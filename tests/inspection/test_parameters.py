@@ -8,9 +8,11 @@ import subprocess
 import sys
 
 import flax.traverse_util
+import fsspec
 import numpy as np
 import pytest
 from etils import epath
+from etils.epath import backend
 
 import bert_jax
 from bert_jax.errors import CheckpointError
@@ -24,6 +26,7 @@ from bert_jax.objectives.masked_words import MaskedWords
 from bert_jax.objectives.sentence_pairs import SentencePairs
 from tests.interop.rows import padded_batch, random_params
 from tests.model import composites
+from tests.test_lock import Bucket
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat", "sat", "down", "un", "##happy", "."]
 CONFIG = ModelConfig(vocab_size=16, num_layers=11, hidden_size=12, num_heads=3, intermediate_size=20, max_positions=40)
@@ -74,6 +77,14 @@ def test_every_kind_of_folder_has_the_tree_that_load_has(folder, tmp_path):
     assert open_parameters(tmp_path / "own").step is None
     with pytest.raises(CheckpointError, match="is not a run, so it has no step 3"):
         open_parameters(folder, 3)
+
+
+def test_a_folder_may_be_in_a_bucket(folder, monkeypatch):
+    bucket = Bucket(str(folder.parent), fsspec.filesystem("file"))
+    monkeypatch.setattr(backend.fsspec_backend, "fs", lambda path: bucket)
+    tree = parameter_tree(open_parameters(f"gs://{folder.name}"))
+    assert tree.arrays == parameter_tree(open_parameters(folder)).arrays
+    assert tree_lines(tree)[0].startswith("gs://model: ")
 
 
 def test_the_table_has_the_model_in_its_order_with_totals(folder):

@@ -12,7 +12,7 @@ ATTENTION = """
   const ramp = [[255, 255, 255], [198, 219, 239], [107, 174, 214], [33, 113, 181], [8, 48, 107]];
   const at = name => document.getElementById("attention-" + name);
   const state = {layer: 0, head: heads - 2, to: false, skip: false, pinned: false};
-  state.token = Math.max(0, tokens.indexOf(data.mask));
+  state.token = Math.max(1, tokens.indexOf(data.mask));  // the first word, where there is no mask
   let map = null, picture = null, scale = 1;
 
   // What a byte stands for is in packed_maps.py.
