@@ -80,7 +80,7 @@ def write_predictions(
         known = partial.exists() and not partial.is_symlink() and about.exists() and storage.read_json(about) == made_by
         if not known:
             partial.unlink(missing_ok=True)
-            storage.create(partial).close()
+            storage.create(epath.Path(partial)).close()
             storage.write_json(about, made_by)
         count, end = _complete_lines(partial)
         with partial.open("r+b") as file:

@@ -198,7 +198,7 @@ def write_safetensors(
             array = np.asarray(make(), info.dtype, order="C")
             if array.shape != info.shape:
                 raise ValueError(f"shape {array.shape} instead of {info.shape}")
-            file.write(array.reshape(-1).view(np.uint8))
+            file.write(array.reshape(-1).view(np.uint8).data)
 
 
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

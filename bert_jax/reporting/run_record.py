@@ -72,7 +72,8 @@ class RunRecord:
     @property
     def stopped_early(self) -> bool:
         """Whether `eval.patience` ended the run before its last step."""
-        ended = self.best is not None and self.best.ends_run(self.config.get("eval.patience"))
+        patience = self.config.get("eval.patience")  # as somebody may have written it
+        ended = self.best is not None and isinstance(patience, int) and self.best.ends_run(patience)
         return ended and self.num_steps is not None and self.step < self.num_steps
 
     @property

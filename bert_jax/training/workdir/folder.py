@@ -315,7 +315,11 @@ def task_of(values: Any) -> str:
     Raises:
       ConfigError: the content has another form.
     """
-    if not isinstance(values, dict) or not isinstance(values.get("task"), str) or "config" not in values:
+    if (
+        not isinstance(values, dict)
+        or not isinstance(values.get("task"), str)
+        or not isinstance(values.get("config"), dict)
+    ):
         raise ConfigError('It does not have the form {"task": …, "config": …}.')
     return values["task"]
 
