@@ -16,8 +16,9 @@ from bert_jax.errors import ConfigError
 from bert_jax.scores import Score
 from bert_jax.training.best import Best
 from bert_jax.training.workdir.checkpoints import read_best
-from bert_jax.training.workdir.folder import check_is_run, read_record, task_of
+from bert_jax.training.workdir.folder import check_is_run, task_of
 from bert_jax.training.workdir.metrics import read_metrics
+from bert_jax.training.workdir.run_file import read_record
 
 X_AXES = {"step": "step", "tokens": "real tokens", "hours": "hours of training"}
 SCORE_FIELDS = {field.name for field in dataclasses.fields(Score)}
