@@ -16,8 +16,9 @@ from bert_jax.errors import ConfigError
 from bert_jax.scores import Score
 from bert_jax.training.best import Best
 from bert_jax.training.workdir.checkpoints import read_best
-from bert_jax.training.workdir.folder import check_is_run, read_record, task_of
+from bert_jax.training.workdir.folder import check_is_run, task_of
 from bert_jax.training.workdir.metrics import read_metrics
+from bert_jax.training.workdir.run_file import read_record
 
 X_AXES = {"step": "step", "tokens": "real tokens", "hours": "hours of training"}
 SCORE_FIELDS = {field.name for field in dataclasses.fields(Score)}
@@ -72,7 +73,8 @@ class RunRecord:
     @property
     def stopped_early(self) -> bool:
         """Whether `eval.patience` ended the run before its last step."""
-        ended = self.best is not None and self.best.ends_run(self.config.get("eval.patience"))
+        patience = self.config.get("eval.patience")  # as somebody may have written it
+        ended = self.best is not None and isinstance(patience, int) and self.best.ends_run(patience)
         return ended and self.num_steps is not None and self.step < self.num_steps
 
     @property

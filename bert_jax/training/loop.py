@@ -150,7 +150,7 @@ def run(
     """
     pending: tuple[int, dict[str, jax.Array]] | None = None
     watch = Watch()
-    step, stopping, ended = int(state.step), False, False
+    step, stopping, improved, ended = int(state.step), False, False, False
 
     def log() -> None:
         # Read one step late, so that the devices already have the next step to work on.
@@ -168,6 +168,7 @@ def run(
             outputs.progress.show(step, values)
 
     def score(step: int) -> dict[str, float]:
+        nonlocal best, improved, ended
         began = time.perf_counter()
         outputs.watchdog.doing(f"the evaluation after step {step}", PATIENT)
         values = evaluate(state.params)
@@ -175,12 +176,23 @@ def run(
         outputs.writer.write(step, timed)
         outputs.progress.note(f"step {step:,}  " + "  ".join(f"{k} {v:.3f}" for k, v in timed.items()))
         check_scores(step, values)
+        if best and step:
+            best = best.after(step, processes.of_first(values))
+            improved, ended = best.step == step, best.ends_run(schedule.patience)
         return values
 
-    if schedule.scores_start and step == 0:
-        with outputs.meter.paused():
+    def save(step: int, sums: dict[str, int], values: dict[str, float] | None) -> None:
+        outputs.writer.check()
+        outputs.watchdog.doing(f"the checkpoint of step {step}")
+        outputs.checkpoints.save(step, state, sums, best, values, outputs.writer.lines)
+
+    with outputs.meter.paused():
+        if schedule.scores_start and step == 0:
             score(0)
-    outputs.watchdog.doing(f"the batch of step {int(state.step) + 1}")
+        elif step == schedule.num_steps and outputs.checkpoints.lacks_scores:  # an earlier start failed at this
+            values = score(step)
+            outputs.checkpoints.add_scores(step, best, values, outputs.writer.lines)
+    outputs.watchdog.doing(f"the batch of step {step + 1}")
     for step, one in enumerate(work, int(state.step) + 1):
         outputs.profile.before(step)
         outputs.watchdog.doing(f"step {step}")
@@ -199,22 +211,22 @@ def run(
             # Write all log lines up to this step before its checkpoint exists.
             log()
             watch.check(step)
-            improved, values = False, None
+            is_last, improved, values = step == schedule.num_steps, False, None
             with outputs.meter.paused():
                 sums = _finite_checksums(step, state)
+                if is_last:  # before an evaluation that may fail
+                    save(step, sums, None)
+                    outputs.checkpoints.wait()
                 if schedule.evaluates(step):
                     values = score(step)
-                    if best:
-                        best = best.after(step, processes.of_first(values))
-                        improved, ended = best.step == step, best.ends_run(schedule.patience)
             if ended and not schedule.logs(step):  # the last step is always logged
                 pending = step, metrics
                 log()
             with outputs.meter.paused():
-                if stopping or ended or improved or schedule.saves(step):
-                    outputs.writer.check()
-                    outputs.watchdog.doing(f"the checkpoint of step {step}")
-                    outputs.checkpoints.save(step, state, sums, best, values, outputs.writer.lines)
+                if is_last:
+                    outputs.checkpoints.add_scores(step, best, values or {}, outputs.writer.lines)
+                elif stopping or ended or improved or schedule.saves(step):
+                    save(step, sums, values)
         if stopping or ended:
             break
         outputs.watchdog.doing(f"the batch of step {step + 1}")

@@ -16,7 +16,7 @@ from bert_jax.training.placed import PlacedTask
 from bert_jax.training.planning import budget
 from bert_jax.training.program import Program
 from bert_jax.training.run import Options, check_config, prepare
-from bert_jax.training.workdir.checkpoints import read_params
+from bert_jax.training.workdir.checkpoints import SavedParams, read_best, read_params
 from bert_jax.training.workdir.metrics import read_metrics
 from tests.conftest import make_documents
 
@@ -202,14 +202,41 @@ def test_a_step_that_goes_wrong_is_named_though_it_is_read_later(config, tmp_pat
         pretrain(config, tmp_path / "run")
 
 
-def test_a_score_that_is_not_finite_ends_the_run_with_an_error_and_is_not_saved(config, tmp_path):
+def test_a_score_that_is_not_finite_ends_each_start_with_an_error(config, tmp_path):
     """The update of the last step is the first that matters: its state is finite, and useless."""
     config.optimizer.learning_rate, config.optimizer.warmup_steps = 1e30, 1
     config.optimizer.warmup_ratio, config.train.num_steps, config.train.checkpoint_every = 0.0, 2, 1
-    with pytest.raises(loop.TrainingError, match=r"After step 2, eval/mlm_loss is nan"):
-        pretrain(config, tmp_path / "run")
-    assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["1"]
+    for _ in range(2):
+        with pytest.raises(loop.TrainingError, match=r"After step 2, eval/mlm_loss is nan"):
+            pretrain(config, tmp_path / "run")
     assert "NaN" not in (tmp_path / "run" / "metrics.jsonl").read_text()
+
+
+@pytest.mark.parametrize("best_by", ["", "mlm_loss"])
+def test_the_last_state_is_saved_before_an_evaluation_that_fails(best_by, config, tmp_path, monkeypatch):
+    """The next start has nothing to train, scores it, and ends like a run that was not interrupted."""
+    config.train.num_steps, config.eval.every, config.eval.best_by = 4, 2, best_by
+    config.train.keep_checkpoints = 1
+    straight = pretrain(config, tmp_path / "straight")
+    evaluate, failing = PlacedTask.evaluate, [4]
+
+    def fails(self, program, params):
+        values = evaluate(self, program, params)
+        if (tmp_path / "run" / "checkpoints" / "4").exists() and failing:
+            failing.pop()
+            raise KeyboardInterrupt
+        return values
+
+    monkeypatch.setattr(PlacedTask, "evaluate", fails)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(config, tmp_path / "run")
+    assert pretrain(config, tmp_path / "run")["eval/mlm_loss"] == straight["eval/mlm_loss"]
+    assert results(tmp_path / "run") == results(tmp_path / "straight")
+    folders = [tmp_path / name / "checkpoints" for name in ("run", "straight")]
+    assert [sorted(path.name for path in folder.iterdir()) for folder in folders] == [["4"]] * 2
+    found, expected = map(SavedParams, folders)
+    assert found.scores == expected.scores != {}
+    assert read_best(folders[0]) == read_best(folders[1])
 
 
 def test_an_update_that_is_not_finite_is_named_and_neither_scored_nor_saved(config, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ checkpoints/STEP/about/      JSON, see `about.py`
 
 import contextlib
 import dataclasses
+import json
 import math
 import os
 import re
@@ -272,6 +273,7 @@ class Checkpoints:
     Attributes:
       best: the best evaluation up to the checkpoint that was restored; None before, and if it stores none.
       lines: how many lines `metrics.jsonl` had up to that checkpoint; None if that is not known.
+      lacks_scores: whether that checkpoint was saved before its evaluation, of which nothing is known.
 
     Raises:
       WriteError: a checkpoint cannot be written; also raised by a method that is called later.
@@ -299,6 +301,7 @@ class Checkpoints:
         self._proven = False  # whether this start has read back what it saved
         self.best: Best | None = None
         self.lines: int | None = None
+        self.lacks_scores = False
 
     def save(
         self,
@@ -338,6 +341,21 @@ class Checkpoints:
                     read_back(self._directory, step, about)
             self._proven = True
             self._tell_first(step)
+
+    def add_scores(self, step: int, best: Best | None, scores: Mapping[str, float], lines: int) -> None:
+        """Adds to a saved checkpoint what its evaluation, which came after it, has found; see `save`."""
+        self.wait()
+        self._kept.best = best.step if best else None
+        if processes.is_first():
+            file = self._directory / str(step) / "about" / "metadata"
+            about = About.read(storage.read_json(file))
+            about = dataclasses.replace(about, best=best, scores=dict(scores), lines=lines)
+            with self._writing():
+                storage.write_bytes(file, json.dumps(about.as_json()).encode())
+        processes.wait()
+        for old in sorted(self._manager.all_steps())[: -self._kept.keep]:
+            if old != self._kept.best:  # the best one so far was kept while this one might not be better
+                self._manager.delete(old)
 
     def wait(self) -> None:
         """Blocks until everything is on disk."""
@@ -397,6 +415,7 @@ class Checkpoints:
             raise CheckpointError(f"step {step} does not hold the arrays that were saved")
         compare_checksums(restored["state"], about.checksums, step)
         self.best, self.lines = about.best, about.lines
+        self.lacks_scores = about.lines is not None and not about.scores  # older ones were all saved after it
         return restored["state"]
 
     def close(self) -> None:

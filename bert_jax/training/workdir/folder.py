@@ -24,29 +24,15 @@ from etils import epath
 
 from bert_jax import configuration, lock, storage
 from bert_jax.errors import BertJaxError, ConfigError
+from bert_jax.forms import problem
 from bert_jax.training import processes
 from bert_jax.training.planning import devices
 from bert_jax.training.task import Config, Task, TaskKind
 from bert_jax.training.workdir.checkpoints import unusable_in
 from bert_jax.training.workdir.reading import steps_in
+from bert_jax.training.workdir.run_file import RUN_FILE, read_record
 
 MODEL_FILE = "model.json"  # describes a model without a run, in place of the run's config.json
-RUN_FILE = "run.json"
-# What is read of it; a file of another version may lack any of these.
-RUN_FORM = {
-    "summary?": str,
-    "scores?": [
-        {"name": str, "title": str, "lower_is_better?": bool, "baseline?": str, "baseline_title?": str},
-    ],
-    "files?": [str],
-    "data_fingerprints?": {str: str},
-    "versions?": {str: str},
-    "starts?": [
-        {"step": int, "first_checkpoint?": int, "matrix_peak?": float}
-        | dict.fromkeys(("time?", "command?", "git_commit?", "devices?", "jax?"), str)
-        | dict.fromkeys(("num_devices?", "num_processes?"), int)
-    ],
-}
 PACKAGES = ("bert_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tokenizers")
 
 
@@ -295,27 +281,13 @@ def check_is_run(path: epath.PathLike) -> None:
         raise ConfigError(f"{path} holds no run: it has no config.json.")
 
 
-def read_record(workdir: epath.Path) -> dict[str, Any]:
-    """Returns the content of a workdir's `run.json`; empty if there is none.
-
-    Raises:
-      DamagedFileError: it has another form.
-      ConfigError: it names a file outside the workdir.
-    """
-    file = workdir / RUN_FILE
-    about = storage.read_json(file, RUN_FORM) if file.exists() else {}
-    for name in about.get("files") or []:
-        storage.check_inside(name, file)
-    return about
-
-
 def task_of(values: Any) -> str:
     """Returns the name of the task in the content of a `config.json`.
 
     Raises:
       ConfigError: the content has another form.
     """
-    if not isinstance(values, dict) or not isinstance(values.get("task"), str) or "config" not in values:
+    if problem(values, {"task": str, "config": dict}):
         raise ConfigError('It does not have the form {"task": …, "config": …}.')
     return values["task"]
 

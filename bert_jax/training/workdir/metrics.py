@@ -22,7 +22,7 @@ class MetricWriter:
     Args:
       directory: the workdir.
       after_step: lines of later steps are removed first, so that a resumed run repeats none.
-      known: how many lines there were up to that step; a warning says how many are lost.
+      known: how many lines there were when that step was saved; a warning says how many are lost.
       check: raises an error if the workdir is no longer where it was.
 
     Attributes:
@@ -44,7 +44,8 @@ class MetricWriter:
             return
         self._directory = epath.Path(directory)
         rows, damaged = _read(self._directory)
-        kept = [row for row in rows if row["step"] <= after_step]
+        # An evaluation of the last step may have come after its checkpoint.
+        kept = [row for row in rows if row["step"] <= after_step][:known]
         self.lines = len(kept)
         if lost := max(0, (known or 0) - len(kept) - len(damaged)):
             logging.warning(

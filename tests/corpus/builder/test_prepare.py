@@ -130,16 +130,13 @@ def test_a_lost_index_is_rebuilt_the_same(jsonl_files, tmp_path):
     assert files(tmp_path / "c") == before
 
 
-@pytest.mark.parametrize(
-    "damaged", ["index/train/token_ids.npy", "index/validation/sentence_starts.npy", "tokenizer/vocab.txt"]
-)
-def test_damage_is_found_on_opening(jsonl_files, tmp_path, damaged):
+def test_a_damaged_tokenizer_is_found_on_opening(jsonl_files, tmp_path):
     prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / "c", num_workers=1, **QUIET)
-    file = tmp_path / "c" / damaged
+    file = tmp_path / "c" / "tokenizer" / "vocab.txt"
     content = bytearray(file.read_bytes())
     content[-2] ^= 1
     file.write_bytes(bytes(content))
-    with pytest.raises(CorpusError, match=r"damaged|is not the one"):
+    with pytest.raises(CorpusError, match=r"is not the one"):
         corpora.open_corpus(tmp_path / "c")
 
 

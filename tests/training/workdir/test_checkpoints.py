@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -191,7 +192,7 @@ def test_any_damaged_file_is_found_and_the_one_before_is_used(tmp_path):
     damages = [lambda c, k=k: flip(c, size * k // 9) for k in range(1, 9)] + [lambda c: c[: size // 2], lambda c: b""]
     for i, damage in enumerate(damages):
         folder = tmp_path / str(i) / "checkpoints"
-        __import__("shutil").copytree(template, folder)
+        shutil.copytree(template, folder)
         file = folder / big.relative_to(template)
         file.write_bytes(damage(file.read_bytes()))
         opened = Checkpoints(folder, keep=2, assets=ASSETS)
@@ -203,6 +204,35 @@ def test_any_damaged_file_is_found_and_the_one_before_is_used(tmp_path):
             opened.wait()
             assert int(opened.restore_latest(shapes(make_state(0))).step) == 2
         opened.close()
+
+
+@pytest.mark.parametrize("damage", ["deleted", "flipped"])
+def test_a_damaged_file_of_any_kind_never_gives_something_else(damage, tmp_path):
+    """Neither to a run that resumes nor to `load`."""
+    saved = Checkpoints(tmp_path / "whole" / "checkpoints", keep=2, assets=ASSETS)
+    for step in (1, 2):
+        save(saved, step, make_state(step))
+    saved.close()
+    files = [path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole" / "checkpoints" / "2").rglob("*")]
+    named = 0
+    for i, file in enumerate(path for path in files if (tmp_path / "whole" / path).is_file()):
+        shutil.copytree(tmp_path / "whole", tmp_path / str(i))
+        content = (tmp_path / str(i) / file).read_bytes()
+        (tmp_path / str(i) / file).unlink()
+        if damage == "flipped":
+            place = len(content) // 2
+            (tmp_path / str(i) / file).write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+        try:
+            step, params, assets = read_params(tmp_path / str(i) / "checkpoints")
+            assert (step, assets) == (2, ASSETS)
+            assert_equal(params, make_state(2).params)
+        except CheckpointError:
+            named += 1
+        opened = Checkpoints(tmp_path / str(i) / "checkpoints", keep=2, assets=ASSETS)
+        restored = opened.restore_latest(shapes(make_state(0)))
+        opened.close()
+        assert_equal(restored, make_state(int(restored.step)))
+    assert named
 
 
 def test_wrong_content_with_an_intact_container_is_found(tmp_path):

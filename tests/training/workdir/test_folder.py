@@ -3,7 +3,8 @@ import json
 import pytest
 
 from bert_jax.errors import ConfigError, DamagedFileError
-from bert_jax.training.workdir.folder import Workdir, read_record
+from bert_jax.training.workdir.folder import Workdir
+from bert_jax.training.workdir.run_file import read_record
 
 
 def write_record(folder, **values):
