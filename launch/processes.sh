@@ -18,8 +18,7 @@ code=0 deadline="" printers=()
 declare -A left=() # process id to number
 # shellcheck disable=SC2317 # reached through the traps
 stop() {
-  [ "$code" != 0 ] || code="$1"
-  deadline="${deadline:-$((SECONDS + ${STOP_SECONDS:-330}))}" # each ends itself after --grace_seconds
+  [ "$code" != 0 ] || code="$1"; deadline="${deadline:-$((SECONDS + ${STOP_SECONDS:-330}))}" # after --grace_seconds
   [ "${#left[@]}" = 0 ] || kill -TERM "${!left[@]}" 2>/dev/null || true
 }
 trap 'stop 143' TERM HUP
