@@ -2,8 +2,9 @@
 
     python -m experiments.notebooks.execute experiments/notebooks/first_steps.ipynb
 
-Outputs are rewritten in place: pictures with a palette, so that a notebook stays small, and without times and versions,
-so that only what has changed differs. A notebook runs in its own folder, where the paths of its parameters begin.
+Outputs are rewritten in place: pictures with a palette, so that a notebook stays small, and without times, versions and
+names of the machine's folders, so that only what has changed differs. A notebook runs in its own folder, where the
+paths of its parameters begin.
 """
 
 import base64
@@ -51,6 +52,8 @@ def execute(notebook: Any, folder: pathlib.Path, parameters: Mapping[str, Any] |
         if "outputs" in cell:
             cell.outputs = _joined(cell.outputs)
         for output in cell.get("outputs", ()):
+            if output.output_type == "stream":
+                output.text = output.text.replace(f"{folder.resolve()}/", "")
             if "image/png" in output.get("data", ()):
                 output.data["image/png"] = _smaller(output.data["image/png"])
 

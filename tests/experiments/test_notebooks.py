@@ -64,7 +64,7 @@ def run(name, folder, monkeypatch, **parameters):
 
 
 def test_first_steps(tmp_path, monkeypatch):
-    shown = run("first_steps", tmp_path, monkeypatch, FOLDER="run", STEPS=4, VOCABULARY=500, WORDS=("the",))
+    shown = run("first_steps", tmp_path, monkeypatch, FOLDER="run", STEPS=2, VOCABULARY=500, WORDS=("the",))
     assert (tmp_path / "run" / "run" / "checkpoints").is_dir()
     assert sum("image/png" in output.data for output in shown) == 2
 
@@ -85,7 +85,7 @@ def test_fine_tune_and_explain(start, reviews, tmp_path, monkeypatch):
         TRAIN=reviews,
         VALIDATION=reviews,
         WORKDIR="reviews",
-        STEPS=6,
+        STEPS=2,
     )
     assert sum("image/png" in output.data for output in shown) == 3
     assert json.loads((tmp_path / "reviews" / "config.json").read_text())["task"] == "classification"
