@@ -19,6 +19,7 @@ from bert_jax.objectives.masked_words import MaskedWords
 from bert_jax.objectives.sentence_pairs import SentencePairs
 from bert_jax.tasks.pretraining import pretrain
 from bert_jax.tasks.starting_point import open_start, read_starting_point
+from bert_jax.training.workdir.about import About
 from bert_jax.training.workdir.folder import MODEL_FILE, Workdir
 from tests.interop.rows import padded_batch, random_params
 from tests.model import composites
@@ -118,12 +119,15 @@ def test_damage_is_named(tmp_path):
     bert_jax.load(released(tmp_path / "released")).save_checkpoint(tmp_path / "own")
     about = tmp_path / "own" / "checkpoints" / "0" / "about" / "metadata"
     values = json.loads(about.read_text())
-    damaged = json.loads(json.dumps(values))
-    damaged["assets"][MODEL_FILE] = values["assets"][MODEL_FILE].replace('"MaskedWords"', '"Telepathy"')
-    about.write_text(json.dumps(damaged))
+    found = About.read(values)
+    other = {MODEL_FILE: found.assets[MODEL_FILE].replace(b'"MaskedWords"', b'"Telepathy"')}
+    about.write_text(json.dumps(values | {"assets": {name: text.decode() for name, text in other.items()}}))
+    with pytest.raises(CheckpointError, match="about/metadata does not match its digest"):
+        bert_jax.load(tmp_path / "own")
+    about.write_text(json.dumps(dataclasses.replace(found, assets=found.assets | other).as_json()))
     with pytest.raises(CheckpointError, match="'Telepathy'"):
         bert_jax.load(tmp_path / "own")
-    values["checksums"]["params/mlm/bias"] += 1
-    about.write_text(json.dumps(values))
+    found.checksums["params/mlm/bias"] += 1
+    about.write_text(json.dumps(found.as_json()))
     with pytest.raises(CheckpointError, match="does not match its checksums in params/mlm/bias"):
         bert_jax.load(tmp_path / "own")

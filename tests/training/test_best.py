@@ -81,8 +81,13 @@ def script(monkeypatch):
         return due(self, step)
 
     monkeypatch.setattr(Schedule, "evaluates", evaluates)
-    monkeypatch.setattr(PlacedTask, "evaluate", lambda self, *_: {"eval/mlm_accuracy": table[now[-1]]})
+    monkeypatch.setattr(PlacedTask, "evaluate", lambda self, *_: defined(table[now[-1]]))
     return table
+
+
+def defined(score):
+    """What an evaluation returns: a score that is undefined is left out."""
+    return {} if math.isnan(score) else {"eval/mlm_accuracy": score}
 
 
 def make_config(corpus_path):
@@ -204,7 +209,10 @@ def test_killed_runs_keep_the_same_best(short, straight, tmp_path, deaths):
 
 def test_a_best_that_was_never_written_whole_is_found_again(short, straight, tmp_path):
     """The log knows the score of step 4, but the checkpoints are what counts."""
+    short.train.keep_checkpoints = 2
     die(short, tmp_path / "run", 5)
+    short.train.keep_checkpoints = 1
+    assert saved(tmp_path / "run") == [3, 4]
     shutil.rmtree(tmp_path / "run" / "checkpoints" / "4")
     (tmp_path / "run" / "checkpoints" / "4.orbax-checkpoint-tmp").mkdir()
     pretrain(short, tmp_path / "run")

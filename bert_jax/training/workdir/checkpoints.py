@@ -253,10 +253,14 @@ class _LatestAndBest:
     best: int | None = None
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:
-        first = len(checkpoints) - self.keep
+        return self.keeps([one.step for one in checkpoints])
+
+    def keeps(self, steps: Sequence[int]) -> list[bool]:
+        """Whether to keep the checkpoint of each of these steps, which increase."""
+        first = len(steps) - self.keep
         return [
-            place >= first or one.step == self.best or (self.every is not None and one.step % self.every == 0)
-            for place, one in enumerate(checkpoints)
+            place >= first or step == self.best or (self.every is not None and step % self.every == 0)
+            for place, step in enumerate(steps)
         ]
 
 
@@ -353,8 +357,9 @@ class Checkpoints:
             with self._writing():
                 storage.write_bytes(file, json.dumps(about.as_json()).encode())
         processes.wait()
-        for old in sorted(self._manager.all_steps())[: -self._kept.keep]:
-            if old != self._kept.best:  # the best one so far was kept while this one might not be better
+        steps = sorted(self._manager.all_steps())
+        for old, keep in zip(steps, self._kept.keeps(steps), strict=True):
+            if not keep:  # the best one so far was kept while this one might not be better
                 self._manager.delete(old)
 
     def wait(self) -> None:
