@@ -8,6 +8,10 @@ with a number. Rates, temperature and negatives are those of supervised SimCSE (
 mean over all tokens is pooled, as in Sentence-BERT. A validation file with numbers or labels is scored by Spearman's
 correlation, one of pairs by retrieval; --config.eval.best_by chooses the best checkpoint by one of the scores, such as
 embedding_spearman or embedding_ndcg_10.
+
+Measured on two busy cores, on 8,000 rows of SNLI, in about five minutes, with --config.data.sequence_length=128
+--config.train.batch_size=8 --config.optimizer.learning_rate=3e-4: a `mini` of an hour's pretraining reaches a Spearman
+correlation of 0.397 on the test file. See docs/embeddings.md.
 """
 
 from bert_jax.tasks.embedding import EmbeddingRunConfig

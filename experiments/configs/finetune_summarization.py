@@ -5,6 +5,10 @@
 
 Three sentences are chosen; --config.data.num_sentences=1 suits short documents, such as the abstracts of SciTLDR. The
 best checkpoint has the highest ROUGE-1 on the validation file.
+
+Measured on two busy cores, on SciTLDR's abstracts, in about ten minutes, with --config.data.num_sentences=1
+--config.data.sequence_length=128 --config.optimizer.learning_rate=3e-4: a `mini` of an hour's pretraining reaches a
+validation ROUGE-1 of 0.360 (the first sentence: 0.272). See docs/summarization.md.
 """
 
 from bert_jax.tasks.extractive_summarization import ExtractiveSummarizationConfig
