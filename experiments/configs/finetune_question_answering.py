@@ -7,8 +7,8 @@ Rows have 384 tokens, questions up to 64, as there; windows advance by half of t
 by 128. For SQuAD 2.0, BERT takes two epochs (section 4.3): --config.train.num_epochs=2.
 
 Measured on two busy cores, on 7,468 questions of QAMR, in about ten minutes, with --config.data.sequence_length=128
---config.train.batch_size=16 --config.optimizer.learning_rate=3e-4: a `mini` of an hour's pretraining reaches a test F1 of
-0.312 (the most frequent place: 0.066). See docs/question_answering.md.
+--config.train.batch_size=16 --config.optimizer.learning_rate=3e-4: a `mini` of an hour's pretraining reaches a test F1
+of 0.312 (the most frequent place: 0.066). See docs/question_answering.md.
 """
 
 from bert_jax.tasks.question_answering import QuestionAnsweringConfig
