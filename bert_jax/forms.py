@@ -52,7 +52,8 @@ def problem(value: Any, form: Form, place: str = "") -> str:
 
 def _is_a(kind: type, value: Any) -> bool:
     if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        # An integer of JSON may be too large to be asked whether it is finite.
+        return type(value) is int or (isinstance(value, float) and math.isfinite(value))
     return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
 
 

@@ -76,7 +76,8 @@ def replacing(path: epath.PathLike) -> Iterator[IO[bytes]]:
     try:
         with create(temporary) as file:
             yield file
-            sync(file)
+            if not is_remote(path):
+                sync(file)
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -115,7 +116,7 @@ def create(path: epath.Path) -> IO[bytes]:
 def sync(file: IO[bytes]) -> None:
     """Waits until what was written to an open file is on disk."""
     file.flush()
-    with contextlib.suppress(OSError, ValueError):  # a file in a bucket has no number, some file systems cannot sync
+    with contextlib.suppress(OSError, ValueError):  # some file systems cannot sync
         os.fsync(file.fileno())
 
 

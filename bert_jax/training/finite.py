@@ -11,6 +11,9 @@ from bert_jax.training.step import GRAD_NORM_BY_LAYER
 ADVICE = "start a new workdir with a lower optimizer.learning_rate, or see docs/failures.md."
 
 
+MOST_UNREAD = 200  # steps, each with an array on the device for every metric
+
+
 class TrainingError(BertJaxError):
     """Raised when a run cannot continue."""
 
@@ -24,6 +27,8 @@ class Watch:
     def add(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
         """Adds the metrics of the step after the one added last."""
         self._unread.append((step, metrics))
+        if len(self._unread) > MOST_UNREAD:  # few of them are still computed
+            self.check(step - MOST_UNREAD // 2)
 
     def check(self, step: int) -> None:
         """Checks all steps up to this one.

@@ -1,5 +1,6 @@
 """The training loop of all tasks: steps, logging, evaluation, checkpoints and a clean stop."""
 
+import collections
 import contextlib
 import dataclasses
 import time
@@ -21,6 +22,10 @@ from bert_jax.training.watchdog import PATIENT, Watchdog
 from bert_jax.training.workdir.checkpoints import Checkpoints
 from bert_jax.training.workdir.checksums import NotFiniteError, checksums
 from bert_jax.training.workdir.metrics import MetricWriter
+
+# Steps that the devices have before them. More would gain nothing, and the limits of time for a step and for a stop
+# would be limits for all of them.
+STEPS_UNDER_WAY = 2
 
 
 @dataclasses.dataclass
@@ -150,6 +155,8 @@ def run(
     """
     pending: tuple[int, dict[str, jax.Array]] | None = None
     watch = Watch()
+    under_way: collections.deque[jax.Array] = collections.deque()
+    compiled_for: set[tuple] = set()
     step, stopping, improved, ended = int(state.step), False, False, False
 
     def log() -> None:
@@ -172,10 +179,10 @@ def run(
         began = time.perf_counter()
         outputs.watchdog.doing(f"the evaluation after step {step}", PATIENT)
         values = evaluate(state.params)
+        check_scores(step, values)
         timed = values | {"eval/seconds": time.perf_counter() - began}
         outputs.writer.write(step, timed)
         outputs.progress.note(f"step {step:,}  " + "  ".join(f"{k} {v:.3f}" for k, v in timed.items()))
-        check_scores(step, values)
         if best and step:
             best = best.after(step, processes.of_first(values))
             improved, ended = best.step == step, best.ends_run(schedule.patience)
@@ -195,13 +202,18 @@ def run(
     outputs.watchdog.doing(f"the batch of step {step + 1}")
     for step, one in enumerate(work, int(state.step) + 1):
         outputs.profile.before(step)
-        outputs.watchdog.doing(f"step {step}")
+        shapes = tuple(leaf.shape for leaf in jax.tree.leaves(one.batch))
+        outputs.watchdog.doing(f"step {step}", 1.0 if shapes in compiled_for else PATIENT)
+        compiled_for.add(shapes)
+        if len(under_way) == STEPS_UNDER_WAY:
+            jax.block_until_ready(under_way.popleft())
         compiled = outputs.meter.compiled()
         with jax.profiler.StepTraceAnnotation("train", step_num=step):
             state, metrics = train_step(state, one.batch)
         outputs.meter.pause(outputs.meter.compiled() - compiled)  # at the first step of a phase
         outputs.profile.after(step, metrics)
         watch.add(step, metrics)
+        under_way.append(metrics["loss"])
         log()
         outputs.meter.add(one)
         stopping = step == schedule.train.stop_after or schedule.should_stop()

@@ -27,7 +27,7 @@ from bert_jax.training.program import Program
 from bert_jax.training.progress import Progress
 from bert_jax.training.state import TrainState
 from bert_jax.training.task import Config, RunConfig, TaskKind
-from bert_jax.training.watchdog import Watchdog
+from bert_jax.training.watchdog import PATIENT, Watchdog
 from bert_jax.training.workdir.checkpoints import Checkpoints, read_best
 from bert_jax.training.workdir.folder import Workdir, version
 from bert_jax.training.workdir.metrics import MetricWriter, read_metrics
@@ -233,6 +233,7 @@ def _train(
         train = config.train
         assets, told = workdir.assets(), workdir.add_first_checkpoint
         checkpoints = Checkpoints(workdir.checkpoints, train.keep_checkpoints, assets, told, train.keep_every)
+        watchdog.doing("reading the checkpoint", PATIENT)
         state = checkpoints.restore_latest(program.state_shapes)
         if state is None:
             state = program.make_state(warm.read(program.state_shapes.params) if warm else {})
@@ -240,6 +241,7 @@ def _train(
         peak = devices.matrix_peak(task.learner.dtype)
         if processes.is_first():
             workdir.add_start(int(state.step), options.command, peak)
+        watchdog.doing("compiling", PATIENT)
         progress = Progress(int(state.step), config.train.num_steps, quiet=not processes.is_first())
         progress.note(opening(kind, placed, program, workdir, int(state.step), best, warm, complete=False))
         state, best = _steps(placed, program, state, best, workdir, options, checkpoints, progress, watchdog)

@@ -258,9 +258,12 @@ def fingerprint(units: Sequence[Unit]) -> str:
 
 def modified(units: Sequence[Unit]) -> str:
     """A hash of when each file of a source was last written, to the nanosecond for local files."""
-    files = {file for unit in units for file, _ in unit.files}
-    return hashing.fingerprint(sorted((file, _modified(file)) for file in files))
+    files = {file for unit in units for file in unit.files}
+    return hashing.fingerprint(sorted((name, _modified(file)) for file, name in files))
 
 
 def _modified(file: str) -> int | float:
-    return epath.Path(file).stat().mtime if storage.is_remote(file) else os.stat(file).st_mtime_ns
+    if storage.is_remote(file):
+        return epath.Path(file).stat().mtime
+    # The folder of a data set changes with whatever else is put into it.
+    return 0 if os.path.isdir(file) else os.stat(file).st_mtime_ns

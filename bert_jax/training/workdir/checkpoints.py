@@ -350,13 +350,13 @@ class Checkpoints:
         """Adds to a saved checkpoint what its evaluation, which came after it, has found; see `save`."""
         self.wait()
         self._kept.best = best.step if best else None
-        if processes.is_first():
-            file = self._directory / str(step) / "about" / "metadata"
-            about = About.read(storage.read_json(file))
-            about = dataclasses.replace(about, best=best, scores=dict(scores), lines=lines)
-            with self._writing():
-                storage.write_bytes(file, json.dumps(about.as_json()).encode())
-        processes.wait()
+        with processes.together():
+            if processes.is_first():
+                file = self._directory / str(step) / "about" / "metadata"
+                about = About.read(storage.read_json(file))
+                about = dataclasses.replace(about, best=best, scores=dict(scores), lines=lines)
+                with self._writing():
+                    storage.write_bytes(file, json.dumps(about.as_json()).encode())
         steps = sorted(self._manager.all_steps())
         for old, keep in zip(steps, self._kept.keeps(steps), strict=True):
             if not keep:  # the best one so far was kept while this one might not be better

@@ -224,9 +224,10 @@ class Workdir:
         """Records in `run.json` that this start has a checkpoint on disk. Only the first process writes."""
         if processes.is_first():
             about = self._record()
-            about["starts"][-1]["first_checkpoint"] = step
-            with storage.writing(self.path):
-                storage.write_json(self.path / RUN_FILE, about)
+            if starts := about.get("starts"):  # it may have been deleted meanwhile, to start over
+                starts[-1]["first_checkpoint"] = step
+                with storage.writing(self.path):
+                    storage.write_json(self.path / RUN_FILE, about)
 
     def compare_data(self, fingerprints: dict[str, str]) -> None:
         """Compares fingerprints with those of the first start, if there was one. Writes nothing.
