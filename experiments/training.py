@@ -168,7 +168,8 @@ def _run(workdir: str, kind: TaskKind[Any], config: Any, script: str) -> dict[st
         # One that waits for a process that is gone never gets there, nor to any handler of Python's.
         signal.alarm(_GRACE.value)
 
-    faulthandler.register(signal.SIGALRM, all_threads=True, chain=True)
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # stderr is no file, as in a notebook
+        faulthandler.register(signal.SIGALRM, all_threads=True, chain=True)
     for number in (signal.SIGTERM, signal.SIGINT, *([] if _OUTLIVES_TERMINAL else [signal.SIGHUP])):
         signal.signal(number, stop)
     options = Options(
