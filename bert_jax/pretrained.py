@@ -458,6 +458,18 @@ class Pretrained:
             result += found
         return result
 
+    def packed_texts(self, texts: Iterable[Text]) -> Iterator[tuple[Batch, list[tuple[int, slice]]]]:
+        """Packs texts, or pairs of texts, into batches, in any order.
+
+        Yields:
+          The core columns of a batch, and the place of each of its texts: the row, and the tokens in that row.
+        """
+        for encoded in self._windows(texts):
+            for packed in self._packed(encoded):
+                ends = packed.first + encoded.segments.length[packed.index]
+                places = zip(packed.row.tolist(), packed.first.tolist(), ends.tolist(), strict=True)
+                yield packed.batch, [(row, slice(first, end)) for row, first, end in places]
+
     def inside(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         """Returns the hidden states of a batch, [L + 1, B, S, H], and its attention maps, float32 [L, B, heads, S, S].
 

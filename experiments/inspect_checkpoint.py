@@ -50,7 +50,7 @@ def main(argv: list[str]) -> None:
     elif _OVER_TIME.value:
         _show_development(path)
     elif _HTML.value is not None:
-        write_page(path, _HTML.value, _TEXT.value, _PAIR.value, _STEP.value)
+        write_page(path, _HTML.value, _TEXT.value, _PAIR.value, _STEP.value, _note)
         print(f"The page is in {_HTML.value}")
     else:
         print("\n".join(tree_lines(parameter_tree(open_parameters(path, _STEP.value)))))
@@ -67,9 +67,13 @@ def _check_flags() -> None:
         raise ConfigError("--step has no effect with --over_time, which shows all steps: leave it out.")
 
 
+def _note(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
 def _show_development(path: str) -> None:
     texts = None if _INPUT.value is None else [line for line in read_lines(_INPUT.value) if line.strip()]
-    found = over_time(path, texts, lambda line: print(line, file=sys.stderr))
+    found = over_time(path, texts, _note)
     print("\n".join(over_time_lines(found)))
     draw_over_time(found, _OUTPUT.value)
     print(f"The picture is {_OUTPUT.value}")

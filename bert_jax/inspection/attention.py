@@ -27,7 +27,8 @@ class HeadSummaries:
     """What each head does with a text, as means over the queries; each is float32 [L, heads].
 
     Attributes:
-      distance: how far away it looks, in tokens: the mean of |query - key|, weighted by attention.
+      distance: how far away it looks, in tokens: the mean of |query - key|, weighted by attention. Special tokens count
+        like all others, so a head that rests on them looks far.
       entropy: how broadly it looks, in nats: 0 if a query looks at one key, log S if it looks at all alike.
       to_separators: the share of attention to the separators, on which heads rest that have nothing to say
         (Clark et al. 2019, arXiv 1906.04341).

@@ -24,6 +24,7 @@ DPI = 120
 SHADES, NORM = "Blues", PowerNorm(0.5, 0, 1)
 TICKS = (0, 0.01, 0.1, 0.25, 0.5, 1)  # of the colour bar
 LABEL = 0.16  # inches that the name of a token takes
+MOST_LINKED = 120  # tokens; the links of more cannot be told apart
 
 
 def draw_attention_grid(attention: TextAttention) -> Figure:
@@ -70,7 +71,8 @@ def draw_head(attention: TextAttention, layer: int, head: int) -> Figure:
 def draw_links(attention: TextAttention, layer: int, head: int | None = None, token: int | None = None) -> Figure:
     """Draws the tokens twice, with a line from each query (left) to each key (right), the thicker the more it attends.
 
-    Links that are weaker than if the query looked at all tokens alike are left out.
+    Links that are weaker than if the query looked at all tokens alike are left out. The strongest one has the full
+    width and shade.
 
     Args:
       attention: of a text.
@@ -79,10 +81,14 @@ def draw_links(attention: TextAttention, layer: int, head: int | None = None, to
       token: the only query to draw lines from; None: all.
 
     Raises:
-      ConfigError: there is no such layer, head or token.
+      ConfigError: there is no such layer, head or token, or there are too many tokens to link them all.
     """
     weights = _chosen(attention, layer, head)
     size = len(attention.tokens)
+    if token is None and size > MOST_LINKED:
+        raise ConfigError(
+            f"The links of {size} tokens cannot be told apart: draw those of one (token=), or all by draw_head."
+        )
     if token is not None and not 0 <= token < size:
         raise ConfigError(f"token={token} must lie between 0 and {size - 1}, the last of the text.")
     texts, families = drawable(attention.tokens)
@@ -101,20 +107,22 @@ def draw_links(attention: TextAttention, layer: int, head: int | None = None, to
         is_shown &= np.arange(size)[:, None] == token
     strength = weights[is_shown]
     lines = [((0.345, query), (0.655, key)) for query, key in np.argwhere(is_shown)]
-    shades = colormaps[SHADES](0.35 + 0.65 * NORM(strength))
+    parts = strength / strength.max(initial=1 / size)
+    shades = colormaps[SHADES](0.35 + 0.65 * np.sqrt(parts))
     order = np.argsort(strength)  # the strongest on top
     axis.add_collection(
-        LineCollection([lines[i] for i in order], linewidths=0.6 + 3.4 * strength[order], colors=shades[order])
+        LineCollection([lines[i] for i in order], linewidths=0.6 + 3.4 * parts[order], colors=shades[order])
     )
     title = f"Layer {layer}, " + ("mean of all heads" if head is None else f"head {head}")
     figure.text(0.02, 1 - 0.08 / (height + 0.7), title, va="top", fontsize=11)
-    note = f"Left: queries. Right: keys. Links below 1/{size}, an even look at all tokens, are left out."
+    strongest = f" Strongest: {strength.max():.2f}." if len(strength) else ""
+    note = f"Queries left, keys right. Left out: below 1/{size}, an even look.{strongest}"
     figure.text(0.02, 0.08 / (height + 0.7), note, fontsize=7, color=GREY)
     return figure
 
 
 def draw_rollout(attention: TextAttention, token: int = 0) -> Figure:
-    """Draws from which tokens of the input a token's vector comes, after each layer.
+    """Draws from which tokens of the input a token's vector comes, after each layer. The largest share is darkest.
 
     Args:
       attention: of a text.
@@ -130,13 +138,14 @@ def draw_rollout(attention: TextAttention, token: int = 0) -> Figure:
     width = float(np.clip(size * 0.26, 4, 13))
     figure = Figure(figsize=(width + 1.6, 0.27 * len(shares) + 1.7), dpi=DPI, layout="constrained")
     axis = figure.subplots()
-    axis.imshow(shares, cmap=SHADES, norm=NORM, aspect="auto", interpolation="antialiased")
+    norm = PowerNorm(0.5, 0, float(shares.max()))
+    axis.imshow(shares, cmap=SHADES, norm=norm, aspect="auto", interpolation="antialiased")
     _name_tokens(axis, "x", attention.tokens, width)
     axis.set_yticks(range(len(shares)), [f"layer {i}" for i in range(len(shares))], fontsize=9)
     axis.spines[:].set(color=GREY, linewidth=0.5)
     (name,), families = drawable([attention.tokens[token]])
     axis.set_title(f"Attention rollout to {name} (token {token})", loc="left", fontsize=11, family=families)
-    _color_bar(figure, [axis], "share")
+    _color_bar(figure, [axis], "share", norm)
     return figure
 
 
@@ -182,8 +191,10 @@ def _name_tokens(axis: Axes, side: str, tokens: list[str], inches: float) -> Non
     ticks.set_tick_params(length=2)
 
 
-def _color_bar(figure: Figure, axes: list[Axes], label: str) -> None:
-    bar = figure.colorbar(ScalarMappable(NORM, SHADES), ax=axes, fraction=0.03, pad=0.015, aspect=25)
-    bar.set_ticks(TICKS, labels=[f"{tick:g}" for tick in TICKS], fontsize=8)
+def _color_bar(figure: Figure, axes: list[Axes], label: str, norm: PowerNorm = NORM) -> None:
+    bar = figure.colorbar(ScalarMappable(norm, SHADES), ax=axes, fraction=0.03, pad=0.015, aspect=25)
+    top = float(norm.vmax or 1)
+    ticks = [*(tick for tick in TICKS if tick < 0.75 * top), top]  # others would touch the largest one
+    bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks], fontsize=8)
     bar.set_label(label, fontsize=9)
     bar.outline.set(linewidth=0.5)

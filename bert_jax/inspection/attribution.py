@@ -36,6 +36,7 @@ class Attribution:
       target: the prediction, for people.
       method: how it was attributed.
       begins_word: bool [n], False for a token that goes on a word.
+      unit: that of the scores; empty if they have none.
     """
 
     tokens: list[str]
@@ -45,6 +46,7 @@ class Attribution:
     target: str
     method: str
     begins_word: np.ndarray
+    unit: str
 
     def __repr__(self) -> str:
         best = sorted(zip(self.scores.tolist(), self.tokens, strict=True), key=lambda pair: -abs(pair[0]))[:3]
@@ -53,9 +55,12 @@ class Attribution:
 
     @property
     def summary(self) -> str:
-        """The change and the gap, as text."""
-        share = f" ({abs(self.gap / self.change):.2%} of it)" if self.change else ""
-        return f"change {self.change:+.3f}, gap {self.gap:+.4f}{share}"
+        """The change, and the gap as a share of it, as text."""
+        change = f"change {self.change:+.3f} {self.unit}".rstrip()
+        if not self.change:
+            return f"{change}, gap {self.gap:+.4f}"
+        percent = 100 * self.gap / self.change
+        return f"{change}, gap below 0.01 %" if abs(percent) < 0.01 else f"{change}, gap {percent:+.2f} %"
 
 
 def integrated_gradients(bert: Pretrained, text: Any, target: Target, num_steps: int = 256) -> Attribution:
@@ -119,7 +124,7 @@ def _attribution(bert: Pretrained, question: Question, method: str, found: np.nd
     change = float(whole - baseline)
     tokens = found[: len(row.tokens)].astype(np.float32)
     gap = change - float(found.sum())
-    return Attribution(row.tokens, tokens, change, gap, question.title, method, row.begins_word)
+    return Attribution(row.tokens, tokens, change, gap, question.title, method, row.begins_word, question.unit)
 
 
 def _away(bert: Pretrained, question: Question) -> np.ndarray:

@@ -17,7 +17,8 @@ from bert_jax.reporting.panel import COLORS, GREY
 
 DPI = 120
 WIDTH, MARGIN, LINE, GAP, PADDING = 8.0, 0.15, 0.27, 0.09, 0.025  # inches
-HEADING, BAR = 0.5, 0.62  # inches above the text of an attribution, and of the colour bar below all
+BEARING = 0.007  # inches at each side where two pieces of a word meet, as between other letters
+HEADING, BAR = 0.68, 0.62  # inches above the text of an attribution, and of the colour bar below all
 FONT_SIZE = 10.5
 # Orange to blue, which colour-blind readers tell apart; light enough at both ends for black letters.
 SHADES = LinearSegmentedColormap.from_list("for and against", ["#f0a35e", "#ffffff", "#6fb1e0"])
@@ -46,10 +47,9 @@ def draw_attributions(*attributions: Attribution) -> Figure:
     top = 0.0
     for one, paragraph in zip(attributions, paragraphs, strict=True):
         (title,), families = drawable([one.target])
-        axis.text(MARGIN, top + 0.2, title, fontsize=11, family=families, va="center")
-        axis.text(
-            WIDTH - MARGIN, top + 0.2, f"{one.method}: {one.summary}", fontsize=8, color=GREY, ha="right", va="center"
-        )
+        font = {"fontsize": 11, "family": families, "va": "center"}
+        axis.text(MARGIN, top + 0.2, _cut(title, font), **font)
+        axis.text(MARGIN, top + 0.4, f"{one.method}: {one.summary}", fontsize=8, color=GREY, va="center")
         top += HEADING
         for line in paragraph.lines:
             for token, left in paragraph.places(line):
@@ -58,7 +58,8 @@ def draw_attributions(*attributions: Attribution) -> Figure:
                 axis.add_patch(Rectangle(box, width, 0.84 * LINE, facecolor=SHADES(norm(score)), linewidth=0))
                 if score < -largest / 50:
                     axis.plot([left, left + width], [top + 0.36 * LINE] * 2, color=COLORS[1], linewidth=1.2)
-                axis.text(left + width / 2, top, paragraph.texts[token], ha="center", **paragraph.font)
+                inside = left + paragraph.sides[token][0]
+                axis.text(inside, top, paragraph.texts[token], ha="left", **paragraph.font)
             top += LINE
         top += MARGIN
     bar = figure.add_axes((0.5 - 1.5 / WIDTH, 0.32 / height, 3 / WIDTH, 0.09 / height))
@@ -74,7 +75,8 @@ class _Paragraph:
 
     Attributes:
       texts: the tokens as they are drawn: those that go on a word touch it, without their sign.
-      widths: of each, in inches.
+      sides: the room to the left and to the right of each, in inches: little where it touches another piece.
+      widths: of each, in inches, with that room.
       font: matplotlib's names of the font.
       lines: the tokens of each line, in the order of the text.
     """
@@ -90,7 +92,9 @@ class _Paragraph:
         self.is_rtl = inside.count("R") > inside.count("L")
         self.texts, families = drawable(plain)
         self.font = {"fontsize": FONT_SIZE, "family": families, "va": "center_baseline"}
-        self.widths = _widths(self.texts, self.font)
+        self.sides = [self._room(token) for token in range(len(plain))]
+        widths = _widths(self.texts, self.font)
+        self.widths = [width + left + right for width, (left, right) in zip(widths, self.sides, strict=True)]
         self.lines: list[list[int]] = []
         end = np.inf
         for token, width in enumerate(self.widths):
@@ -99,6 +103,12 @@ class _Paragraph:
                 self.lines.append([])
                 end = MARGIN + width
             self.lines[-1].append(token)
+
+    def _room(self, token: int) -> tuple[float, float]:
+        goes_on = token + 1 < len(self.begins) and not self.begins[token + 1]
+        before, after = PADDING if self.begins[token] else BEARING, BEARING if goes_on else PADDING
+        is_rtl = self.directions[token] == "R" if self.directions[token] else self.is_rtl
+        return (after, before) if is_rtl else (before, after)
 
     def places(self, line: Sequence[int]) -> Iterator[tuple[int, float]]:
         """Yields each token of a line with its left end."""
@@ -114,10 +124,16 @@ class _Paragraph:
 
 
 def _widths(texts: Sequence[str], font: dict) -> list[float]:
-    """The width of each text as it is drawn, with some room at its sides, in inches."""
+    """The width of each text as it is drawn, in inches."""
     figure = Figure(dpi=DPI)
     renderer = FigureCanvasAgg(figure).get_renderer()
-    return [figure.text(0, 0, text, **font).get_window_extent(renderer).width / DPI + 2 * PADDING for text in texts]
+    return [figure.text(0, 0, text, **font).get_window_extent(renderer).width / DPI for text in texts]
+
+
+def _cut(title: str, font: dict) -> str:
+    """A title that is no wider than the picture; of a longer one, its beginning."""
+    (width,), room = _widths([title], font), WIDTH - 2 * MARGIN
+    return title if width <= room else f"{title[: int(0.95 * len(title) * room / width)]}…"
 
 
 def _direction(text: str) -> str:

@@ -21,6 +21,7 @@ from bert_jax.reporting.panel import COLORS
 
 DPI = 120
 SHADES = "Blues"
+DARK = 0.72  # from where on white letters have a contrast of 4.5, as black ones have below
 LAYER = re.compile(r"(.*/)layer_(\d+)(/.*)")
 
 
@@ -33,7 +34,7 @@ def draw_layer_predictions(predictions: LayerPredictions) -> Figure:
     axis.imshow(shares, cmap=SHADES, norm=Normalize(0, 1), aspect="auto")
     texts, families = drawable(list(itertools.chain(*predictions.words[::-1])))
     for (row, column), share in np.ndenumerate(shares):
-        color = "white" if share > 0.55 else "black"
+        color = "white" if share > DARK else "black"
         text = f"{texts[row * top + column]}  {f'{share:.2f}' if share >= 0.005 else '<0.01'}"
         axis.text(column, row, text, ha="center", va="center", fontsize=8.5, color=color, family=families)
     axis.set_yticks(range(count), layer_names(count)[::-1], fontsize=9)
@@ -48,7 +49,10 @@ def draw_layer_predictions(predictions: LayerPredictions) -> Figure:
 
 
 def draw_layer_probes(probes: LayerProbes) -> Figure:
-    """Draws the scores of the probes by layer, beside those of the most frequent label."""
+    """Draws the scores of the probes by layer, beside those of the most frequent label.
+
+    Around the accuracy p of n examples is a band of one standard error, sqrt(p (1 - p) / n).
+    """
     figure = Figure(figsize=(6, 3.3), dpi=DPI, layout="constrained")
     axis = figure.subplots()
     lines = (
@@ -58,6 +62,9 @@ def draw_layer_probes(probes: LayerProbes) -> Figure:
     for values, majority, name, color, marker in lines:
         axis.plot(values, color=color, marker=marker, markersize=4, linewidth=1.6, label=name)
         axis.axhline(majority, color=color, linestyle="--", linewidth=1, label=f"{name} of the majority")
+    error = np.sqrt(probes.accuracy * (1 - probes.accuracy) / max(probes.num_scored, 1))
+    band = (probes.accuracy - error, probes.accuracy + error)
+    axis.fill_between(range(len(error)), *band, color=COLORS[0], alpha=0.2, linewidth=0, label="± one standard error")
     _by_layer(axis, len(probes.accuracy))
     counts = f"{probes.num_fitted:,} examples to fit, {probes.num_scored:,} to score"
     axis.set_title(f"Linear probes: {counts}", loc="left", fontsize=10.5)

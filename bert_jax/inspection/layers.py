@@ -110,7 +110,7 @@ def layer_probes(bert: Pretrained, path: epath.PathLike, num_examples: int = 200
 
     Args:
       bert: the model.
-      path: a labelled file, as `experiments.finetune` reads.
+      path: a labelled file, as `experiments.finetune` reads. Texts that are longer than the model takes lose their end.
       num_examples: how many of its examples to use, at most; a fifth of them are scored.
 
     Raises:

@@ -9,7 +9,7 @@ from etils import epath
 
 from bert_jax.corpus.store import Corpus, open_corpus
 from bert_jax.errors import BertJaxError, ConfigError
-from bert_jax.inspection.attention import TextAttention, head_summaries
+from bert_jax.inspection.attention import HeadSummaries, TextAttention, head_summaries
 from bert_jax.inspection.spectra import isotropy
 from bert_jax.loading import load
 from bert_jax.pretrained import Pretrained
@@ -53,7 +53,8 @@ def over_time(
 
     Args:
       workdir: the folder of the run.
-      texts: two or more; None: the beginnings of held-out documents of its corpus.
+      texts: two or more; None: the beginnings of held-out documents of its corpus. One that is longer than the model
+        takes loses its end.
       note: is told what is done.
 
     Raises:
@@ -66,14 +67,24 @@ def over_time(
         note(f"step {step:,}")
         bert = load(workdir, step)
         texts = held_out_texts(bert) if texts is None else texts
-        encoded = bert.encode(list(texts))
-        heads = [head_summaries(TextAttention(list(one.pieces), one.attention_maps)) for one in encoded]
+        heads = _heads(bert, texts)
         spread = isotropy(bert, texts)
         num_tokens = spread.num_tokens
         means = (np.mean([getattr(one, of) for one in heads], axis=(0, 2)) for of in ("distance", "entropy"))
         found.append((*means, spread.effective_rank))
     distance, entropy, rank = (np.array(each, np.float32) for each in zip(*found, strict=True))
     return OverTime(run, np.array(steps), distance, entropy, rank, len(texts or ()), num_tokens)
+
+
+def _heads(bert: Pretrained, texts: Sequence[str]) -> list[HeadSummaries]:
+    """What the heads do with each text. The maps of no more than a batch are in memory at once."""
+    found = []
+    for batch, places in bert.packed_texts(list(texts)):
+        _, maps = bert.inside(batch)
+        for row, inside in places:
+            pieces = [bert.tokenizer.vocabulary[token] for token in batch["token_ids"][row, inside]]
+            found.append(head_summaries(TextAttention(pieces, maps[:, row, :, inside, inside])))
+    return found
 
 
 def held_out_texts(bert: Pretrained, count: int = NUM_TEXTS) -> list[str]:

@@ -78,7 +78,7 @@ def number_text(number: float) -> str:
 
 def _tree_row(name: str, arrays: Sequence[ArraySummary], tree: ParameterTree, described: bool = False) -> list[str]:
     size, norm = sum(one.size for one in arrays), math.hypot(*(one.norm for one in arrays))
-    numbers = (norm, norm / math.sqrt(max(size, 1)), max((one.largest for one in arrays), default=0.0))
+    numbers = (norm, norm / math.sqrt(max(size, 1)), float(np.max([0.0, *(one.largest for one in arrays)])))
     about = [shape_text(arrays[0].shape), str(arrays[0].dtype)] if described else ["", ""]
     return [name, *about, f"{size:,}", percent(size / max(tree.size, 1)), *map(number_text, numbers)]
 

@@ -77,7 +77,7 @@ class ArraySummary:
       shape: its shape.
       dtype: what it is stored as.
       norm: the root of its sum of squares; not finite if one of its numbers is not.
-      largest: the largest magnitude.
+      largest: the largest magnitude; not a number if one of its numbers is none.
     """
 
     name: str
@@ -158,9 +158,11 @@ class Change:
 
     @property
     def cosine(self) -> float:
-        """The cosine of the angle between first and second; not a number if one of them is 0."""
+        """The cosine of the angle between first and second; not a number if one of them is 0 or not finite."""
         lengths = self.before * self.after
-        return max(-1.0, min(1.0, self.product / lengths)) if lengths else math.nan
+        if not lengths or not math.isfinite(self.product):
+            return math.nan
+        return max(-1.0, min(1.0, self.product / lengths))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,7 +242,7 @@ def parameter_tree(parameters: Parameters) -> ParameterTree:
         squares, largest = 0.0, 0.0
         for piece in _pieces(array):
             squares += float(piece @ piece)
-            largest = max(largest, float(np.abs(piece).max()))
+            largest = float(np.maximum(largest, np.abs(piece).max()))  # unlike `max`, keeps what is not a number
         arrays.append(ArraySummary(name, parameters.shapes[name], parameters.dtypes[name], math.sqrt(squares), largest))
     return ParameterTree(parameters.source, parameters.step, tuple(arrays))
 

@@ -5,9 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.traverse_util
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from bert_jax.batch import Batch
 from bert_jax.errors import ConfigError
+from bert_jax.model.composite import Composite
+from bert_jax.model.intermediates import with_intermediates
 from bert_jax.pretrained import Pretrained, Text
 
 PARTS = ("query", "key", "value")  # of a layer's joint projection
@@ -64,31 +69,55 @@ def effective_rank(values: np.ndarray) -> float:
 def isotropy(bert: Pretrained, texts: Sequence[Text]) -> Isotropy:
     """Returns how the tokens of some texts are spread in each layer, special tokens included.
 
+    No more than a batch of vectors is in memory at once.
+
     Args:
       bert: the model.
-      texts: at least two; a few hundred sentences are plenty.
+      texts: at least two; a few hundred sentences are plenty. One that is longer than the model takes loses its end.
 
     Raises:
       ConfigError: there are fewer than two texts.
     """
     if len(texts) < 2:
         raise ConfigError(f"Isotropy compares tokens of different texts: give at least two, not {len(texts)}.")
-    states = [one.hidden_states for one in bert.encode(list(texts))]
-    cosines, ranks = [], []
-    for layer in range(len(states[0])):
-        own = [each[layer].astype(np.float64) for each in states]
-        units = [each / np.linalg.norm(each, axis=1, keepdims=True) for each in own]
-        # All pairs, less those within a text.
-        sums = np.stack([each.sum(0) for each in units])
-        counts = np.array([len(each) for each in units])
-        pairs = counts.sum() ** 2 - (counts**2).sum()
-        cosines.append(((sums.sum(0) ** 2).sum() - (sums**2).sum()) / pairs)
-        vectors = np.concatenate(own)
-        ranks.append(effective_rank(_values(vectors - vectors.mean(0))))
-    return Isotropy(np.array(cosines, np.float32), np.array(ranks, np.float32), len(vectors))
+    size, count = bert.config.hidden_size, bert.config.num_layers + 1
+    total, products = np.zeros((count, size)), np.zeros((count, size, size))
+    sums, counts = [], []  # of the unit vectors of each text
+    for batch, places in bert.packed_texts(list(texts)):
+        states = np.asarray(bert.compiled(_hidden_states)(bert.params, batch))
+        for row, inside in places:
+            vectors = states[:, row, inside].astype(np.float64)
+            sums.append((vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).sum(1))
+            counts.append(vectors.shape[1])
+        for layer, vectors in enumerate(states):
+            every = vectors[batch["example_ids"] > 0].astype(np.float64)
+            total[layer] += every.sum(0)
+            products[layer] += every.T @ every
+    lengths, units = np.array(counts), np.array(sums)
+    # All pairs, less those within a text.
+    pairs = lengths.sum() ** 2 - (lengths**2).sum()
+    cosines = ((units.sum(0) ** 2).sum(-1) - (units**2).sum((0, -1))) / pairs
+    about_mean = products - total[:, :, None] * total[:, None] / lengths.sum()
+    ranks = [effective_rank(_roots(each)) for each in about_mean]
+    return Isotropy(cosines.astype(np.float32), np.array(ranks, np.float32), int(lengths.sum()))
+
+
+def _hidden_states(bert: Pretrained) -> Any:
+    """A compiled function of parameters and a batch to the hidden states, float32 [L + 1, B, S, H], and no maps."""
+    model = Composite(bert.config, ())
+
+    def states(params: Any, batch: Batch) -> jax.Array:
+        _, inside = with_intermediates(model, params, batch)
+        return jnp.stack([each.astype(jnp.float32) for each in inside.hidden_states])
+
+    return jax.jit(states)
 
 
 def _values(matrix: np.ndarray) -> np.ndarray:
     """Singular values by eigenvalues, which is fast for long tables; below 1e-8 of the largest they are noise."""
-    small = matrix.T @ matrix if matrix.shape[0] > matrix.shape[1] else matrix @ matrix.T
-    return np.sqrt(np.maximum(np.linalg.eigvalsh(small)[::-1], 0))
+    return _roots(matrix.T @ matrix if matrix.shape[0] > matrix.shape[1] else matrix @ matrix.T)
+
+
+def _roots(products: np.ndarray) -> np.ndarray:
+    """The singular values of a matrix whose products of columns are given."""
+    return np.sqrt(np.maximum(np.linalg.eigvalsh(products)[::-1], 0))

@@ -56,6 +56,11 @@ class Question:
     index: np.ndarray
 
     @property
+    def unit(self) -> str:
+        """The unit of the score; empty for numbers that have none."""
+        return "" if self.score in (_number_score, _similarity) else "nats"
+
+    @property
     def batch(self) -> Batch:
         """The row, with all that the head reads."""
         return self.row.batch | self.columns
@@ -80,7 +85,7 @@ class MaskedWord(Target):
     """The log-probability of a word in place of a `[MASK]`.
 
     Attributes:
-      word: a word of the vocabulary; None: the most likely one.
+      word: a word or a piece of the vocabulary, see `word_id`; None: the most likely one.
       mask: which `[MASK]` of the text, from 0.
     """
 
@@ -122,13 +127,18 @@ class Class(Target):
             raise CheckpointError(f"This model was not trained to label texts: {bert!r}.")
         objective = objectives[0]
         if isinstance(objective, SentencePairs):
+            if isinstance(text, str):
+                raise ConfigError(
+                    "Whether one text follows another is a question about two texts: give a pair of them."
+                )
             row, names, score = TextRow.of(bert, text, two_types=True), PAIR_NAMES[objective.question], _class_score
         else:
             row, names = TextRow.of(bert, text), objective.names
             score = _label_score if objective.choose == SEVERAL else _class_score
         logits = np.asarray(bert.predict(objective.name, row.batch))[0, 0]
         chosen = _index(self.name, names, logits, "class")
-        return Question(f"class {names[chosen]}", row, objective.name, {}, score, np.array(chosen))
+        title = names[chosen] if isinstance(objective, SentencePairs) else f"class {names[chosen]}"
+        return Question(title, row, objective.name, {}, score, np.array(chosen))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,7 +240,8 @@ class Similarity(Target):
 def usual_targets(bert: Pretrained, text: Any) -> list[Target]:
     """Returns what one would ask a model about a text: all masks, else the class, number, tags or answer that it gives.
 
-    It is empty for a model without such a prediction.
+    Of a pair without masks, a pretrained model says whether the second text follows. It is empty for a model without
+    such a prediction.
     """
     given = text if isinstance(text, tuple) else (text,)
     kinds = [type(one) for one in bert.objectives]
@@ -245,20 +256,27 @@ def usual_targets(bert: Pretrained, text: Any) -> list[Target]:
         return [Tag(begins.index(one.start)) for one in bert.tag(text)] if begins else []
     if labels:
         return [Number() if labels[0].choose == NUMBER else Class()]
-    return [Number()] if Choices in kinds and len(given) == 2 else []
+    if len(given) == 2 and Choices in kinds:
+        return [Number()]
+    return [Class()] if len(given) == 2 and SentencePairs in kinds else []
 
 
 def word_id(tokenizer: Tokenizer, word: str) -> int:
-    """Returns the id of a word that is one token.
+    """Returns the id of a word that is one token, or of a token by the name that people see, such as `##s`.
+
+    Names are those of `readable`, of `Pretrained.fill_mask`, and of the vocabulary. A whole word comes first.
 
     Raises:
       TokenizerError: it is none, or several.
     """
     ids = tokenizer.encode(f" {word}")
-    if len(ids) != 1 or ids[0] == tokenizer.unk_id:
-        said = " ".join(readable(tokenizer, ids)) or "nothing"
-        raise TokenizerError(f"{quoted(word)} is not one token of the vocabulary, but {said}: give a word that is.")
-    return ids[0]
+    if len(ids) == 1 and ids[0] != tokenizer.unk_id:
+        return ids[0]
+    for i in tokenizer.ordinary_ids.tolist() if word else ():
+        if word in (tokenizer.vocabulary[i], tokenizer.decode([i]).strip(), *readable(tokenizer, [i])):
+            return i
+    said = " ".join(readable(tokenizer, ids)) or "nothing"
+    raise TokenizerError(f"{quoted(word)} is not one token of the vocabulary, but {said}: give a word that is.")
 
 
 def _index(name: str | None, names: Any, logits: np.ndarray, kind: str) -> int:

@@ -48,9 +48,9 @@ def nearest_words(bert: Pretrained, word: str, top: int = 10) -> list[Neighbour]
     chosen = word_id(bert.tokenizer, word)
     ids = bert.tokenizer.ordinary_ids
     ids = ids[ids != chosen]
-    vectors = _vectors(bert, [chosen, *ids.tolist()])
-    units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    cosines = units[1:] @ units[0]
+    table = np.asarray(bert.params["bert"]["embeddings"]["word"])  # may have GB: there is no second one
+    lengths = np.sqrt(np.einsum("vh,vh->v", table, table))
+    cosines = (table @ table[chosen] / np.maximum(lengths * lengths[chosen], 1e-12))[ids]
     best = np.argsort(-cosines, kind="stable")[:top]
     names = readable(bert.tokenizer, ids[best].tolist())
     return [Neighbour(name, float(cosines[i])) for name, i in zip(names, best, strict=True)]
@@ -71,13 +71,9 @@ def word_map(bert: Pretrained, words: Sequence[str]) -> WordMap:
     """
     if len(words) < 3:
         raise ConfigError(f"A map needs at least three words, but there are {len(words)}.")
-    vectors = _vectors(bert, [word_id(bert.tokenizer, word) for word in words])
+    ids = np.array([word_id(bert.tokenizer, word) for word in words])
+    vectors = np.asarray(bert.params["bert"]["embeddings"]["word"][ids], np.float64)
     left, values, axes = np.linalg.svd(vectors - vectors.mean(0), full_matrices=False)
     signs = np.sign(axes[np.arange(2), np.abs(axes[:2]).argmax(1)])
     places = left[:, :2] * values[:2] * signs
     return WordMap(list(words), places.astype(np.float32), (values[:2] ** 2 / (values**2).sum()).astype(np.float32))
-
-
-def _vectors(bert: Pretrained, ids: list[int]) -> np.ndarray:
-    """Rows of the embedding table, float64 [n, H]."""
-    return np.asarray(bert.params["bert"]["embeddings"]["word"], np.float64)[ids]

@@ -6,14 +6,14 @@ import pytest
 
 from bert_jax.errors import CheckpointError, ConfigError, TokenizerError
 from bert_jax.inspection import attribution
-from bert_jax.inspection.attribution import integrated_gradients, occlusion
+from bert_jax.inspection.attribution import Attribution, integrated_gradients, occlusion
 from bert_jax.inspection.targets import AnswerSpan, Class, MaskedWord, Number, Similarity, Tag, usual_targets
 from bert_jax.objectives.choices import Choices
 from bert_jax.objectives.labels import NUMBER, SEVERAL, Labels
 from bert_jax.objectives.masked_words import MaskedWords
 from bert_jax.objectives.sentence_pairs import SentencePairs
 from bert_jax.objectives.spans import Spans
-from tests.inspection.small import model
+from tests.inspection.small import WORDS, model
 
 NAMES = ("bad", "no opinion", "good")
 PAIR = ("the cats sat", "unhappy dog.")
@@ -46,9 +46,17 @@ def test_few_steps_leave_a_gap_that_is_told():
     gaps = [abs(integrated_gradients(bert, text, target, steps).gap) for steps in (1, 4, 16)]
     assert gaps[0] > gaps[1] > gaps[2]
     few = integrated_gradients(bert, text, target, 1)
-    assert f"gap {few.gap:+.4f}" in repr(few)
+    assert f"change {few.change:+.3f} nats, gap {100 * few.gap / few.change:+.2f} %" in repr(few)
     with pytest.raises(ConfigError, match="num_steps=0 must be at least 1"):
         integrated_gradients(bert, text, target, 0)
+
+
+def test_the_summary_names_the_unit_and_leaves_tiny_gaps_out():
+    found = Attribution([], np.zeros(0), 7.5018, -0.0003, "", "", np.zeros(0, bool), "nats")
+    assert found.summary == "change +7.502 nats, gap below 0.01 %"
+    assert dataclasses.replace(found, gap=-0.5, unit="").summary == "change +7.502, gap -6.67 %"
+    objectives, text, target = TASKS["a number"]
+    assert target.question(model(*objectives), text).unit == ""
 
 
 def test_memory_is_bounded_by_the_copies_at_once(monkeypatch):
@@ -100,6 +108,10 @@ def test_a_target_says_what_it_is_and_what_it_misses():
         MaskedWord(mask=1).question(words, "the [MASK]")
     with pytest.raises(CheckpointError, match="not trained to label texts"):
         Class().question(words, "the cat")
+    with pytest.raises(ConfigError, match="is a question about two texts: give a pair"):
+        Class().question(model(SentencePairs()), "the cat")
+    assert Class("the second text follows").question(model(SentencePairs()), PAIR).title == "the second text follows"
+    assert MaskedWord("##s").question(words, "the [MASK]").index[0] == WORDS.index("##s")
     with pytest.raises(ConfigError, match="tag='CAT' is not one of O, B-CAT"):
         Tag(0, "CAT").question(tagger, "the cat")
     with pytest.raises(ConfigError, match="word='dog' is not among the 2 words"):
@@ -116,9 +128,13 @@ def test_the_usual_targets_are_those_of_the_task():
         ("a candidate", [Number()]),
         ("an answer", [AnswerSpan()]),
         ("a similarity", []),
+        ("the next sentence", [Class()]),
     ):
         objectives, text, _ = TASKS[task]
         assert usual_targets(model(*objectives), text) == expected
+    words = model(MaskedWords(), SentencePairs())
+    assert usual_targets(words, PAIR) == [Class()]
+    assert usual_targets(words, "the cat") == []
     tagger = model(Labels(names=("O", "B-CAT"), of_tokens=True))
     text = "the unhappy cat sat"
     found = usual_targets(tagger, text)

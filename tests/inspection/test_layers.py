@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -90,6 +91,17 @@ def test_isotropy_is_that_of_tokens_of_different_texts():
     assert found.num_tokens == 14
     with pytest.raises(ConfigError, match="give at least two, not 1"):
         isotropy(bert, texts[:1])
+
+
+def test_isotropy_keeps_neither_maps_nor_the_vectors_of_all_texts():
+    bert = model()
+    texts = ["the cat sat down . " * 11] * 256  # 57 tokens: the maps of all of them have 16 MB, their vectors 3
+    isotropy(bert, texts[:16])  # compiles
+    tracemalloc.start()
+    isotropy(bert, texts)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1.5e6
 
 
 def test_vectors_that_point_one_way_are_not_isotropic():

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import tracemalloc
 
 import jax
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import bert_jax
 from bert_jax.errors import BertJaxError, ConfigError
 from bert_jax.inspection.attention import attention_maps, head_summaries
-from bert_jax.inspection.over_time import OverTime, held_out_texts, over_time
+from bert_jax.inspection.over_time import OverTime, _heads, held_out_texts, over_time
 from bert_jax.inspection.over_time_picture import draw_over_time
 from bert_jax.inspection.over_time_tables import over_time_lines
 from bert_jax.inspection.spectra import isotropy
@@ -70,6 +71,18 @@ def test_each_kept_step_is_looked_at_with_the_same_texts(workdir, tmp_path):
     ]
     with pytest.raises(BertJaxError, match="cannot be written"):
         draw_over_time(found, tmp_path / "nowhere" / "picture.png")
+
+
+def test_maps_are_summarised_before_those_of_the_next_batch_are_made():
+    bert = model()
+    texts = ["the cat sat down . " * 11] * 256  # the maps of all of them have 16 MB, of a batch 1 MB
+    _heads(bert, texts[:16])  # compiles
+    tracemalloc.start()
+    heads = _heads(bert, texts)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(heads) == 256
+    assert most < 5e6
 
 
 def test_held_out_texts_are_beginnings_of_documents(config, corpus):

@@ -116,7 +116,12 @@ def test_the_dtype_is_that_of_the_file_and_numbers_that_are_not_finite_are_named
     assert {one.dtype for one in tree.arrays} == {np.dtype(np.float16)}
     assert sum(one.num_bytes for one in tree.arrays) == 2 * tree.size
     bad = parameters({"mlm/bias": np.array([1, np.nan], np.float32), "nsp/bias": np.ones(2, np.float32)})
-    assert tree_lines(parameter_tree(bad))[-1] == "not finite: mlm/bias"
+    lines = tree_lines(parameter_tree(bad))
+    assert lines[-1] == "not finite: mlm/bias"
+    assert [line.split()[-1] for line in lines[3:-2]] == ["nan", "nan", "1", "1", "nan"]  # groups, arrays, the total
+    (change,) = compare_parameters(parameters({"x": np.ones(2)}), parameters({"x": np.array([1, np.nan])})).changes
+    assert math.isnan(change.cosine)
+    assert math.isnan(dataclasses.replace(change, before=1.0, after=math.inf, product=math.inf).cosine)
 
 
 def test_a_sharded_checkpoint_is_opened_without_its_mesh(tmp_path):

@@ -1,14 +1,17 @@
 """All pictures: that they can be drawn from any text, and that they show what they should."""
 
+import dataclasses
 import io
 import warnings
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 
 from bert_jax.errors import ConfigError
 from bert_jax.inspection import fonts
-from bert_jax.inspection.attention import TextAttention, head_summaries
+from bert_jax.inspection.attention import TextAttention, head_summaries, rollout
 from bert_jax.inspection.attention_pictures import (
     draw_attention_grid,
     draw_head,
@@ -42,7 +45,9 @@ def attention_of(tokens):
 def attribution_of(tokens, scores=None):
     found = RNG.normal(size=len(tokens)) if scores is None else np.array(scores)
     begins = np.array([not token.startswith("##") for token in tokens])
-    return Attribution(tokens, found.astype(np.float32), float(found.sum()), 0.0, "$5 = $6", "occlusion", begins)
+    return Attribution(
+        tokens, found.astype(np.float32), float(found.sum()), 0.0, "$5 = $6", "occlusion", begins, "nats"
+    )
 
 
 def shares(*shape):
@@ -97,6 +102,62 @@ def test_weak_links_are_left_out():
     assert len(lines.get_segments()) == 3
     (lines,) = draw_links(attention, 0, 0, token=1).axes[0].collections
     np.testing.assert_allclose(lines.get_segments(), [[[0.345, 1], [0.655, 2]]])
+
+
+def test_the_strongest_link_and_the_largest_share_have_the_full_shade():
+    even = np.full((5, 5), 0.19, np.float32) + 0.05 * np.eye(5, dtype=np.float32)
+    attention = TextAttention(list("abcde"), even[None, None])
+    (lines,) = draw_links(attention, 0, 0).axes[0].collections
+    assert lines.get_linewidths() == pytest.approx([4.0] * 5)
+    bar = draw_rollout(attention, 1).axes[1]
+    assert bar.get_ylim()[1] == pytest.approx(rollout(attention)[:, 1].max())
+    many = attention_of([str(i) for i in range(121)])
+    with pytest.raises(ConfigError, match="The links of 121 tokens cannot be told apart: draw those of one"):
+        draw_links(many, 0)
+    assert draw_links(many, 0, token=7).axes
+
+
+def test_letters_have_contrast_on_every_shade():
+    values = np.linspace(0, 1, 101, dtype=np.float32)[:, None]
+    axis = draw_layer_predictions(LayerPredictions([["a"]] * 101, values, values[:, 0])).axes[0]
+    image = axis.images[0]
+    for text, share in zip(axis.texts, values[::-1, 0], strict=True):
+        lights = sorted(luminance(color) for color in (to_rgb(text.get_color()), image.cmap(image.norm(share))[:3]))
+        assert (lights[1] + 0.05) / (lights[0] + 0.05) >= 4.5, share
+
+
+def luminance(color):
+    """That of WCAG 2, between 0 and 1."""
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in color]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
+def test_accuracies_have_a_band_of_one_standard_error():
+    probes = LayerProbes(np.array([0.5, 0.8]), np.array([0.5, 0.8]), 0.5, 0.3, 80, 100)
+    (band,) = draw_layer_probes(probes).axes[0].collections
+    low, high = (sorted(set(np.round(band.get_paths()[0].vertices[:, 1], 6)))[i] for i in (0, -1))
+    assert (low, high) == (pytest.approx(0.45), pytest.approx(0.84))
+
+
+def test_pieces_of_a_word_are_joined_and_the_summary_has_its_own_line():
+    figure = draw_attributions(attribution_of(["[CLS]", "gri", "##pping", "film", "[SEP]"], [0, 2, 1, 1, 0]))
+    axis, renderer = figure.axes[0], FigureCanvasAgg(figure).get_renderer()
+    title, summary, _, first, second, other, _ = (text.get_window_extent(renderer) for text in axis.texts)
+    between = (second.x0 - first.x1, other.x0 - second.x1)
+    assert 0 < between[0] / figure.dpi < 0.02
+    assert between[1] / figure.dpi > 0.1
+    assert title.y0 > summary.y1
+    boxes = [patch.get_x() + patch.get_width() * end for patch in axis.patches[1:3] for end in (0, 1)]
+    assert boxes[1] == pytest.approx(boxes[2])
+
+
+@pytest.mark.parametrize("target", ["an answer of " * 9, "答" * 99, "short"], ids=["words", "wide letters", "short"])
+def test_titles_are_cut_at_the_margin(target):
+    one = dataclasses.replace(attribution_of(TOKENS), target=target)
+    figure = draw_attributions(one)
+    title = figure.axes[0].texts[0]
+    assert title.get_window_extent(FigureCanvasAgg(figure).get_renderer()).x1 <= figure.bbox.width
+    assert (title.get_text() == target) == (target == "short")
 
 
 def shown(attribution):

@@ -1,11 +1,17 @@
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from bert_jax.errors import ConfigError, TokenizerError
+from bert_jax.inspection.targets import word_id
+from bert_jax.inspection.text_row import readable
 from bert_jax.inspection.words import nearest_words, word_map
 from tests.inspection.small import WORDS, model
+from tests.tokenization.samples import all_kinds
+
+KINDS = all_kinds()
 
 
 def with_vectors(**vectors):
@@ -31,6 +37,31 @@ def test_neighbours_have_the_highest_cosine():
     assert not {"cat", "[CLS]", "[MASK]", "[PAD]"} & set(names)
     with pytest.raises(TokenizerError, match="'cats' is not one token of the vocabulary, but cat ##s"):
         nearest_words(bert, "cats")
+
+
+def test_only_the_rows_of_the_words_are_made_float64():
+    bert = with_vectors(cat=(1, 0), dog=(5, 1), sat=(0, 1))
+    table = np.zeros((30000, 64), np.float32)
+    table[:16, :16] = bert.params["bert"]["embeddings"]["word"]
+    body = bert.params["bert"]
+    large = body | {"embeddings": body["embeddings"] | {"word": table}}
+    bert = dataclasses.replace(bert, params=bert.params | {"bert": large})
+    for look in (lambda: word_map(bert, ["cat", "dog", "sat"]), lambda: nearest_words(bert, "cat")):
+        look()
+        tracemalloc.start()
+        look()
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert most < 2e6  # the table has 8 MB
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_token_is_found_by_each_name_that_is_shown(kind):
+    tokenizer = KINDS[kind]
+    for i in tokenizer.encode("a cat, the cats")[:8]:
+        shown, (name,) = tokenizer.decode([i]).strip(), readable(tokenizer, [i])
+        assert word_id(tokenizer, name) == i
+        assert not shown or tokenizer.decode([word_id(tokenizer, shown)]).strip() == shown
 
 
 def test_the_map_shows_what_differs_most_with_signs_that_do_not_depend_on_the_order():

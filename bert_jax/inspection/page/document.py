@@ -1,6 +1,10 @@
 """The whole page: what a model holds, how it was trained, and what it makes of a text, in one file."""
 
-from collections.abc import Iterable
+import contextlib
+import errno
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from etils import epath
 
@@ -24,10 +28,16 @@ from bert_jax.tokenization.tokenizer import MASK
 # A browser loads nothing from anywhere for this page, whatever is in it.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 MOST_ATTRIBUTIONS = 8  # each takes seconds
+STEPS = 64  # of integrated gradients, with gaps below 0.01 %
 
 
 def write_page(
-    model: epath.PathLike, file: epath.PathLike, text: str, pair: str | None = None, step: int | None = None
+    model: epath.PathLike,
+    file: epath.PathLike,
+    text: str,
+    pair: str | None = None,
+    step: int | None = None,
+    note: Callable[[str], Any] = lambda line: None,
 ) -> None:
     """Writes a page about a model and what it makes of a text.
 
@@ -37,17 +47,22 @@ def write_page(
       text: the text; each `[MASK]` in it is filled.
       pair: the second text of a pair.
       step: which checkpoint of a run; None: that which `load` opens.
+      note: is told what is done.
 
     Raises:
       BertJaxError: there is no model, the text is too long for it, or the file cannot be written.
     """
+    _check_writable(file)
     bert = loading.load(model, step)
     given = text if pair is None else (text, pair)
-    tree = parameter_tree(open_parameters(bert))
+    tree = parameter_tree(open_parameters(model, step))  # as they are stored
     words = any(isinstance(one, MaskedWords) for one in bert.objectives)
     masks = range(text.count(MASK) + (pair or "").count(MASK) if words else 0)
     targets = usual_targets(bert, given)
-    attributions = [integrated_gradients(bert, given, one) for one in targets[:MOST_ATTRIBUTIONS]]
+    attributions = []
+    for number, target in enumerate(targets[:MOST_ATTRIBUTIONS], 1):
+        note(f"attribution {number} of {min(len(targets), MOST_ATTRIBUTIONS)}")
+        attributions.append(integrated_gradients(bert, given, target, STEPS))
     layers = [layer_predictions(bert, given, mask) for mask in masks]
     parts = [
         ("predictions", "What it says", sections.predictions_section(predictions(bert, given))),
@@ -59,8 +74,25 @@ def write_page(
         parts.append(("training", "Training", sections.curves_section(run)))
     parts.append(("parameters", "Parameters", sections.tree_section(tree)))
     page = document(source_text(str(model), bert.step), _heading(bert, [text] if pair is None else [text, pair]), parts)
-    try:
+    with _writing(file):
         storage.write_bytes(file, page.encode())
+
+
+def _check_writable(file: epath.PathLike) -> None:
+    """Tries before minutes of work whether the file can be written; leaves what is there."""
+    path = epath.Path(file)
+    with _writing(file):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        trial = storage.temporary_path(path)
+        storage.create(trial).close()
+        trial.unlink()
+
+
+@contextlib.contextmanager
+def _writing(file: epath.PathLike) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise WriteError(f"{file} cannot be written ({error.strerror}): choose another file.") from None
 

@@ -6,8 +6,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-# What no HTML file may hold, or what would change its other letters: shown as a box.
-CONTROLS = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
+# What no HTML file may hold, or what would change its other letters: shown as a box. A return is an end of a line.
+CONTROLS = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n\r"}
 RIGHT_TO_LEFT = ("R", "AL")
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 
+from bert_jax.inspection.layers import layer_predictions
 from bert_jax.objectives.labels import NUMBER, Labels
 from bert_jax.objectives.masked_words import MaskedWords
 from bert_jax.objectives.sentence_pairs import SentencePairs
@@ -32,11 +33,11 @@ def predictions(bert: Pretrained, text: Text) -> list[Prediction]:
 
 
 def _masks(bert: Pretrained, text: Text) -> Iterator[Prediction]:
-    if isinstance(text, str) and MASK in text and _has(bert, MaskedWords):
-        masks = bert.fill_mask(text, TOP)
-        for number, guesses in enumerate(masks):
-            title = MASK if len(masks) == 1 else f"{MASK} {number}"
-            yield Prediction(title, [(guess.word, guess.probability) for guess in guesses])
+    count = sum(one.count(MASK) for one in ((text,) if isinstance(text, str) else text))
+    for number in range(count if _has(bert, MaskedWords) else 0):
+        last = layer_predictions(bert, text, number, TOP)  # unlike `fill_mask`, takes pairs too
+        title = MASK if count == 1 else f"{MASK} {number}"
+        yield Prediction(title, list(zip(last.words[-1], last.probabilities[-1].tolist(), strict=True)))
 
 
 def _labels(bert: Pretrained, text: Text) -> Iterator[Prediction]:

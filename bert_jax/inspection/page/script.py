@@ -75,7 +75,8 @@ ATTENTION = """
     tokenSpans.forEach((span, i) => {
       const part = Math.sqrt(Math.min(1, found[i] / scale));
       span.style.backgroundColor = part > 0.03 ? "rgb(" + color(part).join() + ")" : "";
-      span.style.color = part > 0.6 ? "#fff" : "";
+      // White letters have a contrast of 4.5 on what is darker, black ones on what is lighter.
+      span.style.color = part > 0.71 ? "#fff" : part > 0.03 ? "#000" : "";
       span.classList.toggle("chosen", i === state.token);
     });
     const order = found.map((weight, i) => [weight, i]).sort((a, b) => b[0] - a[0]).slice(0, 6);

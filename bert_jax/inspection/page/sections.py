@@ -1,5 +1,6 @@
 """The sections of a page, each made of what other modules found. All are readable without the script but attention."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -24,7 +25,7 @@ from bert_jax.reporting.smoothing import reach, smoothed
 from bert_jax.tokenization.tokenizer import MASK
 
 SMALLEST_TO_SMOOTH = 20  # values of a curve
-DARK = 0.6  # share of a colour from which letters on it are white
+DARK = 0.93  # share of the blue from which white letters have a contrast of 4.5, as black ones have below
 FAINT = 0.02  # share of the largest score below which a token counts as neither for nor against
 MOST_OPAQUE = 0.55  # of a colour behind black letters
 
@@ -66,7 +67,7 @@ def layers_section(found: Sequence[LayerPredictions]) -> str:
 def _word(word: str, share: float) -> str:
     strength = math.sqrt(share)
     color = f"color-mix(in srgb, var(--blue) {100 * strength:.0f}%, white)"
-    ink = "#fff" if strength > DARK else "inherit"
+    ink = "#fff" if strength > DARK else "#000"
     shown = f"{isolated(word)} <small>{100 * share:.1f} %</small>"
     return f'<span class="token" style="background:{color};color:{ink}">{shown}</span>'
 
@@ -81,9 +82,13 @@ def attributions_section(found: Sequence[Attribution], num_predictions: int) -> 
     largest = max((float(np.abs(one.scores).max()) for one in found), default=0.0) or 1.0
     parts = []
     for one in found:
+        begins = [*one.begins_word.tolist(), True]
         tokens = "".join(
-            (" " if begins else "") + _attributed(token if begins else token.removeprefix("##"), score, largest)
-            for token, score, begins in zip(one.tokens, one.scores.tolist(), one.begins_word.tolist(), strict=True)
+            (" " if own else "")
+            + _attributed(token if own else token.removeprefix("##"), score, largest, own, following)
+            for token, score, (own, following) in zip(
+                one.tokens, one.scores.tolist(), itertools.pairwise(begins), strict=True
+            )
         )
         parts.append(
             f"<h3>{isolated(one.target)}</h3>\n"
@@ -102,9 +107,11 @@ def attributions_section(found: Sequence[Attribution], num_predictions: int) -> 
     return note + "".join(parts)
 
 
-def _attributed(token: str, score: float, largest: float) -> str:
+def _attributed(token: str, score: float, largest: float, begins: bool, ends: bool) -> str:
+    """A token, and whether it begins and ends a word: pieces of a word touch."""
     share, kind = min(abs(score) / largest, 1.0), "for" if score >= 0 else "against"
     marked = f"token {kind}" if share > FAINT else "token"
+    marked += ("" if begins else " goes-on") + ("" if ends else " unfinished")
     color = ",".join(map(str, FOR if score >= 0 else AGAINST))
     style = f"background:rgba({color},{MOST_OPAQUE * share:.3f})"
     return f'<bdi class="{marked}" style="{style}" title="{score:+.3f}">{escaped(token)}</bdi>'

@@ -43,6 +43,8 @@ summary span:nth-of-type(2), summary span:nth-of-type(3) { text-align: right; }
 details table { margin: .5rem 0 .8rem 1rem; }
 .text { line-height: 2.2; overflow-wrap: anywhere; }
 .token { padding: .12em .25em; border-radius: 3px; cursor: default; }
+.token.goes-on { padding-inline-start: 0; border-start-start-radius: 0; border-end-start-radius: 0; }
+.token.unfinished { padding-inline-end: 0; border-start-end-radius: 0; border-end-end-radius: 0; }
 .token.against { border-bottom: 2px dotted var(--orange); }
 .key.for { background: rgba(0, 114, 178, .55); }
 .key.against { background: rgba(213, 94, 0, .55); border-bottom: 2px dotted var(--orange); }

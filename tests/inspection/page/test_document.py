@@ -10,10 +10,14 @@ import pytest
 from bert_jax.errors import BertJaxError
 from bert_jax.inspection.attention import TextAttention, attention_maps
 from bert_jax.inspection.attribution import Attribution, integrated_gradients
-from bert_jax.inspection.layers import layer_predictions
+from bert_jax.inspection.layers import LayerPredictions, layer_predictions
 from bert_jax.inspection.page.charts import ChartLine, line_chart
-from bert_jax.inspection.page.document import document, run_of, write_page
-from bert_jax.inspection.page.sections import attention_section, attributions_section, curves_section
+from bert_jax.inspection.page.document import STEPS, document, run_of, write_page
+from bert_jax.inspection.page.predictions import predictions
+from bert_jax.inspection.page.script import ATTENTION
+from bert_jax.inspection.page.sections import attention_section, attributions_section, curves_section, layers_section
+from bert_jax.inspection.page.style import FOR
+from bert_jax.inspection.parameters import open_parameters
 from bert_jax.inspection.targets import MaskedWord
 from bert_jax.loading import load
 from bert_jax.objectives.labels import Labels
@@ -84,21 +88,47 @@ def test_the_words_of_each_layer_and_the_tokens_that_speak_for_them(page, folder
     for (_, row), words, shares in zip(rows, layers.words[::-1], layers.probabilities[::-1], strict=True):
         assert [found[0] for found in re.findall(r"<bdi>(.*?)</bdi> <small>", row)] == [word[0] for word in words]
         assert re.findall(r"<small>([\d.]*) %", row) == [f"{100 * share:.1f}" for share in shares]
-    attribution = integrated_gradients(bert, TEXT, MaskedWord())
-    found = re.findall(r'<bdi class="token( for| against|)" style="[^"]*" title="([^"]*)">', text)
+    attribution = integrated_gradients(bert, TEXT, MaskedWord(), STEPS)
+    found = re.findall(r'<bdi class="token( for| against|)[^"]*" style="[^"]*" title="([^"]*)">', text)
     assert [title for _, title in found] == [f"{score:+.3f}" for score in attribution.scores]
     for (kind, _), score in zip(found, attribution.scores, strict=True):
         assert not kind or kind == (" for" if score >= 0 else " against")
     assert html.escape(attribution.summary) in text
 
 
+def test_letters_have_contrast_on_every_shade():
+    shares = np.linspace(0, 1, 401)[:, None]
+    text = layers_section([LayerPredictions([["a"]] * 401, shares, shares[:, 0])])
+    shades = re.findall(r"var\(--blue\) (\d+)%, white\);color:#(\w+)", text)
+    assert len(shades) == 401
+    blue, stops = (
+        np.array(FOR),
+        np.array([[255, 255, 255], [198, 219, 239], [107, 174, 214], [33, 113, 181], [8, 48, 107]]),
+    )
+    for part, ink in shades:
+        assert contrast(255 + (blue - 255) * int(part) / 100, ink) >= 4.5
+    (dark,) = re.findall(r'part > ([\d.]+) \? "#fff" : part > 0.03 \? "#000"', ATTENTION)
+    for part in np.linspace(0, 1, 256):
+        shade = [np.interp(part, np.linspace(0, 1, 5), channel) for channel in stops.T]
+        assert contrast(np.array(shade), "fff" if part > float(dark) else "000") >= 4.5
+
+
+def contrast(color, ink):
+    """That of WCAG 2, of white or black letters on a colour."""
+    parts = color / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    light = float(linear @ [0.2126, 0.7152, 0.0722]) + 0.05
+    return 1.05 / light if ink == "fff" else light / 0.05
+
+
 def test_attributions_name_how_many_predictions_there_are_and_join_words():
     scores, begins = np.array([0, 1, -0.5, 0]), np.array([True, True, False, True])
-    one = Attribution(["[CLS]", "un", "##happy", "[SEP]"], scores, 0.5, 0.0, "<a>", "a method", begins)
+    one = Attribution(["[CLS]", "un", "##happy", "[SEP]"], scores, 0.5, 0.0, "<a>", "a method", begins, "nats")
     text = attributions_section([one], 3)
     assert "the first 1 of 3 predictions" in text
     assert "<bdi>&lt;a&gt;</bdi>" in text
-    assert re.search(r">un</bdi><bdi class=\"token against\" [^>]*>happy</bdi> <bdi", text)
+    pieces = r'class="token for unfinished" [^>]*>un</bdi><bdi class="token against goes-on" [^>]*>happy</bdi> <bdi'
+    assert re.search(pieces, text)
     assert "predictions." not in attributions_section([one], 1)
     assert attributions_section([], 0) == ""
 
@@ -111,9 +141,37 @@ def test_a_pair_and_a_classifier(tmp_path, monkeypatch):
     assert page.count("<blockquote") == 2
     label = load(tmp_path / "labels").classify([("the cat", "sat down")])[0]
     assert f"<bdi>&lt;bad&gt;</bdi></td><td>{100 * label.probabilities['<bad>']:.1f} %" in page
+    monkeypatch.setattr("bert_jax.loading.load", lambda *_: pytest.fail("computes before it looks at the file"))
+    for file, why in ((tmp_path / "gone" / "page.html", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(BertJaxError, match=f"cannot be written .{why}"):
+            write_page(tmp_path / "labels", file, "the cat")
+    monkeypatch.undo()
     with pytest.raises(BertJaxError, match="takes at most 64"):
         write_page(tmp_path / "labels", tmp_path / "long.html", "cat " * 70)
     assert not (tmp_path / "long.html").exists()
+
+
+def test_masks_of_a_pair_are_filled_and_pretraining_says_whether_it_is_one(folder):
+    bert, pair = load(folder), ("the [MASK] sat", "down the [MASK] .")
+    masks = [one for one in predictions(bert, pair) if one.title.startswith("[MASK]")]
+    assert [one.title for one in masks] == ["[MASK] 0", "[MASK] 1"]
+    for number, one in enumerate(masks):
+        last = layer_predictions(bert, pair, number)
+        assert [word for word, _ in one.rows[:5]] == last.words[-1]
+        assert [share for _, share in one.rows[:5]] == pytest.approx(last.probabilities[-1].tolist())
+
+
+def test_it_tells_what_is_attributed_and_has_the_dtypes_of_the_file(tmp_path, folder, monkeypatch):
+    said, opened = [], []
+    monkeypatch.setattr("bert_jax.inspection.page.document.STEPS", 1)
+    monkeypatch.setattr(
+        "bert_jax.inspection.page.document.open_parameters",
+        lambda *given: opened.append(given) or open_parameters(*given),
+    )
+    write_page(folder, tmp_path / "page.html", "the [MASK] [MASK]", note=said.append)
+    assert said == ["attribution 1 of 2", "attribution 2 of 2"]
+    assert opened == [(folder, None)]
+    assert list(tmp_path.iterdir()) == [tmp_path / "page.html"]
 
 
 def test_the_curves_of_a_run_are_there_for_the_run_and_its_checkpoints(tmp_path):

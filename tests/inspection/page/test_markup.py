@@ -55,6 +55,10 @@ def test_every_text_comes_back_as_text_alone():
         assert Texts(table([text], [[escaped(text)]])).texts.count(shown(text)) == 2
 
 
+def test_ends_of_lines_of_any_system_are_no_boxes():
+    assert escaped("a\r\nb\rc\nd") == "a\r\nb\rc\nd"
+
+
 def test_values_come_back_from_a_script_and_cannot_end_it():
     text = embedded({"tokens": NASTY, "number": 0.5})
     assert not set("<>&") & set(text)
