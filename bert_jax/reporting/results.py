@@ -17,7 +17,7 @@ from bert_jax.labelled_results import evaluate, predictions
 from bert_jax.markdown import table
 from bert_jax.pretrained import Pretrained
 from bert_jax.reporting.run_record import RunRecord
-from bert_jax.reporting.run_scores import against, as_text_or_undefined
+from bert_jax.reporting.run_scores import against, as_text_or_undefined, scores_of
 from bert_jax.reporting.scratch_run import read_scratch_run
 from bert_jax.tasks.labelled import TEST, VALIDATION, LabelledKind
 
@@ -72,7 +72,7 @@ def results_section(run: RunRecord, kind: LabelledKind[Any], model: Pretrained, 
         return ["## Predictions\n", f"None: {error}\n"]
     lines, scores = [], read_results(run.path)["scores"]
     if TEST in scores:
-        lines += ["## Test scores\n", f"By the model of step {model.step:,}.\n", *_table(run)]
+        lines += ["## Test scores\n", f"By the model of step {model.step:,}.\n", *test_scores_table(run)]
     for split in scores:
         found = kind.findings(list(read_predictions(run.path, split)))
         if found:
@@ -85,9 +85,10 @@ def test_scores(run: RunRecord | None) -> dict[str, float]:
     return read_results(run.path).get("scores", {}).get(TEST, {}) if run else {}
 
 
-def _table(run: RunRecord) -> list[str]:
+def test_scores_table(run: RunRecord) -> list[str]:
+    """Returns the scores of a run on its test split, beside their baselines, as lines of Markdown."""
     own, beside, rows = test_scores(run), test_scores(read_scratch_run(run)), []
-    for score in run.scores:
+    for score in scores_of(run):  # of a file with numbers, none of retrieval
         shown = [as_text_or_undefined(one.get(score.name)) for one in (own, beside) if one]
         rows.append([score.title, *shown, against(own.get(score.baseline), score.baseline_title)])
     return table(["", "model", *(["from scratch"] if beside else []), "baseline"], rows, numbers=True)
