@@ -6,4 +6,4 @@ bash launch/setup.sh test
 .venv/bin/ruff check bert_jax experiments tests setup.py  # not what users put beside them
 .venv/bin/ruff format --check bert_jax experiments tests setup.py
 .venv/bin/pyrefly check
-.venv/bin/python -m pytest -n 2 "$@"
+.venv/bin/python -m pytest -n 2 --dist loadfile "$@"  # what tests of a file share is made once
