@@ -3,6 +3,7 @@ import re
 import shlex
 import signal
 import socket
+import subprocess
 import time
 
 import pytest
@@ -143,10 +144,16 @@ def test_ctrl_c_of_a_terminal_is_heard_once(machine):
     """A terminal sends SIGINT to the whole foreground group; a second one would end a process before it has saved."""
     import pty
 
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(machine.path)
-        os.execvpe("bash", ["bash", "launch/processes.sh"], os.environ | RUN | {"MODE": "trains", "NUM_PROCESSES": "2"})
+    terminal, inside = pty.openpty()
+    process = subprocess.Popen(
+        ["setsid", "--ctty", "bash", "launch/processes.sh"],
+        cwd=machine.path,
+        env=os.environ | RUN | {"MODE": "trains", "NUM_PROCESSES": "2"},
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+    )
+    os.close(inside)
     text = ""
     while len(pids(text)) < 2:
         text += os.read(terminal, 1000).decode()
@@ -156,7 +163,7 @@ def test_ctrl_c_of_a_terminal_is_heard_once(machine):
             text += chunk.decode()
     except OSError:  # so a terminal ends on Linux
         pass
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
+    assert process.wait(timeout=60) == 130
     assert text.count("saved after 1") == 2
 
 
