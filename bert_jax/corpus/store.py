@@ -213,10 +213,6 @@ def _open_local(directory: epath.Path, manifest: dict, vocab_size: int) -> dict[
             return _open_index(directory, manifest)
         except CorpusError as error:
             logging.warning("%s It is rebuilt from the shards.", error)
-        _verify_shards(directory, manifest)
-        with contextlib.suppress(CorpusError):  # another process may have rebuilt it meanwhile
-            return _open_index(directory, manifest)
-        _remove(directory / "index")
     return _open_index(_rebuild_index(directory, manifest, vocab_size), manifest)
 
 
@@ -259,6 +255,11 @@ def _rebuild_index(directory: epath.Path, manifest: dict, vocab_size: int) -> ep
         except CorpusError:
             _remove(copy / "index")
     _verify_shards(directory, manifest)
+    if (directory / "index").exists():
+        with contextlib.suppress(CorpusError):  # another process may have rebuilt it meanwhile
+            _open_index(directory, manifest)
+            return directory
+        _remove(directory / "index")
     failures = []
     for target in (directory, copy):
         try:
