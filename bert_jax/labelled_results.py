@@ -16,7 +16,7 @@ from bert_jax.batch import cut, on_device
 from bert_jax.data.labelled import Rows
 from bert_jax.data.tables.tables import find
 from bert_jax.data.tables.tfds import PREFIX
-from bert_jax.errors import CheckpointError, ConfigError, CorpusError
+from bert_jax.errors import BertJaxError, CheckpointError, ConfigError, CorpusError
 from bert_jax.objectives.learner import Learner
 from bert_jax.pretrained import Pretrained
 from bert_jax.tasks.labelled import TEST, LabelledKind
@@ -89,6 +89,7 @@ def write_predictions(
         "input": str(path),
         "files": _state_of(path),
         "gold": labelled,
+        "columns": {name: value for name, value in vars(model.run.data).items() if name.endswith("_column")},
     }
     with storage.writing(output.parent):
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -103,14 +104,20 @@ def write_predictions(
             file.seek(end)
             lines, told = list[str](), 0
             rows = predictions(model, path, labelled, lines, count)
-            while some := list(itertools.islice(rows, EXAMPLES_AT_ONCE)):
-                for line in lines[told:]:
-                    tell(line)
-                told = len(lines)
-                file.write(storage.json_lines(some))
-                file.flush()
-                os.fsync(file.fileno())
-                count += len(some)
+            try:
+                while some := list(itertools.islice(rows, EXAMPLES_AT_ONCE)):
+                    for line in lines[told:]:
+                        tell(line)
+                    told = len(lines)
+                    file.write(storage.json_lines(some))
+                    file.flush()
+                    os.fsync(file.fileno())
+                    count += len(some)
+            except BertJaxError:
+                if not count:  # nothing to go on from
+                    partial.unlink()
+                    about.unlink()
+                raise
             for line in lines[told:]:
                 tell(line)
         partial.replace(output)

@@ -20,7 +20,7 @@ from bert_jax.model_file import read_description
 from bert_jax.objectives.embeddings import Embeddings
 from bert_jax.pretrained import Pretrained
 from bert_jax.tasks.registry import task_named
-from bert_jax.tasks.starting_point import tokenizer_from
+from bert_jax.tasks.starting_point import check_is_model, tokenizer_from
 from bert_jax.training.workdir.checkpoints import SavedParams, find_checkpoints
 from bert_jax.training.workdir.folder import MODEL_FILE, task_of
 
@@ -69,8 +69,7 @@ def open_folder(path: epath.PathLike, step: int | None = None) -> ReleasedModel 
       BertJaxError: see `load`.
     """
     path = epath.Path(path).expanduser()
-    if not path.exists():
-        raise CheckpointError(f"There is no folder {path}.")
+    check_is_model(path)
     if is_released(path):
         if step is not None:
             raise CheckpointError(f"{path} is not a run, so it has no step {step}.")

@@ -24,16 +24,18 @@ from experiments import sentences
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 EXAMPLES = "experiments/configs"
 SIZES = "sizes"  # the file whose variants have short names, too
+KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
 Config = TypeVar("Config")
 
 
-def load(spec: str, *classes: type[Config]) -> Config:
+def load(spec: str, *classes: type[Config], example: str = "mini") -> Config:
     """Loads the config of a config file.
 
     Args:
       spec: `FILE.py` or `FILE.py:variant`, where a file of `experiments/configs` may be given by its name alone; or a
         variant of `sizes.py`, such as `mini`.
       classes: the config must be an instance of one of these.
+      example: one that is, for messages.
 
     Raises:
       ConfigError: there is no such file or variant, the file raises an error, or it returns another kind of config.
@@ -52,9 +54,9 @@ def load(spec: str, *classes: type[Config]) -> Config:
     get_config, arguments = _with_variant(file, module, variant)
     config = _run(file, get_config, *arguments)
     if not isinstance(config, classes):
-        names = " or ".join(cls.__name__ for cls in classes)
         raise ConfigError(
-            f"--config={file}: get_config() returns {type(config).__name__}, not {names}: see {EXAMPLES}/sizes.py."
+            f"--config={file}: get_config() returns {type(config).__name__}, which this script does not take: give"
+            f" another one of {EXAMPLES}, such as --config={example}."
         )
     try:
         configuration.check_types(config)
@@ -149,7 +151,9 @@ class _FieldParser(flags.ArgumentParser):
     def __init__(self, config: Any, dotted: str):
         plain, optional = configuration.field_type(config, dotted)
         self._config, self._dotted = config, dotted
-        self.syntactic_help = f"{plain.__name__}{' or none' if optional else ''}"
+        ending = " or none" if optional else ""
+        self.syntactic_help = f"{plain.__name__}{ending}"
+        self._meaning = f"{KINDS.get(plain, plain.__name__)}{ending}"
 
     def parse(self, argument: Any) -> Any:
         if not isinstance(argument, str):
@@ -157,7 +161,7 @@ class _FieldParser(flags.ArgumentParser):
         try:
             return configuration.parse(self._config, self._dotted, argument)
         except ConfigError:
-            raise ValueError(f"{argument!r} is not {self.syntactic_help}") from None
+            raise ValueError(f"{argument!r} is not {self._meaning}") from None
 
 
 class _FieldSerializer(flags.ArgumentSerializer):
@@ -167,20 +171,22 @@ class _FieldSerializer(flags.ArgumentSerializer):
         return configuration.as_text(value)
 
 
-def run(main: Callable[[Config], Any], *classes: type[Config]) -> None:
+def run(main: Callable[[Config], Any], *classes: type[Config], example: str = "mini") -> None:
     """Runs `main(config)` as an absl app with a `--config` flag and a flag for each field of the config.
 
     Args:
       main: takes the config.
-      classes: see `load`.
+      classes, example: see `load`.
     """
     flags.DEFINE_string("config", None, "Config file, with :variant if it has variants.")
 
     def parse(argv: list[str]) -> list[str]:
         spec = _config_argument(argv)
         if not spec and not any(argument.lstrip("-").startswith("help") for argument in argv):
-            raise ConfigError(f"--config is missing: give one of {EXAMPLES}, such as --config={SIZES}:mini.")
-        config = load(spec, *classes) if spec else None
+            raise ConfigError(f"--config is missing: give one of {EXAMPLES}, such as --config={example}.")
+        if not spec:
+            print(f"With a config, its fields are listed too: --config={example} --helpfull\n")
+        config = load(spec, *classes, example=example) if spec else None
         names = configuration.fields(config) if config else {}
         if config:
             _define(config, names)

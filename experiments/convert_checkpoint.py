@@ -39,7 +39,9 @@ def main(_: list[str]) -> None:
     else:
         pooling = (_POOLING.value or model.pooling) if form == "sentence_transformers" else ""
         model.save_huggingface(folder, pooling, _HEADS.value)
-    print(f"{model!r} is in {folder}")
+    print(
+        f"{model!r} is in {folder}" + (f", with no other head than {', '.join(_HEADS.value)}" if _HEADS.value else "")
+    )
 
 
 if __name__ == "__main__":

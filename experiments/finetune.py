@@ -113,4 +113,4 @@ def _axes(kind: TaskKind[Any], config: Any) -> dict[str, tuple[Any, ...]]:
 
 
 if __name__ == "__main__":
-    config_flags.run(main, *(kind.config_class for kind in _KINDS))
+    config_flags.run(main, *(kind.config_class for kind in _KINDS), example="finetune_classification")

@@ -9,6 +9,7 @@ from bert_jax.errors import ConfigError
 from bert_jax.reporting.batch_text import batch_text
 from bert_jax.tasks.pretraining import Pretraining, open_batches
 from bert_jax.training.workdir.folder import Workdir
+from bert_jax.training.workdir.run_file import batch_of
 from experiments import sentences
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
@@ -20,11 +21,13 @@ _CORPUS = flags.DEFINE_multi_string(
 
 
 def main(_: list[str]) -> None:
-    steps = Workdir(_WORKDIR.value).run_config(Pretraining()).train.num_steps
+    folder = Workdir(_WORKDIR.value)
+    steps = folder.run_config(Pretraining()).train.num_steps
     if steps is not None and _STEP.value > steps:
         raise ConfigError(f"--step={_STEP.value} is past the end of the run: it has {steps} steps.")
     batches = open_batches(_WORKDIR.value, _CORPUS.value)
-    size = batches.at(_STEP.value - 1)[0].batch_size
+    batch = batch_of(folder.record(), _STEP.value - 1) + 1
+    size = batches.at(batch - 1)[0].batch_size
     first, colon, end = _ROWS.value.rpartition(":")
     try:
         rows = range(int(first) if colon else 0, int(end))
@@ -32,7 +35,9 @@ def main(_: list[str]) -> None:
         raise ConfigError(f"--rows={_ROWS.value} is neither a number nor of the form FIRST:END.") from None
     if not 0 <= rows.start < min(rows.stop, size):
         raise ConfigError(f"--rows={_ROWS.value}: the batch has rows 0 to {size - 1}.")
-    print(batch_text(batches, _STEP.value, range(rows.start, min(rows.stop, size))))
+    if batch != _STEP.value:
+        print(f"Step {_STEP.value:,} trained on the batch of step {batch:,}, because the run was rewound.")
+    print(batch_text(batches, batch, range(rows.start, min(rows.stop, size))))
 
 
 if __name__ == "__main__":

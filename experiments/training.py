@@ -194,7 +194,7 @@ def _best(workdir: str) -> list[str]:
 def _scores(workdir: str) -> str:
     """The held-out scores of the checkpoint that `load` opens."""
     run = read_run(workdir)
-    return ", ".join(f"{one.title} {found:.3f}" for one in run.scores if (found := value(one, run)) is not None)
+    return "; ".join(f"{one.title} {found:.3f}" for one in run.scores if (found := value(one, run)) is not None)
 
 
 def _verdict(workdir: str, scores: dict[str, float], script: str) -> list[str]:

@@ -133,7 +133,9 @@ class Oddities:
         found, count = [], self.counts
         total, without = count["questions"], count["without"]
         if without:
-            found.append(f"no answer    {without:,} of the {total:,} questions in {path} ({without / total:.1%})")
+            found.append(
+                f"no answer    {without:,} of the {total:,} questions in {path} ({100 * without / total:.1f} %)"
+            )
         for kind, what in (("misplaced", "that are not where it says"), ("unplaced", "that have no place in it")):
             if count[kind]:
                 found.append(

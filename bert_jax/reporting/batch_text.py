@@ -5,6 +5,7 @@ import numpy as np
 from bert_jax.batch import Batch
 from bert_jax.data.phases import PhasedBatches
 from bert_jax.data.statistics import describe
+from bert_jax.errors import counted
 from bert_jax.tokenization import Tokenizer
 
 
@@ -36,7 +37,7 @@ def batch_text(batches: PhasedBatches, step: int, rows: range | None = None) -> 
         mine = np.flatnonzero(row_of == row)
         real, predicted = (batch["example_ids"][row] > 0).sum(), int(batch["masked_weights"][row].sum())
         lines.append(
-            f"\nrow {row}: {len(mine)} examples, {real} of {config.sequence_length} tokens,"
+            f"\nrow {row}: {counted(len(mine), 'example')}, {real} of {config.sequence_length} tokens,"
             f" {predicted} of {config.row_predictions} predictions"
         )
         for slot, i in enumerate(mine):

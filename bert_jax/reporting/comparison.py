@@ -137,7 +137,7 @@ def comparison_table(runs: Sequence[RunRecord], names: Sequence[str]) -> list[st
     rows += row("steps", [_steps(run) for run in runs])
     rows += numbers("real tokens", lambda run: run.tokens, "{:,.0f}".format)
     rows += numbers("real tokens per second (median)", lambda run: run.median(TOKENS), "{:,.0f}".format)
-    rows += numbers("MFU (median)", lambda run: run.median("train/mfu"), "{:.1%}".format)
+    rows += numbers("MFU (median)", lambda run: run.median("train/mfu"), lambda share: f"{100 * share:.1f} %")
     rows += numbers("training time", lambda run: run.seconds, duration)
     rows += numbers("device hours", lambda run: run.device_hours, "{:,.3g}".format)
     rows += numbers("FLOPs, real tokens only", lambda run: run.flops, "{:.3g}".format)

@@ -177,6 +177,7 @@ def _cost(run: RunRecord) -> list[str]:
         "operations": _text(run.flops, lambda x: f"{x:.3g} FLOPs, real tokens only"),
         "device hours": _text(run.device_hours, lambda x: f"{x:,.3g}, training only"),
         "restarts": (_restarts(run) or "none") if run.starts else "",
+        "bad steps": _bad_steps(run),
     }
     rows = [[name, text] for name, text in measured.items() if text]
     if not rows:
@@ -192,6 +193,17 @@ def _text(number: float | None, form: Callable[[float], str]) -> str:
 def _restarts(run: RunRecord) -> str:
     steps = [f"{start['step']:,}" for start in run.restarts if "step" in start]
     return f"{len(run.restarts)}, after step {', '.join(steps)}" if steps else ""
+
+
+def _bad_steps(run: RunRecord) -> str:
+    skipped = [f"{one['step']:,}" for one in run.bad_steps if "rewound_to" not in one]
+    rewinds = [f"{one['step']:,} to {one['rewound_to']:,}" for one in run.bad_steps if "rewound_to" in one]
+    parts = []
+    if skipped:
+        parts.append(f"{len(skipped)} skipped: {', '.join(skipped[:20])}" + (", …" if len(skipped) > 20 else ""))
+    if rewinds:
+        parts.append(f"rewound from {', '.join(rewinds)}")
+    return "; ".join(parts)
 
 
 def _origin(run: RunRecord) -> list[str]:

@@ -41,6 +41,7 @@ class RunRecord:
       starts: one entry for each start, in order: `step` (steps done before it), `time`, `command`, `git_commit`,
         `devices`, `num_devices`, `matrix_peak` and others.
       best: the best evaluation, as of the newest checkpoint; None if the run does not choose one.
+      bad_steps: the steps that were skipped, and those from which the run was rewound (`rewound_to`).
     """
 
     path: epath.Path
@@ -53,6 +54,7 @@ class RunRecord:
     versions: dict[str, str]
     starts: list[dict[str, Any]]
     best: Best | None = None
+    bad_steps: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
     @property
     def step(self) -> int:
@@ -206,6 +208,7 @@ def read_run(workdir: epath.PathLike) -> RunRecord:
         data_fingerprints=about.get("data_fingerprints") or {},
         versions=about.get("versions") or {},
         starts=about.get("starts") or [],
+        bad_steps=about.get("bad_steps") or [],
         best=read_best(workdir / "checkpoints"),
     )
 

@@ -71,6 +71,7 @@ class Classification(LabelledKind[ClassificationConfig]):
 
     name = "classification"
     config_class = ClassificationConfig
+    reads_pooled = True
 
     def read(
         self, config: ClassificationConfig, path: str, lines: list[str], labelled: bool = True
@@ -122,7 +123,9 @@ class Classification(LabelledKind[ClassificationConfig]):
         texts = encode([(row.text, row.pair) for row in examples], tokenizer, data.sequence_length)
         if texts.num_cut:
             share = texts.num_cut / len(examples)
-            lines.append(f"cut          {split} texts that do not fit in a row: {texts.num_cut:,} ({share:.1%})")
+            lines.append(
+                f"cut          {split} texts that do not fit in a row: {texts.num_cut:,} ({100 * share:.1f} %)"
+            )
         if data.choose == NUMBER:
             gold = np.array([row.label for row in examples], np.float32)
         else:

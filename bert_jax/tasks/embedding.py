@@ -117,14 +117,15 @@ class Embedding(LabelledKind[EmbeddingRunConfig]):
         labelled = encode_groups(groups, tokenizer, data.sequence_length)
         lines.append(described(groups, split))
         if cut := labelled.texts.num_cut:
-            share = cut / len(labelled.groups)
+            share = 100 * cut / len(labelled.groups)
             lines.append(
-                f"cut          {split} texts that do not fit in a row with their partners: {cut:,} ({share:.1%})"
+                f"cut          {split} texts that do not fit in a row with their partners: {cut:,} ({share:.1f} %)"
             )
         unknown = float((labelled.texts.token_ids == tokenizer.unk_id).mean())
         if unknown > MANY_UNKNOWN:
             lines.append(
-                f"warning      {unknown:.0%} of the {split} tokens are unknown to the vocabulary: texts look alike"
+                f"warning      {100 * unknown:.0f} % of the {split} tokens are unknown to the vocabulary: texts look"
+                " alike"
             )
         if split == TRAIN and isinstance(objectives[0], Contrastive):
             lines.append(_negatives(config))

@@ -63,10 +63,21 @@ class LabelledKind(TaskKind[Config], abc.ABC):
     Attributes:
       noun: what an example is called in messages, in the singular.
       length_field: the config field that sets `longest_example`, for error messages.
+      reads_pooled: whether its head reads the pooled vector.
     """
 
     noun: ClassVar[str] = "text"
     length_field: ClassVar[str] = "data.sequence_length"
+    reads_pooled: ClassVar[bool] = False
+
+    def remarks(self, config: Config) -> list[str]:
+        pooling = config.model.pooling
+        if pooling == "cls" or not self.reads_pooled:
+            return []
+        return [
+            f"export       not to Hugging Face, whose BERT has no model.pooling={pooling}; model.pooling=cls can be"
+            " exported, but learns more slowly if the checkpoint has no pooler"
+        ]
 
     @abc.abstractmethod
     def read(self, config: Config, path: str, lines: list[str], labelled: bool = True) -> Iterator[Any]:

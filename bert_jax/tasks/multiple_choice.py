@@ -35,6 +35,7 @@ class MultipleChoice(LabelledKind[MultipleChoiceConfig]):
     name = "multiple_choice"
     config_class = MultipleChoiceConfig
     noun = "question"
+    reads_pooled = True
     length_field = "data.longest_example"
 
     def longest_example(self, config: MultipleChoiceConfig) -> int:

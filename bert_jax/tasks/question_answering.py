@@ -167,17 +167,17 @@ def _told(
     if cut.num_cut:
         lines.append(
             f"cut          {split} questions with more than {data.question_room} tokens, which lose their ends:"
-            f" {cut.num_cut:,} ({cut.num_cut / count:.1%})"
+            f" {cut.num_cut:,} ({100 * cut.num_cut / count:.1f} %)"
         )
     if long := sum(last - first >= data.max_answer_tokens for first, last in filter(None, places)):
         lines.append(
             f"long         {split} answers with more than data.max_answer_tokens={data.max_answer_tokens} tokens, never"
-            f" given whole: {long:,} ({long / count:.1%})"
+            f" given whole: {long:,} ({100 * long / count:.1f} %)"
         )
     if left := len({window.asked.number for window, one in zip(cut.windows, learned, strict=True) if not one}):
         does = "left out of training" if split == TRAIN else "scored, but not in the loss"
         lines.append(
             f"left out     {split} questions {does}, because their answers are not found, or longer than a window:"
-            f" {left:,} ({left / count:.1%})"
+            f" {left:,} ({100 * left / count:.1f} %)"
         )
     return lines

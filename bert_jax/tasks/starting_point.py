@@ -12,11 +12,12 @@ import numpy as np
 from etils import epath
 
 from bert_jax import configuration, hashing
-from bert_jax.errors import CheckpointError, ConfigError
+from bert_jax.errors import CheckpointError, ConfigError, did_you_mean
 from bert_jax.interop.folders import is_released, read_released
 from bert_jax.model.config import ModelConfig
 from bert_jax.tokenization import Tokenizer, from_files
 from bert_jax.training.workdir import warm_start
+from bert_jax.training.workdir.checkpoints import find_checkpoints
 from bert_jax.training.workdir.folder import MODEL_FILE
 
 # Model fields that decide what the parameters mean. A new run must have the same values as the checkpoint.
@@ -40,6 +41,25 @@ SHAPELESS = ("positions", "norm_position", "activation", "layer_norm_epsilon")
 TOKENIZER = "tokenizer/"  # folder in the workdir
 
 
+def check_is_model(path: epath.Path) -> None:
+    """Checks that there is something at a path which `load` might open.
+
+    Raises:
+      CheckpointError: there is not.
+    """
+    if not path.exists():
+        beside = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise CheckpointError(f"There is no folder {path}.{did_you_mean(path.name, beside)}")
+    if is_released(path) or find_checkpoints(path)[0].exists():
+        return
+    inside = sorted(one.name for one in path.iterdir() if one.is_dir()) if path.is_dir() else []
+    models = [name for name in inside if is_released(path / name) or (path / name / "checkpoints").exists()]
+    raise CheckpointError(
+        f"{path} is neither a run nor a released model: it has no checkpoints, config.json or bert_config.json."
+        + (f" Did you mean {path / models[0]}?" if models else "")
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class StartingPoint:
     """A model's config and tokenizer."""
@@ -55,6 +75,7 @@ def read_starting_point(path: epath.PathLike) -> StartingPoint:
       BertJaxError: there is no checkpoint, or it has no valid model config or tokenizer.
     """
     folder = epath.Path(path).expanduser()
+    check_is_model(folder)
     if is_released(folder):
         model = read_released(folder)
         return StartingPoint(model.config, model.tokenizer)
@@ -103,6 +124,7 @@ def open_start(path: str) -> warm_start.Start:
       BertJaxError: it cannot be read.
     """
     folder = epath.Path(path).expanduser()
+    check_is_model(folder)
     return ReleasedStart(folder) if is_released(folder) else warm_start.open_start(folder)
 
 

@@ -130,10 +130,10 @@ def _told(pieces: WordPieces, examples: Sequence[TaggedSentence], split: str) ->
     """Lines for the log about what does not fit."""
     lines = []
     if count := pieces.num_windowed:
-        share = count / len(examples)
+        share = 100 * count / len(examples)
         lines.append(
-            f"windows      {split} sentences that do not fit in a row: {count:,} ({share:.1%}); each is in several, and"
-            " each word counts in one of them"
+            f"windows      {split} sentences that do not fit in a row: {count:,} ({share:.1f} %); each is in several,"
+            " and each word counts in one of them"
         )
     if pieces.num_cut:
         lines.append(f"cut          {split} words that are longer than a row and lose their ends: {pieces.num_cut:,}")

@@ -5,7 +5,7 @@ import math
 import re
 
 from bert_jax.configuration import setting
-from bert_jax.errors import ConfigError
+from bert_jax.errors import ConfigError, choice_problem
 
 LEAST_PROBE_EXAMPLES = 50
 
@@ -77,6 +77,17 @@ class TrainConfig:
     # end the run, with exit code 75, if a step, a batch or a save takes longer; the start, which compiles, and
     # evaluations may take four times as long; none: never
     hang_seconds: float | None = setting(1800.0, may_change="cadence")
+    # what follows a bad step, whose loss, gradient or update is not finite, or whose gradient is a spike. stop: an
+    # error; skip: parameters and optimiser stay as they are; rewind: back to the newest checkpoint of a multiple of
+    # checkpoint_every, past all batches up to this one
+    on_bad_step: str = "stop"
+    # a gradient is a spike if its norm is above this multiple of its recent mean; none: never
+    spike_factor: float | None = None
+    # bad steps in a row that are skipped, or times that a run goes back to one checkpoint; then it ends with an error
+    max_bad_steps: int = setting(10, may_change="where the run ends, not how")
+    # every so many steps, one is computed twice and the bits are compared, also between devices that hold the same
+    # parameters, to find hardware that computes wrongly; none: never
+    recheck_every: int | None = setting(None, may_change="cadence")
     # save and stop after this step, as on preemption; the same command resumes
     stop_after: int | None = setting(None, may_change="cadence")
 
@@ -86,15 +97,23 @@ class TrainConfig:
         assert self.num_steps is not None, "num_steps is chosen before anything is trained"
         return self.num_steps
 
+    @property
+    def guards(self) -> bool:
+        """Whether the optimiser decides by itself not to take a step; see `optim/guard.py`."""
+        return self.on_bad_step != "stop" or self.spike_factor is not None
+
     def problems(self) -> list[str]:
         """Returns error messages about this section."""
-        found = []
+        found = choice_problem("train.on_bad_step", self.on_bad_step, ("stop", "skip", "rewind"))
+        if self.spike_factor is not None and not 1 < self.spike_factor < math.inf:
+            found.append(f"train.spike_factor={self.spike_factor} must be above 1 and finite.")
         given = [name for name in self.ALTERNATIVES if getattr(self, name) is not None]
         if len(given) != 1:
             have = f", not {' and '.join(given)}" if given else ""
             found.append(f"Give one of train.num_steps, train.num_epochs and train.time_budget{have}.")
         positive = (*self.ALTERNATIVES, "batch_size", "grad_accumulation_steps", "log_every", "grad_norms_every")
-        for name in (*positive, "checkpoint_every", "keep_checkpoints", "keep_every", "hang_seconds", "stop_after"):
+        positive += ("checkpoint_every", "keep_checkpoints", "keep_every", "hang_seconds", "max_bad_steps")
+        for name in (*positive, "recheck_every", "stop_after"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 found.append(f"train.{name}={value} must be above 0 and finite.")

@@ -1,18 +1,17 @@
 """The training loop of all tasks: steps, logging, evaluation, checkpoints and a clean stop."""
 
-import collections
-import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
 
 from bert_jax.training import processes
+from bert_jax.training.bad_steps import ADVICE, TrainingError, Watch, check_scores
 from bert_jax.training.best import Best
 from bert_jax.training.config import TrainConfig
-from bert_jax.training.finite import ADVICE, TrainingError, Watch, check_scores
+from bert_jax.training.meter import Meter
 from bert_jax.training.placed import Work
 from bert_jax.training.profile import Profile
 from bert_jax.training.progress import Progress
@@ -26,54 +25,6 @@ from bert_jax.training.workdir.metrics import MetricWriter
 # Steps that the devices have before them. More would gain nothing, and the limits of time for a step and for a stop
 # would be limits for all of them.
 STEPS_UNDER_WAY = 2
-
-
-@dataclasses.dataclass
-class Meter:
-    """Measures the training speed since the last reading.
-
-    Attributes:
-      waited: returns the total seconds spent waiting for batches.
-      compiled: returns the total seconds spent on compilation.
-      peak: floating-point operations per second that all devices together reach in matrix products.
-    """
-
-    waited: Callable[[], float]
-    compiled: Callable[[], float]
-    peak: float
-    began: float = dataclasses.field(default_factory=time.perf_counter)
-    tokens: int = 0
-    flops: float = 0.0
-    waited_before: float = 0.0
-
-    def add(self, work: Work) -> None:
-        """Adds the work of a step."""
-        self.tokens += work.tokens
-        self.flops += work.flops
-
-    def read(self) -> dict[str, float]:
-        """Returns the values to log and resets the meter."""
-        seconds, waited = time.perf_counter() - self.began, self.waited()
-        values = {
-            "train/tokens_per_second": self.tokens / seconds,
-            "train/flops_per_second": self.flops / seconds,
-            "train/mfu": self.flops / seconds / self.peak,
-            "train/data_wait": (waited - self.waited_before) / seconds,
-            "train/seconds": seconds,
-        }
-        self.began, self.tokens, self.flops, self.waited_before = time.perf_counter(), 0, 0.0, waited
-        return values
-
-    def pause(self, seconds: float) -> None:
-        """Excludes time that was not spent on training."""
-        self.began += seconds
-
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """Returns a context whose time does not count."""
-        began = time.perf_counter()
-        yield
-        self.pause(time.perf_counter() - began)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +49,7 @@ class Schedule:
 
     def evaluates(self, step: int) -> bool:
         """Returns whether to score the held-out set after this step."""
-        return step == self.num_steps or step % self.eval_every == 0
+        return step == self.num_steps or (step > 0 and step % self.eval_every == 0)
 
     def saves(self, step: int) -> bool:
         """Returns whether to save a checkpoint after this step, even if the run does not stop."""
@@ -106,7 +57,9 @@ class Schedule:
 
     def logs(self, step: int) -> bool:
         """Returns whether to write a log line after this step."""
-        return step == self.num_steps or step % self.train.log_every == 0
+        # Also where the run may end early: the last step is always logged.
+        ends = step == self.num_steps or (self.patience is not None and self.evaluates(step))
+        return ends or step % self.train.log_every == 0
 
     def logs_layers(self, step: int) -> bool:
         """Returns whether that log line includes the gradient norm of each layer."""
@@ -125,137 +78,163 @@ class Outputs:
     watchdog: Watchdog
 
 
-def run(
-    state: TrainState,
-    work: Iterable[Work],
-    train_step: Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]],
-    evaluate: Callable[[Any], dict[str, float]],
-    epochs: Callable[[int], dict[str, float]],
-    schedule: Schedule,
-    outputs: Outputs,
-    best: Best | None = None,
-) -> tuple[TrainState, Best | None]:
-    """Trains from `state`. Returns early, after saving a checkpoint, if the schedule says to stop.
+class Loop:
+    """One start of a run.
 
     Args:
       state: the state to start from.
-      work: the work of each remaining step.
       train_step: (state, batch) -> (state, metrics).
       evaluate: maps parameters to held-out scores, under their names in the log.
       epochs: returns the passes over each source after a number of steps.
       schedule: when to log, evaluate, save and stop.
+      watch: looks for bad steps.
       outputs: where to write the results.
       best: the best evaluation up to `state`; None: no checkpoint is kept as the best.
 
-    Returns:
-      The last state, and the best evaluation up to it.
-
-    Raises:
-      TrainingError: the loss, the gradient, the state or a score is not finite. Nothing of that step is saved.
+    Attributes:
+      state: the state after the last step.
+      best: the best evaluation up to it.
     """
-    pending: tuple[int, dict[str, jax.Array]] | None = None
-    watch = Watch()
-    under_way: collections.deque[jax.Array] = collections.deque()
-    compiled_for: set[tuple] = set()
-    step, stopping, improved, ended = int(state.step), False, False, False
 
-    def log() -> None:
-        # Read one step late, so that the devices already have the next step to work on.
-        nonlocal pending
-        if pending is not None:
-            step, metrics = pending
-            pending = None
-            watch.check(step)
-            values = {f"train/{name}": float(value) for name, value in jax.device_get(metrics).items()}
-            values |= outputs.meter.read()
-            values |= {f"data/epochs/{name}": passes for name, passes in epochs(step).items()}
-            if not schedule.logs_layers(step):
-                values = {k: v for k, v in values.items() if not k.startswith(f"train/{GRAD_NORM_BY_LAYER}")}
-            outputs.writer.write(step, values)
-            outputs.progress.show(step, values)
+    def __init__(
+        self,
+        state: TrainState,
+        train_step: Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]],
+        evaluate: Callable[[Any], dict[str, float]],
+        epochs: Callable[[int], dict[str, float]],
+        schedule: Schedule,
+        watch: Watch,
+        outputs: Outputs,
+        best: Best | None = None,
+    ):
+        self.state, self.best = state, best
+        self._train_step, self._evaluate, self._epochs = train_step, evaluate, epochs
+        self._schedule, self._watch, self._outputs = schedule, watch, outputs
+        self._step = int(state.step)
+        self._unlogged: tuple[int, dict[str, jax.Array]] | None = None
+        self._compiled_for: set[tuple] = set()
 
-    def score(step: int) -> dict[str, float]:
-        nonlocal best, improved, ended
-        began = time.perf_counter()
-        outputs.watchdog.doing(f"the evaluation after step {step}", PATIENT)
-        values = evaluate(state.params)
-        check_scores(step, values)
-        timed = values | {"eval/seconds": time.perf_counter() - began}
-        outputs.writer.write(step, timed)
-        outputs.progress.note(f"step {step:,}  " + "  ".join(f"{k} {v:.3f}" for k, v in timed.items()))
-        if best and step:
-            best = best.after(step, processes.of_first(values))
-            improved, ended = best.step == step, best.ends_run(schedule.patience)
-        return values
+    def run(self, work: Iterable[Work]) -> None:
+        """Trains. Returns early, after saving a checkpoint, if the schedule or the scores say so.
 
-    def save(step: int, sums: dict[str, int], values: dict[str, float] | None) -> None:
-        outputs.writer.check()
-        outputs.watchdog.doing(f"the checkpoint of step {step}")
-        outputs.checkpoints.save(step, state, sums, best, values, outputs.writer.lines)
+        Args:
+          work: the work of each remaining step.
 
-    with outputs.meter.paused():
-        if schedule.scores_start and step == 0:
-            score(0)
-        elif step == schedule.num_steps and outputs.checkpoints.lacks_scores:  # an earlier start failed at this
-            values = score(step)
-            outputs.checkpoints.add_scores(step, best, values, outputs.writer.lines)
-    outputs.watchdog.doing(f"the batch of step {step + 1}")
-    for step, one in enumerate(work, int(state.step) + 1):
+        Raises:
+          TrainingError: the loss, the gradient, the state or a score is not finite. Of these, only the state before a
+            bad score is saved.
+          BadStepError: the run is to go back to a checkpoint.
+        """
+        schedule, outputs = self._schedule, self._outputs
+        with outputs.meter.paused():
+            self._score_start()
+        outputs.watchdog.doing(f"the batch of step {self._step + 1}")
+        stopping = hurried = False
+        for one in () if self._ended else work:
+            metrics = self._train(one)
+            self._log()  # one step late, so that the devices already have the next step to work on
+            outputs.meter.add(one)
+            if schedule.logs(self._step):
+                self._unlogged = self._step, metrics
+            hurried = self._step != schedule.train.stop_after and schedule.should_stop()
+            stopping = hurried or self._step == schedule.train.stop_after
+            if stopping or schedule.evaluates(self._step) or schedule.saves(self._step):
+                self._log()  # all lines up to this step, before its checkpoint exists
+                self._watch.check(self._step)
+                with outputs.meter.paused():
+                    self._keep(stopping, scores=schedule.evaluates(self._step) and not hurried)
+            if stopping or self._ended:
+                break
+            outputs.watchdog.doing(f"the batch of step {self._step + 1}")
+        outputs.watchdog.doing(f"the checkpoint of step {self._step}")
+        outputs.checkpoints.wait()
+        if self.best and self._ended and self._step < schedule.num_steps:
+            outputs.progress.note(self.best.describe_end(self._step, schedule.num_steps))
+        elif stopping and self._step < schedule.num_steps:
+            outputs.progress.note(f"saved after step {self._step:,}; the same command resumes")
+        elif hurried:
+            outputs.progress.note(f"saved after the last step, {self._step:,}; the same command scores it")
+
+    @property
+    def _ended(self) -> bool:
+        return self.best is not None and self.best.ends_run(self._schedule.patience)
+
+    def _train(self, work: Work) -> dict[str, jax.Array]:
+        """Takes a step and returns its metrics, which are on the devices."""
+        outputs, step = self._outputs, self._step + 1
         outputs.profile.before(step)
-        shapes = tuple(leaf.shape for leaf in jax.tree.leaves(one.batch))
-        outputs.watchdog.doing(f"step {step}", 1.0 if shapes in compiled_for else PATIENT)
-        compiled_for.add(shapes)
-        if len(under_way) == STEPS_UNDER_WAY:
-            jax.block_until_ready(under_way.popleft())
+        shapes = tuple(leaf.shape for leaf in jax.tree.leaves(work.batch))
+        outputs.watchdog.doing(f"step {step}", 1.0 if shapes in self._compiled_for else PATIENT)
+        self._compiled_for.add(shapes)
+        self._watch.wait(STEPS_UNDER_WAY)
         compiled = outputs.meter.compiled()
         with jax.profiler.StepTraceAnnotation("train", step_num=step):
-            state, metrics = train_step(state, one.batch)
+            self.state, metrics = self._train_step(self.state, work.batch)
         outputs.meter.pause(outputs.meter.compiled() - compiled)  # at the first step of a phase
         outputs.profile.after(step, metrics)
-        watch.add(step, metrics)
-        under_way.append(metrics["loss"])
-        log()
-        outputs.meter.add(one)
-        stopping = step == schedule.train.stop_after or schedule.should_stop()
-        if schedule.logs(step):
-            pending = step, metrics
-        if stopping or schedule.evaluates(step) or schedule.saves(step):
-            # Write all log lines up to this step before its checkpoint exists.
-            log()
-            watch.check(step)
-            is_last, improved, values = step == schedule.num_steps, False, None
-            with outputs.meter.paused():
-                sums = _finite_checksums(step, state)
-                if is_last:  # before an evaluation that may fail
-                    save(step, sums, None)
-                    outputs.checkpoints.wait()
-                if schedule.evaluates(step):
-                    values = score(step)
-            if ended and not schedule.logs(step):  # the last step is always logged
-                pending = step, metrics
-                log()
-            with outputs.meter.paused():
-                if is_last:
-                    outputs.checkpoints.add_scores(step, best, values or {}, outputs.writer.lines)
-                elif stopping or ended or improved or schedule.saves(step):
-                    save(step, sums, values)
-        if stopping or ended:
-            break
-        outputs.watchdog.doing(f"the batch of step {step + 1}")
-    outputs.watchdog.doing(f"the checkpoint of step {step}")
-    outputs.checkpoints.wait()
-    if best and ended and step < schedule.num_steps:
-        outputs.progress.note(best.describe_end(step, schedule.num_steps))
-    elif stopping and step < schedule.num_steps:
-        outputs.progress.note(f"saved after step {step:,}; the same command resumes")
-    return state, best
+        self._watch.add(step, metrics)
+        self._step = step
+        return metrics
 
+    def _log(self) -> None:
+        """Writes the log line that is not written yet, if there is one."""
+        if self._unlogged is None:
+            return
+        (step, metrics), self._unlogged = self._unlogged, None
+        self._watch.check(step)
+        values = {f"train/{name}": float(value) for name, value in jax.device_get(metrics).items()}
+        values |= self._outputs.meter.read()
+        values |= {f"data/epochs/{name}": passes for name, passes in self._epochs(step).items()}
+        if not self._schedule.logs_layers(step):
+            values = {k: v for k, v in values.items() if not k.startswith(f"train/{GRAD_NORM_BY_LAYER}")}
+        self._outputs.writer.write(step, values)
+        self._outputs.progress.show(step, values)
 
-def _finite_checksums(step: int, state: TrainState) -> dict[str, int]:
-    """Returns the checksums of a state that is finite."""
-    try:
-        return checksums(state)
-    except NotFiniteError as error:
-        raise TrainingError(
-            f"The update of step {step} left numbers that are not finite in {error.where}: {ADVICE}"
-        ) from None
+    def _keep(self, stopping: bool, scores: bool) -> None:
+        """Saves the state, scores it, or both: first saves, because an evaluation may fail, or outlast a stop."""
+        try:
+            sums = checksums(self.state)
+        except NotFiniteError as error:
+            what = f"The update of step {self._step} left" if self._step else "The run starts from"
+            raise TrainingError(f"{what} numbers that are not finite in {error.where}: {ADVICE}") from None
+        saves = stopping or self._schedule.saves(self._step)
+        if saves:
+            self._save(sums, None)
+        if not scores:
+            return
+        values = self._score()
+        if saves:
+            self._outputs.checkpoints.add_scores(self._step, self.best, values, self._outputs.writer.lines)
+        elif self._ended or (self.best and self.best.step == self._step):
+            self._save(sums, values)
+
+    def _save(self, sums: dict[str, int], values: dict[str, float] | None) -> None:
+        writer = self._outputs.writer
+        writer.check()
+        self._outputs.watchdog.doing(f"the checkpoint of step {self._step}")
+        self._outputs.checkpoints.save(self._step, self.state, sums, self.best, values, writer.lines)
+
+    def _score(self) -> dict[str, float]:
+        """Scores the held-out set, and returns what is logged of it."""
+        began = time.perf_counter()
+        self._outputs.watchdog.doing(f"the evaluation after step {self._step}", PATIENT)
+        values = self._evaluate(self.state.params)
+        check_scores(self._step, values)
+        timed = values | {"eval/seconds": time.perf_counter() - began}
+        self._outputs.writer.write(self._step, timed)
+        self._outputs.progress.note(f"step {self._step:,}  " + "  ".join(f"{k} {v:.3f}" for k, v in timed.items()))
+        if self.best and self._step:
+            self.best = self.best.after(self._step, processes.of_first(values))
+        return values
+
+    def _score_start(self) -> None:
+        """Scores the state that the run starts or resumes from, if that is to be done and has not been."""
+        checkpoints = self._outputs.checkpoints
+        if self._schedule.scores_start and self._step == 0:
+            self._score()
+        if self._schedule.train.on_bad_step == "rewind" and checkpoints.is_empty:
+            self._keep(stopping=True, scores=False)  # to go back to
+        elif checkpoints.lacks_scores and self._schedule.evaluates(self._step):
+            # The start that saved it was stopped, or failed, before its evaluation.
+            values = self._score()
+            checkpoints.add_scores(self._step, self.best, values, self._outputs.writer.lines)

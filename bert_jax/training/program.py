@@ -7,11 +7,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bert_jax.batch import Batch
 from bert_jax.losses import Outcome
 from bert_jax.optim import lora
+from bert_jax.optim.guard import guarded
 from bert_jax.optim.optimizer import check_freeze, frozen_names, make_optimizer, make_schedule, trained
 from bert_jax.training.state import TrainState, create_state
 from bert_jax.training.step import Randomness, make_eval_step, make_train_step
@@ -99,7 +101,10 @@ def make_program(
     """
     schedule, rank = make_schedule(config.optimizer, num_steps), config.optimizer.lora_rank
     freeze = frozen_names(config.optimizer, config.train.freeze)
-    optimizer = make_optimizer(config.optimizer, schedule, freeze, learner.layer_of)
+
+    def optimizer(schedule: optax.Schedule) -> optax.GradientTransformation:
+        own = make_optimizer(config.optimizer, schedule, freeze, learner.layer_of)
+        return guarded(own, config.train.spike_factor) if config.train.guards else own
 
     def init(key: jax.Array) -> Any:
         params = learner.init(key)
@@ -114,7 +119,7 @@ def make_program(
     def loss_fn(params: Any, frozen: Any, batch: Batch, randomness: Randomness) -> Outcome:
         return learner.loss_fn(lora.merged(params) if rank else params, frozen, batch, randomness)
 
-    make_state, shapes = create_state(init, optimizer, config.train.seed, mesh)
+    make_state, shapes = create_state(init, optimizer(schedule), config.train.seed, mesh)
     check_freeze(shapes.params, config.train.freeze)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)
 
@@ -127,7 +132,7 @@ def make_program(
 
         step = make_train_step(
             loss_fn,
-            make_optimizer(config.optimizer, current, freeze, learner.layer_of),
+            optimizer(current),
             current,
             lambda names: learner.layer_of(lora.base_path(names)),
             config.train.grad_accumulation_steps,

@@ -11,24 +11,28 @@ import jax
 from etils import epath
 
 from bert_jax import configuration, sharding
-from bert_jax.errors import ConfigError, check_all
+from bert_jax.errors import ConfigError, check_all, counted
 from bert_jax.optim import lora
 from bert_jax.optim.rates import describe_rates
 from bert_jax.optim.schedules import warmup_problem
 from bert_jax.training import loop, processes
+from bert_jax.training.bad_steps import ADVICE, BadStepError, TrainingError, Watch, check_scores
 from bert_jax.training.best import Best
-from bert_jax.training.finite import check_scores
+from bert_jax.training.config import TrainConfig
 from bert_jax.training.loader import Loader
+from bert_jax.training.meter import Meter
 from bert_jax.training.placed import PlacedTask, Probe
 from bert_jax.training.planning import budget, devices, forecast
 from bert_jax.training.planning.length import choose_length, complete_evaluation, describe_length
 from bert_jax.training.profile import Profile
 from bert_jax.training.program import Program
 from bert_jax.training.progress import Progress
+from bert_jax.training.recheck import rechecked
 from bert_jax.training.state import TrainState
 from bert_jax.training.task import Config, RunConfig, TaskKind
 from bert_jax.training.watchdog import PATIENT, Watchdog
-from bert_jax.training.workdir.checkpoints import Checkpoints, read_best
+from bert_jax.training.workdir import run_file
+from bert_jax.training.workdir.checkpoints import Checkpoints, Preserved, read_best
 from bert_jax.training.workdir.folder import Workdir, version
 from bert_jax.training.workdir.metrics import MetricWriter, read_metrics
 from bert_jax.training.workdir.resume import check_resumed
@@ -81,6 +85,7 @@ def run(
       BertJaxError: the config cannot work. Raised before anything is compiled, with one sentence per problem.
       LockError: another process trains in the workdir.
       TrainingError: the loss, the state or a score is not finite.
+      HardwareError: a device computes wrongly, see `train.recheck_every`.
     """
     config, folder, options = copy.deepcopy(config), Workdir(workdir), options or Options()
     with contextlib.ExitStack() as held:
@@ -91,7 +96,28 @@ def run(
         with processes.together():  # what another process wrote until the folder was held is checked now
             placed = prepare(kind, config, folder, probe)
         with Watchdog(placed.config.train.hang_seconds, folder.path) as watchdog:
-            return _train(placed, kind, folder, options, watchdog)
+            rewound = False
+            while True:
+                try:
+                    return _train(placed, kind, folder, options, watchdog, rewound)
+                except BadStepError as bad:
+                    watchdog.doing("going back to a checkpoint", PATIENT)
+                    _rewind(folder, bad, placed.config.train)
+                    rewound = True
+
+
+def _rewind(folder: Workdir, bad: BadStepError, train: TrainConfig) -> None:
+    """Makes the run pass over the batches up to a bad step's, from the checkpoint before it on."""
+    to, times = processes.of_first(folder.rewound_to(train.checkpoint_every))
+    if times >= train.max_bad_steps:
+        raise TrainingError(
+            f"{bad.why} at step {bad.step}, after the run has gone back to step {to} {counted(times, 'time')}"
+            f" (train.max_bad_steps): {ADVICE}"
+        )
+    with processes.together():
+        if processes.is_first():
+            folder.rewind(bad.step, bad.why, to)
+    Progress(0, 0, quiet=not processes.is_first()).note(f"{bad.why} at step {bad.step:,}: going back to step {to:,}")
 
 
 def prepare(
@@ -198,8 +224,9 @@ def _device_problems(kind: TaskKind[Config], config: Config, count: int) -> list
 
 
 def _train(
-    placed: PlacedTask, kind: TaskKind, workdir: Workdir, options: Options, watchdog: Watchdog
+    placed: PlacedTask, kind: TaskKind, workdir: Workdir, options: Options, watchdog: Watchdog, rewound: bool
 ) -> dict[str, float]:
+    """Takes the steps that are left, from the newest checkpoint on; `rewound`: not for the first time in this start."""
     task, config = placed.task, placed.config
     with jax.set_mesh(placed.mesh), sharding.rules():
         processes.check_same(_same_everywhere(placed, workdir))
@@ -232,14 +259,17 @@ def _train(
                 workdir.begin(kind.name, config, task, fingerprints)
         train = config.train
         assets, told = workdir.assets(), workdir.add_first_checkpoint
-        checkpoints = Checkpoints(workdir.checkpoints, train.keep_checkpoints, assets, told, train.keep_every)
+        preserved = Preserved(
+            train.keep_checkpoints, train.keep_every, train.checkpoint_every if train.on_bad_step == "rewind" else None
+        )
+        checkpoints = Checkpoints(workdir.checkpoints, preserved, assets, told)
         watchdog.doing("reading the checkpoint", PATIENT)
         state = checkpoints.restore_latest(program.state_shapes)
         if state is None:
             state = program.make_state(warm.read(program.state_shapes.params) if warm else {})
         best = checkpoints.best or Best.of_run(config.eval, task.learner.scores)
         peak = devices.matrix_peak(task.learner.dtype)
-        if processes.is_first():
+        if processes.is_first() and not rewound:
             workdir.add_start(int(state.step), options.command, peak)
         watchdog.doing("compiling", PATIENT)
         progress = Progress(int(state.step), config.train.num_steps, quiet=not processes.is_first())
@@ -250,6 +280,8 @@ def _train(
     if not _is_finished(config, step, best):
         return {}
     evaluations = {row["step"]: row for row in read_metrics(workdir.path) if "eval/seconds" in row}
+    if step not in evaluations:  # told to stop before the last evaluation
+        return {}
     chosen = best.step if best and best.step is not None else step
     scores = evaluations.get(chosen, evaluations.get(step, {}))
     check_scores(chosen, scores)  # those that an earlier version has let pass
@@ -273,20 +305,28 @@ def _steps(
 ) -> tuple[TrainState, Best | None]:
     task, config, start = placed.task, placed.config, int(state.step)
     # A run that starts over also repeats the evaluation before its first step.
-    writer = MetricWriter(workdir.path, start or -1, checkpoints.lines, workdir.check_held)
+    writer = MetricWriter(workdir.path, start or -1, checkpoints.lines if start else None, workdir.check_held)
     stop = start if _is_finished(config, start, best) else config.train.length
-    loader = Loader(placed.work, start, stop, task.prefetch)
+    batch_of = functools.partial(run_file.batch_of, workdir.record())
+    loader = Loader(lambda step: placed.work(batch_of(step)), start, stop, task.prefetch)
     profile = Profile(options.profile if processes.is_first() else None, workdir.path / "profiles")
-    meter = loop.Meter(lambda: loader.waited, lambda: program.compile_seconds, devices.matrix_peak(task.learner.dtype))
+    meter = Meter(lambda: loader.waited, lambda: program.compile_seconds, devices.matrix_peak(task.learner.dtype))
+    train_step = program.train_step
+    if config.train.recheck_every:
+        train_step = rechecked(train_step, config.train.recheck_every, start)
+
+    def tell_skipped(step: int, why: str) -> None:
+        workdir.add_skipped(step, why)
+        progress.note(f"{why} at step {step:,}: skipped")
+
     with contextlib.ExitStack() as opened:  # closes all of them, even if one raises
         for one in (checkpoints, writer, profile, loader):
             opened.callback(one.close)
-        return loop.run(
+        steps = loop.Loop(
             state,
-            loader,
-            program.train_step,
+            train_step,
             functools.partial(placed.evaluate, program),
-            task.stream.epochs,
+            lambda step: task.stream.epochs(batch_of(step)),
             loop.Schedule(
                 config.train.length,
                 config.train,
@@ -295,9 +335,12 @@ def _steps(
                 processes.anywhere(options.should_stop),
                 scores_start=bool(config.train.init_from),
             ),
+            Watch(config.train, tell_skipped),
             loop.Outputs(checkpoints, writer, progress, profile, meter, watchdog),
             best,
         )
+        steps.run(loader)
+    return steps.state, steps.best
 
 
 def _same_everywhere(placed: PlacedTask, workdir: Workdir) -> dict[str, Any]:
@@ -362,15 +405,17 @@ def opening(
     if _is_finished(config, start, best):
         end = best.describe_end(start, steps) if best and start < steps else f"{steps:,} of {steps:,} steps"
         return "\n".join([*lines, f"This run is finished: {end}."])
-    left = forecast.phases_left(starts, start, steps)
+    first, end = (run_file.batch_of(workdir.record(), step) for step in (start, steps))  # later ones after a rewind
+    left = forecast.phases_left(starts, first, end)
     compiled = [program.compiled(placed.work(step).batch) for step in (left if complete else left[:1])]
     evaluation = program.compiled_evaluation(next(placed.held_out_batches()))
-    need = forecast.memory(program.state_shapes, compiled, evaluation, devices.memory())
+    copies = 2 if config.train.recheck_every else 1
+    need = forecast.memory(program.state_shapes, compiled, evaluation, devices.memory(), copies)
     params = program.state_shapes.params
     sizes = [leaf.size for leaf in jax.tree.leaves(params)]
     learned = sum(size for size, change in zip(sizes, jax.tree.leaves(program.trained), strict=True) if change)
     held_out = [placed.task.held_out, *([other.rows] if (other := placed.task.other_held_out) else [])]
-    flops = forecast.total_flops(placed.work, starts, start, steps)
+    flops = forecast.total_flops(placed.work, starts, first, end)
     details = [
         *forecast.describe_memory(need, sum(sizes), learned),
         *describe_rates(params, learner.layer_of, config.optimizer),

@@ -10,6 +10,7 @@ import optax
 
 from bert_jax.batch import Batch
 from bert_jax.losses import Outcome, WeightedSum
+from bert_jax.optim.guard import guard_metrics
 from bert_jax.optim.optimizer import trained
 from bert_jax.training.state import TrainState
 
@@ -62,6 +63,8 @@ def make_train_step(
       freeze: a regular expression; parameters whose names contain a match get no gradient.
     """
 
+    update = optax.with_extra_args_support(optimizer).update  # a guard needs the loss
+
     def train_step(state: TrainState, frozen: Any, batch: Batch) -> tuple[TrainState, dict[str, jax.Array]]:
         randomness = Randomness(state.seed, state.step, dropout=True)
         # The denominators are the whole batch's. They do not depend on the parameters: this pass is not computed.
@@ -95,12 +98,13 @@ def make_train_step(
         grads = jax.tree.map(
             lambda change, grad, leaf: grad if change else jnp.zeros_like(leaf), changes, grads, state.params
         )
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        updates, opt_state = update(grads, state.opt_state, state.params, value=total)
         metrics = outcome.means | {
             "loss": total,
             "grad_norm": optax.tree.norm(grads),
             "learning_rate": schedule(state.step),
         }
+        metrics |= guard_metrics(opt_state)
         metrics |= {GRAD_NORM_BY_LAYER + layer: norm for layer, norm in grad_norms_by_layer(grads, layer_of).items()}
         params = optax.apply_updates(state.params, updates)
         return TrainState(state.step + 1, params, opt_state, state.seed), metrics

@@ -13,14 +13,16 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from bert_jax import sharding
 from bert_jax.errors import ConfigError
 from bert_jax.sharding import MeshConfig
 from bert_jax.tasks.classification import Classification, ClassificationConfig
 from bert_jax.tasks.pretraining import Pretraining, PretrainingConfig
+from bert_jax.training.recheck import HardwareError, check_replicas
 from bert_jax.training.run import check_config
-from bert_jax.training.workdir.checkpoints import Checkpoints
+from bert_jax.training.workdir.checkpoints import Checkpoints, Preserved
 from bert_jax.training.workdir.checksums import checksums
 from experiments.benchmarks import meshes
 from tests.tasks.test_pretraining import shrink
@@ -79,7 +81,7 @@ def moved(state, corpus: str, folder: pathlib.Path) -> list[str]:
     for count, mesh in [(4, MeshConfig(2, 1, 2)), (1, MeshConfig()), (8, MeshConfig(1, 8))]:
         placed = meshes.on_devices(small(corpus), mesh, jax.devices()[:count])
         with jax.set_mesh(placed.mesh), sharding.rules():
-            checkpoints = Checkpoints(folder, 1, {})
+            checkpoints = Checkpoints(folder, Preserved(1), {})
             state = checkpoints.restore_latest(placed.program(placed.config.train.num_steps).state_shapes)
             checkpoints.close()
         if not jax.tree.all(jax.tree.map(np.array_equal, expected, jax.device_get(state))):
@@ -131,7 +133,7 @@ def classified(corpus: str, folder: pathlib.Path) -> list[float]:
 
 
 def save(state, folder: pathlib.Path) -> None:
-    checkpoints = Checkpoints(folder, 1, {})
+    checkpoints = Checkpoints(folder, Preserved(1), {})
     checkpoints.save(int(state.step), state, checksums(state))
     checkpoints.wait()
     checkpoints.close()
@@ -143,6 +145,23 @@ def refused(config: PretrainingConfig) -> str:
     except ConfigError as error:
         return str(error)
     return ""
+
+
+def with_a_wrong_copy(state) -> list[str]:
+    """What is said of a state, and of the same state with one bit changed in one of its copies."""
+    mesh, found = jax.tree.leaves(state.params)[0].sharding.mesh, []
+    with jax.set_mesh(mesh), sharding.rules():
+        for changes in ({}, {5: 1.0}):
+            everywhere = NamedSharding(mesh, PartitionSpec())
+            copies = [jax.device_put(jnp.full(3, changes.get(i, 0.0)), d) for i, d in enumerate(mesh.devices.flat)]
+            array = jax.make_array_from_single_device_arrays((3,), everywhere, copies)
+            try:
+                check_replicas({"state": state, "copied": array}, 7)
+            except HardwareError as error:
+                found.append(str(error))
+            else:
+                found.append("")
+    return found
 
 
 def main(corpus: str, folder: str) -> None:
@@ -161,6 +180,7 @@ def main(corpus: str, folder: str) -> None:
         "unfinished": unfinished(runs[3], mixed.program, mixed.state),
         "moved": moved(mixed.state, corpus, pathlib.Path(folder) / "checkpoints"),
         "refused": refused(wrong),
+        "replicas": with_a_wrong_copy(mixed.state),
         "classified": classified(corpus, pathlib.Path(folder)),
         "probed": probed(corpus, pathlib.Path(folder)),
     }

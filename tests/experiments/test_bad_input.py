@@ -215,7 +215,7 @@ CASES = [
     finetune(
         "nothing_to_start_from", [], "Give train.init_from (a pretrained run) or, to train from scratch, data.tokenizer"
     ),
-    finetune("start_that_is_not_there", ["--init_from={tmp}/x"], "There is no checkpoint in {tmp}/x/checkpoints"),
+    finetune("start_that_is_not_there", ["--init_from={tmp}/x"], "There is no folder {tmp}/x."),
     finetune("no_labelled_file", ["--init_from={run}"], "There is no file {tmp}/a.tsv", alone=True),
     finetune(
         "columns",
@@ -266,10 +266,13 @@ CASES = [
     pretrain("no_workdir", [], "--workdir is missing: Folder for the checkpoints", base=RUN),
     pretrain("no_config", ["--workdir={tmp}/new"], "--config is missing: give one of", base=[]),
     pretrain(
-        "no_number", ["--config.train.batch_size=many"], "--config.train.batch_size=many: 'many' is not int", alone=True
+        "no_number",
+        ["--config.train.batch_size=many"],
+        "--config.train.batch_size=many: 'many' is not a whole number",
+        alone=True,
     ),
-    pretrain("no_truth", ["--config.model.remat=perhaps"], "'perhaps' is not bool"),
-    pretrain("none_where_a_value_must_be", ["--config.model.num_layers=none"], "'none' is not int"),
+    pretrain("no_truth", ["--config.model.remat=perhaps"], "'perhaps' is not true or false"),
+    pretrain("none_where_a_value_must_be", ["--config.model.num_layers=none"], "'none' is not a whole number"),
     pretrain("no_steps_to_trace", ["--profile=5"], "--profile=5 is not of the form START:STOP"),
     # config files
     pretrain(
@@ -311,7 +314,7 @@ CASES = [
     pretrain(
         "config_that_is_none",
         [MINE],
-        "get_config() returns NoneType, not PretrainingConfig",
+        "get_config() returns NoneType, which this script does not take: give another one",
         given=config_file("def get_config():\n    pass\n"),
     ),
     pretrain(

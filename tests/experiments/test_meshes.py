@@ -73,6 +73,13 @@ def test_a_checkpoint_goes_from_mesh_to_mesh_unchanged(seen):
     assert not seen["moved"]
 
 
+def test_copies_that_differ_are_found(seen):
+    whole, changed = seen["replicas"]
+    assert whole == ""
+    assert changed.startswith("After step 7, devices that should hold the same bits of copied differ: TFRT_CPU_0, ")
+    assert " and TFRT_CPU_5 in copied. " in changed
+
+
 def test_what_does_not_divide_is_refused_in_sentences(seen):
     assert seen["refused"].split("\n") == [
         "model.num_heads=2 cannot be split into mesh.tensor=4 equal parts: choose a divisor of 2.",

@@ -120,7 +120,7 @@ def test_the_report_is_written(straight):
     ("flags", "message"),
     [
         (["--config.model.num_layrs=3"], "Did you mean --config.model.num_layers?"),
-        (["--config.train.batch_size=many"], "'many' is not int"),
+        (["--config.train.batch_size=many"], "'many' is not a whole number"),
         (["--config.model.num_heads=3"], "does not divide"),
         (["--config.data.corpus=nowhere"], "There is no corpus at nowhere"),
         (["--config=experiments/configs/none.py"], "is not a file"),

@@ -41,7 +41,7 @@ def eval_row(step, **values):
 ROWS = (train_row(10), train_row(20), eval_row(20))
 
 
-def write_run(path, rows=ROWS, starts=(START,), num_steps=20, sources=(), **changes):
+def write_run(path, rows=ROWS, starts=(START,), num_steps=20, sources=(), bad_steps=(), **changes):
     """Writes config.json, run.json and metrics.jsonl; `data__examples="bert"` changes a field."""
     config = PretrainingConfig()
     config.train.num_steps, config.data.corpus = num_steps, "corpora/none"
@@ -53,6 +53,7 @@ def write_run(path, rows=ROWS, starts=(START,), num_steps=20, sources=(), **chan
     objectives = [MaskedWords(sources=sources), *make_objectives(config.data)[1:]]
     scores = [dataclasses.asdict(score) for one in objectives for score in one.scores]
     about = {"data_fingerprints": {}, "versions": {"jax": "0.10.2"}, "starts": list(starts)}
+    about["bad_steps"] = list(bad_steps)
     about |= {"summary": summarize(config.data), "scores": scores}
     (path / "run.json").write_text(json.dumps(about))
     (path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -51,6 +51,13 @@ def test_what_was_not_recorded_is_left_out(tmp_path):
     assert "None of" not in text
 
 
+def test_bad_steps_are_told(tmp_path):
+    bad = [{"step": 3, "why": ""}, {"step": 5, "why": ""}, {"step": 19, "why": "", "rewound_to": 10, "batches": 9}]
+    text = write_report(write_run(tmp_path / "run", bad_steps=bad))
+    assert "| bad steps | 2 skipped: 3, 5; rewound from 19 to 10 |" in text
+    assert "bad steps" not in write_report(write_run(tmp_path / "good"))
+
+
 def test_starts_alike_are_told_once_and_without_a_commit_none_is_told(tmp_path):
     start = START | {"git_commit": None}
     text = write_report(write_run(tmp_path / "run", starts=(start, start | {"step": 10})))

@@ -24,6 +24,7 @@ from bert_jax.tasks.pretraining import pretrain
 from bert_jax.tasks.starting_point import inherit_model, read_starting_point
 from bert_jax.training.run import prepare, run
 from bert_jax.training.workdir.checkpoints import read_params
+from experiments import config_flags
 from experiments.configs import finetune_classification
 from tests.tasks.test_pretraining import results
 
@@ -360,6 +361,14 @@ def test_predictions_of_new_texts_go_on_where_they_stopped(settings, files, tmp_
     os.utime(tmp_path / "new.txt", (1, 1))
     assert write_predictions(model, tmp_path / "new.txt", cut) == 3
     assert [json.loads(line) for line in cut.read_text().splitlines()] == [found[1], found[0], found[1]]
+    (tmp_path / "two.tsv").write_text("review\tcomment\nthe end\tof all\n")
+    with pytest.raises(CorpusError, match=r"choose by data\.text_column"):
+        write_predictions(model, tmp_path / "two.tsv", tmp_path / "two.jsonl")
+    assert not list(tmp_path.glob("two.jsonl*"))  # there is nothing to go on from
+    config_flags.replace(model.run, {"data.text_column": "comment"})
+    assert write_predictions(model, tmp_path / "two.tsv", tmp_path / "two.jsonl") == 1
+    assert json.loads((tmp_path / "two.jsonl").read_text()) == found[1]
+    config_flags.replace(model.run, {"data.text_column": ""})
     told = []
     (tmp_path / "holes.txt").write_text("the end\n\n   \n\u200b\nof all\n")
     assert write_predictions(model, tmp_path / "holes.txt", cut, told.append) == 5

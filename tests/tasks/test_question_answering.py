@@ -270,9 +270,9 @@ def test_answers_that_cannot_be_learned_are_counted_and_not_learned_as_none(sett
     kept = len(cut_questions([Asked(0, context)] * 2, [words[2]] * 2, corpus.tokenizer, S, 6, 19).windows)
     assert len(found.texts.segments) == len(found.columns["span_starts"]) == kept
     assert "train questions left out of training, because" in "\n".join(lines)
-    assert "longer than a window: 2 (50.0%)" in "\n".join(lines)
+    assert "longer than a window: 2 (50.0 %)" in "\n".join(lines)
     assert (
-        "long         train answers with more than data.max_answer_tokens=3 tokens, never given whole: 1 (25.0%)"
+        "long         train answers with more than data.max_answer_tokens=3 tokens, never given whole: 1 (25.0 %)"
         in "\n".join(lines)
     )
     assert "span_windows" not in found.columns
@@ -282,7 +282,7 @@ def test_answers_that_cannot_be_learned_are_counted_and_not_learned_as_none(sett
     with pytest.raises(CorpusError, match="has no answer that can be learned"):
         encoded(settings, corpus.tokenizer, lost)
     asked = dataclasses.replace(good, question=" ".join(words))
-    assert "train questions with more than 6 tokens, which lose their ends: 1 (100.0%)" in "\n".join(
+    assert "train questions with more than 6 tokens, which lose their ends: 1 (100.0 %)" in "\n".join(
         encoded(settings, corpus.tokenizer, asked)[1]
     )
 

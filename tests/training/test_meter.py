@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from bert_jax.training.loop import Meter
+from bert_jax.training.meter import Meter
 
 
 def test_pauses_do_not_count(monkeypatch):

@@ -44,17 +44,30 @@ def bytes_per_device(tree: Any) -> int:
 
 
 def memory(
-    state_shapes: Any, steps: list[jax.stages.Compiled], evaluation: jax.stages.Compiled, available: int
+    state_shapes: Any,
+    steps: list[jax.stages.Compiled],
+    evaluation: jax.stages.Compiled,
+    available: int,
+    copies: int = 1,
 ) -> Memory:
-    """Returns the largest memory use among several compiled training steps of the same state and its evaluation."""
-    parameters, optimizer = bytes_per_device(state_shapes.params), bytes_per_device(state_shapes.opt_state)
+    """Returns the largest memory use among several compiled training steps of the same state and its evaluation.
+
+    Args:
+      state_shapes: the state.
+      steps: the training steps.
+      evaluation: the evaluation step.
+      available: the bytes of a device.
+      copies: how many states there are at a time.
+    """
+    sizes = bytes_per_device(state_shapes.params), bytes_per_device(state_shapes.opt_state)
+    parameters, optimizer = (copies * size for size in sizes)
 
     def workspace(compiled: jax.stages.Compiled, state: int) -> int:
         need: Any = compiled.memory_analysis()
         return max(0, need.argument_size_in_bytes - state) + need.temp_size_in_bytes
 
     # A step's outputs need no extra memory, because the state is donated; an evaluation's are a few numbers.
-    needs = [workspace(step, parameters + optimizer) for step in steps] + [workspace(evaluation, parameters)]
+    needs = [workspace(step, sum(sizes)) for step in steps] + [workspace(evaluation, sizes[0])]
     return Memory(parameters, optimizer, max(needs), available)
 
 
@@ -92,7 +105,8 @@ def describe_work(flops: float, peak: float) -> list[str]:
     return [
         f"work         {operations(flops)} over real tokens",
         f"time         {quick} to {slow} at {100 * USUAL_MFU[0]:.0f} to {100 * USUAL_MFU[1]:.0f} % of the matrix peak,"
-        f" {peak / 1e12:.3g} TFLOP/s in all (measured); evaluations come on top",
+        f" {peak / 1e12:.3g} TFLOP/s in all (measured), of which small models reach less;"
+        " compilation, evaluations and checkpoints come on top",
     ]
 
 

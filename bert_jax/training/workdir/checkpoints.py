@@ -120,17 +120,18 @@ def read_params(directory: epath.PathLike, step: int | None = None) -> tuple[int
     return saved.step, params, saved.assets
 
 
-def read_best(directory: epath.PathLike) -> Best | None:
-    """Reads the best evaluation of a run as of its newest checkpoint. Needs no device.
+def read_best(directory: epath.PathLike, step: int | None = None) -> Best | None:
+    """Reads the best evaluation of a run as of one of its checkpoints. Needs no device.
 
     Args:
       directory: a `checkpoints/` folder.
+      step: which checkpoint; None: the newest.
 
     Returns:
       None if the run does not choose a best checkpoint, or if there is no checkpoint that can be read.
     """
     folder = epath.Path(directory)
-    steps = steps_in(folder)
+    steps = steps_in(folder) if step is None else [step]
     if not steps:
         return None
     try:
@@ -241,27 +242,37 @@ class SavedParams:
 
 
 @dataclasses.dataclass
-class _LatestAndBest:
-    """Which checkpoints Orbax preserves: the last `keep`, the multiples of `every`, and that of the best evaluation.
+class Preserved:
+    """Which checkpoints Orbax preserves. All others are deleted.
 
-    Orbax asks when a save begins, and deletes the others when it is complete: until a better checkpoint is there, the
-    best so far stays.
+    Orbax asks when a save begins, and deletes when it is complete: until a better checkpoint is there, the best so far
+    stays.
+
+    Attributes:
+      latest: the number of latest checkpoints.
+      every: those of steps that are multiples of this one; None: no such.
+      rewinds_to: the newest of a step that is a multiple of this one; None: no such.
+      best: the step of the best evaluation.
+      best_before: that of the best one up to the checkpoint that a rewind would go to.
     """
 
-    keep: int
+    latest: int
     every: int | None = None
+    rewinds_to: int | None = None
     best: int | None = None
+    best_before: int | None = None
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:
         return self.keeps([one.step for one in checkpoints])
 
     def keeps(self, steps: Sequence[int]) -> list[bool]:
         """Whether to keep the checkpoint of each of these steps, which increase."""
-        first = len(steps) - self.keep
-        return [
-            place >= first or step == self.best or (self.every is not None and step % self.every == 0)
-            for place, step in enumerate(steps)
-        ]
+        kept = {self.best, self.best_before, *steps[max(0, len(steps) - self.latest) :]}
+        if self.every:
+            kept |= {step for step in steps if step % self.every == 0}
+        if self.rewinds_to:
+            kept.add(max([step for step in steps if step % self.rewinds_to == 0], default=None))
+        return [step in kept for step in steps]
 
 
 class Checkpoints:
@@ -269,10 +280,9 @@ class Checkpoints:
 
     Args:
       directory: their folder; made if it does not exist.
-      keep: the number of latest checkpoints to keep.
+      preserved: which checkpoints to keep.
       assets: small files to store in each checkpoint, by name.
       tell_first: is called with the step of the first checkpoint of this start, when it is on disk.
-      keep_every: the checkpoints of steps that are multiples of this one are kept, too; None: no others.
 
     Attributes:
       best: the best evaluation up to the checkpoint that was restored; None before, and if it stores none.
@@ -286,10 +296,9 @@ class Checkpoints:
     def __init__(
         self,
         directory: epath.PathLike,
-        keep: int,
+        preserved: Preserved,
         assets: dict[str, bytes],
         tell_first: Callable[[int], None] = lambda step: None,
-        keep_every: int | None = None,
     ):
         self._directory = epath.Path(directory)
         self._assets, self._tell_first = assets, tell_first
@@ -298,8 +307,8 @@ class Checkpoints:
         self._quiet.enter_context(event_loops.patient())
         logging.get_absl_logger().addFilter(_is_news)
         self._quiet.callback(logging.get_absl_logger().removeFilter, _is_news)
-        self._kept = _LatestAndBest(keep, keep_every)
-        options = ocp.CheckpointManagerOptions(preservation_policy=self._kept, cleanup_tmp_directories=True)
+        self._preserved = preserved
+        options = ocp.CheckpointManagerOptions(preservation_policy=preserved, cleanup_tmp_directories=True)
         self._manager = ocp.CheckpointManager(self._directory, options=options)
         self._needed = ""  # the size of a checkpoint, for messages
         self._proven = False  # whether this start has read back what it saved
@@ -333,7 +342,7 @@ class Checkpoints:
           CheckpointError: the first checkpoint of this start is not what was saved.
         """
         about = About(sums, self._assets, best, dict(scores or {}), lines)
-        self._kept.best = best.step if best else None
+        self._preserve(step, best)
         self._needed = f"a checkpoint takes {sum(leaf.nbytes for leaf in jax.tree.leaves(state)) / 1e6:,.1f} MB"
         arguments = ocp.args.Composite(state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about.as_json()))
         with self._writing():
@@ -349,7 +358,7 @@ class Checkpoints:
     def add_scores(self, step: int, best: Best | None, scores: Mapping[str, float], lines: int) -> None:
         """Adds to a saved checkpoint what its evaluation, which came after it, has found; see `save`."""
         self.wait()
-        self._kept.best = best.step if best else None
+        self._preserve(step, best)
         with processes.together():
             if processes.is_first():
                 file = self._directory / str(step) / "about" / "metadata"
@@ -358,9 +367,19 @@ class Checkpoints:
                 with self._writing():
                     storage.write_bytes(file, json.dumps(about.as_json()).encode())
         steps = sorted(self._manager.all_steps())
-        for old, keep in zip(steps, self._kept.keeps(steps), strict=True):
+        for old, keep in zip(steps, self._preserved.keeps(steps), strict=True):
             if not keep:  # the best one so far was kept while this one might not be better
                 self._manager.delete(old)
+
+    def _preserve(self, step: int, best: Best | None) -> None:
+        self._preserved.best = best.step if best else None
+        if self._preserved.rewinds_to and step % self._preserved.rewinds_to == 0:
+            self._preserved.best_before = self._preserved.best
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no checkpoint."""
+        return self._manager.latest_step() is None
 
     def wait(self) -> None:
         """Blocks until everything is on disk."""
@@ -420,6 +439,10 @@ class Checkpoints:
             raise CheckpointError(f"step {step} does not hold the arrays that were saved")
         compare_checksums(restored["state"], about.checksums, step)
         self.best, self.lines = about.best, about.lines
+        every = self._preserved.rewinds_to
+        for known in [one for one in steps_in(self._directory) if every and one < step and one % every == 0][-1:]:
+            self._preserve(known, read_best(self._directory, known))
+        self._preserve(step, about.best)
         self.lacks_scores = about.lines is not None and not about.scores  # older ones were all saved after it
         return restored["state"]
 

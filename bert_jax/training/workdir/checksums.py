@@ -36,15 +36,25 @@ def checksums(tree: Any) -> dict[str, int]:
     Raises:
       NotFiniteError: arrays hold numbers that are not finite; names them.
     """
+    found = _sums_and_finite(tree)
+    if wrong := [name for name, (_, finite) in found.items() if not finite]:
+        raise NotFiniteError(wrong)
+    return {name: total for name, (total, _) in found.items()}
+
+
+def bit_sums(tree: Any) -> dict[str, int]:
+    """As `checksums`, of any numbers."""
+    return {name: total for name, (total, _) in _sums_and_finite(tree).items()}
+
+
+def _sums_and_finite(tree: Any) -> dict[str, tuple[int, bool]]:
     leaves = {array_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
     device = {name: leaf for name, leaf in leaves.items() if not isinstance(leaf, np.ndarray)}
     # On all devices, before anything else begins there: see `Program`.
     sums = jax.block_until_ready(_leaf_checksums(list(device.values()))) if device else []
     found = dict(zip(device, jax.device_get(sums), strict=True))
     found |= {name: _host_checksum(leaf) for name, leaf in leaves.items() if name not in device}
-    if wrong := [name for name in leaves if not found[name][1]]:
-        raise NotFiniteError(wrong)
-    return {name: int(found[name][0]) for name in leaves}
+    return {name: (int(found[name][0]), bool(found[name][1])) for name in leaves}
 
 
 def _host_checksum(array: np.ndarray) -> tuple[int, bool]:

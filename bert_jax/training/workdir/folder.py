@@ -2,7 +2,7 @@
 
 workdir/
   config.json      the task's name and the complete config, including the number of steps that was chosen
-  run.json         fingerprints of the data, versions, each start of the run, and the scores that it logs
+  run.json         fingerprints of the data, versions, each start of the run, its bad steps, and the scores that it logs
   metrics.jsonl, tensorboard/, checkpoints/
   report.md, report/      written at the end
   and the small files of the model, such as tokenizer/
@@ -30,7 +30,7 @@ from bert_jax.training.planning import devices
 from bert_jax.training.task import Config, Task, TaskKind
 from bert_jax.training.workdir.checkpoints import unusable_in
 from bert_jax.training.workdir.reading import steps_in
-from bert_jax.training.workdir.run_file import RUN_FILE, read_record
+from bert_jax.training.workdir.run_file import RUN_FILE, batch_of, read_record
 
 MODEL_FILE = "model.json"  # describes a model without a run, in place of the run's config.json
 PACKAGES = ("bert_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tokenizers")
@@ -148,7 +148,7 @@ class Workdir:
         """
         if self.latest_step() is not None:
             return
-        starts = self._record().get("starts") or []
+        starts = self.record().get("starts") or []
         # A start makes the folder. In a bucket, there are no empty ones.
         is_local = not storage.is_remote(self.path)
         steps = [step for start in starts for step in (start["step"], start.get("first_checkpoint")) if step]
@@ -172,7 +172,7 @@ class Workdir:
         Raises:
           WriteError: a file cannot be written.
         """
-        file, before = self.path / RUN_FILE, self._record()
+        file, before = self.path / RUN_FILE, self.record()
         about = {
             "summary": task.summary,
             "scores": [dataclasses.asdict(score) for score in task.scores],
@@ -180,6 +180,7 @@ class Workdir:
             "data_fingerprints": (before.get("data_fingerprints") or {}) | fingerprints,
             "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},
             "starts": before.get("starts") or [],
+            "bad_steps": before.get("bad_steps") or [],
         }
         with storage.writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
@@ -198,12 +199,12 @@ class Workdir:
 
     def files(self) -> dict[str, bytes]:
         """Returns the model's small files as the first start wrote them; empty before that."""
-        names = self._record().get("files") or []
+        names = self.record().get("files") or []
         return {name: (self.path / name).read_bytes() for name in names if (self.path / name).exists()}
 
     def add_start(self, step: int, command: str, matrix_peak: float) -> None:
         """Records this start in `run.json`: its step, time, command, code version and devices."""
-        about = self._record()
+        about = self.record()
         about["starts"].append(
             {
                 "step": step,
@@ -223,11 +224,62 @@ class Workdir:
     def add_first_checkpoint(self, step: int) -> None:
         """Records in `run.json` that this start has a checkpoint on disk. Only the first process writes."""
         if processes.is_first():
-            about = self._record()
+            about = self.record()
             if starts := about.get("starts"):  # it may have been deleted meanwhile, to start over
                 starts[-1]["first_checkpoint"] = step
                 with storage.writing(self.path):
                     storage.write_json(self.path / RUN_FILE, about)
+
+    def add_skipped(self, step: int, why: str) -> None:
+        """Records in `run.json` a step that was passed over. Only the first process writes."""
+        if not processes.is_first():
+            return
+        known = self.record().get("bad_steps") or []
+        # A start after a kill repeats the step.
+        if not any(one["step"] == step and "rewound_to" not in one for one in known):
+            self._add_bad_step({"step": step, "why": why})
+
+    def rewound_to(self, checkpoint_every: int) -> tuple[int, int]:
+        """Returns the step of the checkpoint that a bad step leads back to, and how many times one has.
+
+        It is the newest of the multiples of `checkpoint_every`, so that it does not depend on interruptions.
+
+        Raises:
+          ConfigError: there are no checkpoints any more.
+        """
+        self.check_checkpoints()
+        steps = steps_in(self.checkpoints)
+        to = max([step for step in steps if step % checkpoint_every == 0] or steps)
+        return to, sum(one.get("rewound_to") == to for one in self.record().get("bad_steps") or [])
+
+    def rewind(self, step: int, why: str, to: int) -> None:
+        """Removes the checkpoints after a step, and records that the run passes over all batches up to a bad step's.
+
+        Only the first process should call it, while no checkpoints are open.
+
+        Args:
+          step: the bad step.
+          why: what is wrong with it.
+          to: the step of the checkpoint to go back to.
+
+        Raises:
+          WriteError: something cannot be removed or written.
+        """
+        # Removed first: a start in between repeats the bad step, and comes back here.
+        with storage.writing(self.checkpoints):
+            for newer in steps_in(self.checkpoints):
+                if newer > to:
+                    (self.checkpoints / str(newer)).rmtree()
+        record = self.record()
+        batch = batch_of(record, step - 1)
+        batches = batch + 1 - batch_of(record, to)
+        self._add_bad_step({"step": step, "why": why, "batch": batch + 1, "rewound_to": to, "batches": batches})
+
+    def _add_bad_step(self, entry: dict[str, Any]) -> None:
+        about = self.record()
+        about["bad_steps"] = [*(about.get("bad_steps") or []), entry]
+        with storage.writing(self.path):
+            storage.write_json(self.path / RUN_FILE, about)
 
     def compare_data(self, fingerprints: dict[str, str]) -> None:
         """Compares fingerprints with those of the first start, if there was one. Writes nothing.
@@ -251,7 +303,7 @@ class Workdir:
         Raises:
           ConfigError: there is no record of them.
         """
-        stored = self._record().get("data_fingerprints")
+        stored = self.record().get("data_fingerprints")
         if stored is None:
             raise ConfigError(
                 f"{self.path / RUN_FILE} does not say which data the run was started on: restore it from the folder"
@@ -259,7 +311,7 @@ class Workdir:
             )
         return stored
 
-    def _record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """Returns the content of `run.json`; empty before the first start."""
         return read_record(self.path)
 

@@ -40,6 +40,9 @@ def check_resumed(given: Any, stored: Any, steps_taken: int, where: str) -> None
         for name in changed
         if not _may_change(settings[name], old[name], new[name])
     ]
+    if stored.train.on_bad_step == "rewind" and "train.checkpoint_every" in changed:
+        before, now = (f"{config.train.checkpoint_every:,}" for config in (stored, given))
+        refused.append(f"train.checkpoint_every, which says where a run is rewound to, was {before} and is {now}")
     if refused:
         raise ConfigError(f"{where} holds a run of another config: {'; '.join(refused)}. Choose another --workdir.")
     if "train.num_steps" in changed:

@@ -1,5 +1,6 @@
-"""`run.json`, read and checked: what a run was started on, with which versions, and each of its starts."""
+"""`run.json`, read and checked: what a run was started on, with which versions, each of its starts, and detours."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from etils import epath
@@ -21,6 +22,9 @@ RUN_FORM = {
         | dict.fromkeys(("time?", "command?", "git_commit?", "devices?", "jax?"), str)
         | dict.fromkeys(("num_devices?", "num_processes?"), int)
     ],
+    # Those that the run has skipped, and those for which it was rewound: their batch, counted as steps are in the logs;
+    # to which step, and over how many batches.
+    "bad_steps?": [{"step": int, "why": str, "batch?": int, "rewound_to?": int, "batches?": int}],
 }
 
 
@@ -35,3 +39,12 @@ def read_record(workdir: epath.Path) -> dict[str, Any]:
     for name in about.get("files") or []:
         storage.check_inside(name, file)
     return about
+
+
+def batch_of(record: Mapping[str, Any], step: int) -> int:
+    """Returns which batch of the stream, counted from 0, a run trains on after `step` steps.
+
+    It is that of the same number, unless the run has been rewound, and has passed over batches since.
+    """
+    bad = record.get("bad_steps") or []
+    return step + sum(one.get("batches", 0) for one in bad if one.get("rewound_to", step + 1) <= step)

@@ -14,6 +14,7 @@ from bert_jax.training.state import TrainState
 from bert_jax.training.workdir.about import About
 from bert_jax.training.workdir.checkpoints import (
     Checkpoints,
+    Preserved,
     SavedParams,
     checksums,
     read_best,
@@ -47,7 +48,7 @@ def shapes(state):
 
 @pytest.fixture
 def checkpoints(tmp_path):
-    opened = Checkpoints(tmp_path / "checkpoints", keep=2, assets=ASSETS)
+    opened = Checkpoints(tmp_path / "checkpoints", Preserved(2), ASSETS)
     yield opened
     opened.close()
 
@@ -66,7 +67,7 @@ def test_restores_the_newest_and_keeps_as_many_as_told(checkpoints, tmp_path):
 
 
 def test_the_steps_of_keep_every_are_kept_besides_the_latest_and_the_best(tmp_path):
-    opened = Checkpoints(tmp_path / "checkpoints", keep=1, assets=ASSETS, keep_every=3)
+    opened = Checkpoints(tmp_path / "checkpoints", Preserved(1, every=3), ASSETS)
     for step in range(1, 9):
         save(opened, step, make_state(step), Best("loss", True, 4, 0.5, 0) if step >= 4 else None)
     opened.close()
@@ -82,12 +83,28 @@ def test_the_steps_of_keep_every_are_kept_besides_the_latest_and_the_best(tmp_pa
 
 
 @pytest.mark.parametrize("reopens", [True, False])
+def test_where_a_rewind_goes_to_and_the_best_up_to_there_are_kept(tmp_path, reopens):
+    def opened():
+        return Checkpoints(tmp_path / "checkpoints", Preserved(1, rewinds_to=4), ASSETS)
+
+    checkpoints = opened()
+    for step, best in ((3, 3), (4, 3), (5, 3), (6, 6), (7, 6)):
+        if reopens:
+            checkpoints.close()
+            checkpoints = opened()
+            checkpoints.restore_latest(shapes(make_state(0)))
+        save(checkpoints, step, make_state(step), Best("loss", True, best, 0.5, step - best))
+    checkpoints.close()
+    assert sorted(int(p.name) for p in (tmp_path / "checkpoints").iterdir()) == [3, 4, 6, 7]
+
+
+@pytest.mark.parametrize("reopens", [True, False])
 def test_the_best_is_kept_besides_the_latest_and_goes_with_each_checkpoint(tmp_path, reopens):
-    opened = Checkpoints(tmp_path / "checkpoints", keep=1, assets=ASSETS)
+    opened = Checkpoints(tmp_path / "checkpoints", Preserved(1), ASSETS)
     for step, best in ((1, 1), (2, 1), (3, 1), (4, 4), (5, 4)):
         if reopens:
             opened.close()
-            opened = Checkpoints(tmp_path / "checkpoints", keep=1, assets=ASSETS)
+            opened = Checkpoints(tmp_path / "checkpoints", Preserved(1), ASSETS)
             restored = opened.restore_latest(shapes(make_state(0)))
             assert restored is None or opened.best == read_best(tmp_path / "checkpoints")
         save(opened, step, make_state(step), Best("loss", True, best, 0.5, step - best))
@@ -111,7 +128,7 @@ ODD = ["a b", "q'uo\"te", "new\nline", "ünï 日本", "{a,b}", "a%20b", "#h", "
 def test_a_folder_of_any_name_holds_checkpoints(name, tmp_path):
     folder = Workdir(tmp_path / name / "run")
     folder.check_writable()
-    opened = Checkpoints(folder.checkpoints, keep=2, assets=ASSETS)
+    opened = Checkpoints(folder.checkpoints, Preserved(2), ASSETS)
     save(opened, 1, make_state(1))
     opened.close()
     assert_equal(read_params(folder.checkpoints)[1], make_state(1).params)
@@ -176,7 +193,7 @@ def test_parameters_are_read_alone(checkpoints, tmp_path):
 
 def test_any_damaged_file_is_found_and_the_one_before_is_used(tmp_path):
     template = tmp_path / "template" / "checkpoints"
-    saved = Checkpoints(template, keep=2, assets=ASSETS)
+    saved = Checkpoints(template, Preserved(2), ASSETS)
     for step in (1, 2):
         save(saved, step, make_state(step))
     saved.wait()
@@ -195,7 +212,7 @@ def test_any_damaged_file_is_found_and_the_one_before_is_used(tmp_path):
         shutil.copytree(template, folder)
         file = folder / big.relative_to(template)
         file.write_bytes(damage(file.read_bytes()))
-        opened = Checkpoints(folder, keep=2, assets=ASSETS)
+        opened = Checkpoints(folder, Preserved(2), ASSETS)
         restored = opened.restore_latest(shapes(make_state(0)))
         assert_equal(restored, make_state(int(restored.step)))  # never silently wrong
         if int(restored.step) == 1:
@@ -209,7 +226,7 @@ def test_any_damaged_file_is_found_and_the_one_before_is_used(tmp_path):
 @pytest.mark.parametrize("damage", ["deleted", "flipped"])
 def test_a_damaged_file_of_any_kind_never_gives_something_else(damage, tmp_path):
     """Neither to a run that resumes nor to `load`."""
-    saved = Checkpoints(tmp_path / "whole" / "checkpoints", keep=2, assets=ASSETS)
+    saved = Checkpoints(tmp_path / "whole" / "checkpoints", Preserved(2), ASSETS)
     for step in (1, 2):
         save(saved, step, make_state(step))
     saved.close()
@@ -228,7 +245,7 @@ def test_a_damaged_file_of_any_kind_never_gives_something_else(damage, tmp_path)
             assert_equal(params, make_state(2).params)
         except CheckpointError:
             named += 1
-        opened = Checkpoints(tmp_path / str(i) / "checkpoints", keep=2, assets=ASSETS)
+        opened = Checkpoints(tmp_path / str(i) / "checkpoints", Preserved(2), ASSETS)
         restored = opened.restore_latest(shapes(make_state(0)))
         opened.close()
         assert_equal(restored, make_state(int(restored.step)))
@@ -237,7 +254,7 @@ def test_a_damaged_file_of_any_kind_never_gives_something_else(damage, tmp_path)
 
 def test_wrong_content_with_an_intact_container_is_found(tmp_path):
     """What only our checksums can see: valid files that hold other numbers."""
-    opened = Checkpoints(tmp_path / "checkpoints", keep=2, assets=ASSETS)
+    opened = Checkpoints(tmp_path / "checkpoints", Preserved(2), ASSETS)
     save(opened, 1, make_state(1))
     opened.wait()
     about = tmp_path / "checkpoints" / "1" / "about" / "metadata"

@@ -12,7 +12,7 @@ from bert_jax import load, sharding
 from bert_jax.objectives.learner import Learner
 from bert_jax.sharding import MeshConfig
 from bert_jax.training.program import make_program
-from bert_jax.training.workdir.checkpoints import Checkpoints
+from bert_jax.training.workdir.checkpoints import Checkpoints, Preserved
 
 # The hash of the word embeddings, by the version of the format.
 WORDS = {2: "281b43196cdc3ebe"}
@@ -38,7 +38,7 @@ def test_a_run_of_any_format_is_loaded_and_resumed(saved):
     with jax.set_mesh(mesh), sharding.rules():
         learner = Learner(model.config, tuple(model.objectives))
         program = make_program(learner, model.run, model.run.train.num_steps, 1, mesh)
-        checkpoints = Checkpoints(folder / "checkpoints", 3, {})
+        checkpoints = Checkpoints(folder / "checkpoints", Preserved(3), {})
         state = checkpoints.restore_latest(program.state_shapes)
         checkpoints.close()
     assert int(state.step) == 2

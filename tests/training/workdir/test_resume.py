@@ -51,7 +51,7 @@ def test_every_field_says_what_a_second_start_may_do_with_it():
     assert list(SETTINGS) == list(configuration.fields(PretrainingConfig()))
     chosen = {name for name, setting in SETTINGS.items() if setting["chosen"]}
     assert chosen == {"model.vocab_size", "train.num_steps", "eval.every", "eval.best_by"}
-    assert len(MAY_CHANGE) == 22
+    assert len(MAY_CHANGE) == 24
     fixed = [name for name, setting in SETTINGS.items() if setting["fixed"]]
     assert fixed == ["data.phases", "train.init_from", "eval.probes", "eval.corpus"]
 
@@ -73,6 +73,15 @@ def test_of_phases_only_the_folders_of_corpora_may_change(old, new, may):
     else:
         with pytest.raises(ConfigError, match=r"data\.phases was '5: corpus=a"):
             check_resumed(given, stored, 0, "runs/a")
+
+
+def test_where_a_run_is_rewound_to_may_not_change():
+    stored, given = PretrainingConfig(), PretrainingConfig()
+    given.train.checkpoint_every = 500
+    check_resumed(given, stored, 0, "runs/a")
+    stored.train.on_bad_step = given.train.on_bad_step = "rewind"
+    with pytest.raises(ConfigError, match=r"train\.checkpoint_every, .* was 1,000 and is 500"):
+        check_resumed(given, stored, 0, "runs/a")
 
 
 def test_what_the_first_start_chose_is_filled_in():

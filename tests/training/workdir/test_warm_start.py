@@ -214,7 +214,7 @@ def test_what_cannot_be_meant_is_refused(config, tmp_path):
     config.train.init_skip, config.train.reinit_layers = "", 1
     check_refused(config, tmp_path / "run", r"train\.reinit_layers has no effect without train\.init_from")
     config.train.reinit_layers, config.train.init_from = 0, str(tmp_path / "nothing")
-    check_refused(config, tmp_path / "run", "no checkpoint in .*/nothing/checkpoints")
+    check_refused(config, tmp_path / "run", "There is no folder .*/nothing")
     assert WarmStart.plan(TrainConfig(), {}) is None
 
 
