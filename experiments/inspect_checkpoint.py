@@ -50,7 +50,8 @@ def main(argv: list[str]) -> None:
     elif _OVER_TIME.value:
         _show_development(path)
     elif _HTML.value is not None:
-        write_page(path, _HTML.value, _TEXT.value, _PAIR.value, _STEP.value, _note)
+        text = _TEXT.value if _PAIR.value is None else (_TEXT.value, _PAIR.value)
+        write_page(path, _HTML.value, text, _STEP.value, _note)
         print(f"The page is in {_HTML.value}")
     else:
         print("\n".join(tree_lines(parameter_tree(open_parameters(path, _STEP.value)))))

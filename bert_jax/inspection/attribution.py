@@ -183,7 +183,7 @@ def _inputs(bert: Pretrained, question: Question) -> tuple[Any, Batch, np.ndarra
 
 
 def _compiled(bert: Pretrained, question: Question) -> tuple[Any, Any]:
-    return bert.compiled(_score_and_gradient, question.objective, question.score)
+    return bert.cached(_score_and_gradient, question.objective, question.score)
 
 
 def _score_and_gradient(bert: Pretrained, objective: str, score: ScoreFn) -> tuple[Any, Any]:

@@ -79,8 +79,8 @@ def layer_predictions(bert: Pretrained, text: Text, mask: int = 0, top: int = 5)
     objective = bert.objective(MaskedWords, "predict words")
     row, tokenizer = TextRow.of(bert, text), bert.tokenizer
     place = row.place_of_mask(tokenizer, mask)
-    states, _ = bert.inside(row.batch)
-    logits = bert.compiled(_word_head, objective.name)(bert.params, states[:, 0, place])
+    states, _ = bert.intermediates(row.batch)
+    logits = bert.cached(_word_head, objective.name)(bert.params, states[:, 0, place])
     shares = np.asarray(jax.nn.softmax(logits[:, : tokenizer.vocab_size], axis=-1))
     best = np.argsort(-shares, axis=-1, kind="stable")[:, :top]
     words = [[tokenizer.decode([i]).strip() for i in each] for each in best.tolist()]
@@ -119,7 +119,7 @@ def layer_probes(bert: Pretrained, path: epath.PathLike, num_examples: int = 200
     (probe,) = open_probes(
         EvalConfig(probes=f"file={path}", probe_examples=num_examples), bert.tokenizer, bert.max_tokens
     )
-    pooled = bert.compiled(_pooled_layers)
+    pooled = bert.cached(_pooled_layers)
     core = {name: probe.rows[name] for name in CORE}
     count = len(probe.labels)
     found = [np.asarray(pooled(bert.params, batch)) for batch in cut(core, min(ROWS_AT_ONCE, count))]

@@ -8,11 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from bert_jax.errors import WriteError
 from bert_jax.inspection.over_time import OverTime
 from bert_jax.inspection.over_time_tables import TITLES
 from bert_jax.reporting.curves import DEPTHS
-from bert_jax.reporting.panel import COLORS, DASHES, GREY
+from bert_jax.reporting.panel import COLORS, DASHES, GREY, written
 from bert_jax.reporting.run_record import RunRecord
 from bert_jax.reporting.run_scores import baseline_value, scores_of
 
@@ -46,13 +45,7 @@ def draw_over_time(found: OverTime, file: epath.PathLike | None = None) -> Figur
         axis.spines[["top", "right"]].set_visible(False)
     note = f"Means over {found.num_texts} texts of {found.num_tokens:,} tokens in all, the same at all steps."
     figure.supxlabel(note, fontsize=8, color=GREY, x=0.01, ha="left")
-    if file is not None:
-        try:
-            with epath.Path(file).open("wb") as handle:
-                figure.savefig(handle, format="png", dpi=110)
-        except OSError as error:
-            raise WriteError(f"{file} cannot be written ({error.strerror}): choose another file.") from None
-    return figure
+    return written(figure, file)
 
 
 def _by_layer(axis: Axes, steps: np.ndarray, values: np.ndarray, num_layers: int) -> None:

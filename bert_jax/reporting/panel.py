@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, ScalarFormatter
 
+from bert_jax.errors import WriteError
 from bert_jax.reporting.run_record import X_AXES, RunRecord
 from bert_jax.reporting.smoothing import reach, smoothed, usual_range
 
@@ -59,21 +60,24 @@ class Panel:
 
 def draw_panels(
     panels: Sequence[Panel],
-    file: epath.PathLike,
+    file: epath.PathLike | None = None,
     x_axis: str = "step",
     marks: Sequence[tuple[float, str]] = (),
     names: Sequence[tuple[str, str, str]] = (),
     note: str = "",
-) -> None:
-    """Draws panels into one figure.
+) -> Figure:
+    """Draws panels into one figure, and returns it.
 
     Args:
       panels: the panels; those without values are left out.
-      file: the PNG file to write.
+      file: the PNG file to write; None: none.
       x_axis: one of `X_AXES`.
       marks: (x, dash) of vertical lines.
       names: (label, colour, dash) of the entries of a legend for all panels.
       note: text below the panels; notes on smoothing and on values outside the frame are added.
+
+    Raises:
+      WriteError: the file cannot be written.
     """
     panels = [panel for panel in panels if any(_points(line, panel, x_axis) for line in panel.lines)]
     rows = max(1, -(-len(panels) // COLUMNS))
@@ -107,8 +111,22 @@ def draw_panels(
         notes.append("Triangles at the edge of a frame: values outside of it.")
     if notes:
         figure.supxlabel("\n".join(notes), fontsize=8, color=GREY, x=0.01, ha="left")
-    with epath.Path(file).open("wb") as handle:
-        figure.savefig(handle, format="png", dpi=110)
+    return written(figure, file)
+
+
+def written(figure: Figure, file: epath.PathLike | None) -> Figure:
+    """Writes a figure to a PNG file, if there is one, and returns it.
+
+    Raises:
+      WriteError: the file cannot be written.
+    """
+    if file is not None:
+        try:
+            with epath.Path(file).open("wb") as handle:
+                figure.savefig(handle, format="png", dpi=110)
+        except OSError as error:
+            raise WriteError(f"{file} cannot be written ({error.strerror}): choose another file.") from None
+    return figure
 
 
 def _points(line: Line, panel: Panel, x_axis: str) -> tuple[np.ndarray, np.ndarray] | None:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from bert_jax.configuration import as_text
-from bert_jax.reporting.panel import COLORS, DASHES, GREY
+from bert_jax.reporting.panel import COLORS, DASHES, GREY, written
 from bert_jax.reporting.run_record import RunRecord
 from bert_jax.reporting.run_scores import baseline_value, value
 from bert_jax.reporting.scratch_run import read_scratch_run
@@ -39,14 +39,16 @@ def x_axis(points: Sequence[Point]) -> str:
     return varied[0] if varied else max(counts, key=lambda name: counts[name])
 
 
-def draw_sweep(tried: Sequence[Point], score: Score, best: Sequence[Point], file: epath.PathLike) -> None:
-    """Draws the picture, with bars of one deviation over the seeds.
+def draw_sweep(
+    tried: Sequence[Point], score: Score, best: Sequence[Point], file: epath.PathLike | None = None
+) -> Figure:
+    """Draws the picture, with bars of one deviation over the seeds, and returns it.
 
     Args:
       tried: the combinations.
       score: what the y axis shows.
       best: those to mark.
-      file: the PNG file to write.
+      file: the PNG file to write; None: none.
     """
     across = x_axis(tried)
     ticks = list(dict.fromkeys(one.settings[across] for one in tried))
@@ -99,8 +101,7 @@ def draw_sweep(tried: Sequence[Point], score: Score, best: Sequence[Point], file
         figure.legend(loc="outside right upper", frameon=False, fontsize=8, ncols=1 + (len(lines) > MANY))
     bars = "; bars: one deviation over the seeds" if any(len(one.runs) > 1 for one in tried) else ""
     figure.supxlabel(f"Circled: the best{bars}.", fontsize=8, color=GREY, x=0.01, ha="left")
-    with epath.Path(file).open("wb") as handle:
-        figure.savefig(handle, format="png", dpi=110)
+    return written(figure, file)
 
 
 def _line(
