@@ -89,5 +89,6 @@ def head_summaries(attention: TextAttention) -> HeadSummaries:
         return tuple(each / len(weights) for each in found)
 
     found = np.array([[summary(head) for head in layer] for layer in attention.weights], np.float32)
+    distance, entropy, to_separators = np.moveaxis(found, -1, 0)
     even = summary(np.full(distances.shape, 1 / len(place)))
-    return HeadSummaries(*np.moveaxis(found, -1, 0), *even)
+    return HeadSummaries(distance, entropy, to_separators, *even)

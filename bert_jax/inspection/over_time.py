@@ -76,8 +76,17 @@ def over_time(
         means = (np.mean([getattr(one, of) for one in heads], axis=(0, 2)) for of in ("distance", "entropy"))
         found.append((*means, spread.effective_rank))
     distance, entropy, rank = (np.array(each, np.float32) for each in zip(*found, strict=True))
-    even = (float(np.mean([getattr(one, of) for one in heads])) for of in ("even_distance", "even_entropy"))
-    return OverTime(run, np.array(steps), distance, entropy, *even, rank, len(texts or ()), num_tokens)
+    return OverTime(
+        run,
+        np.array(steps),
+        distance,
+        entropy,
+        even_distance=float(np.mean([one.even_distance for one in heads])),
+        even_entropy=float(np.mean([one.even_entropy for one in heads])),
+        effective_rank=rank,
+        num_texts=len(texts or ()),
+        num_tokens=num_tokens,
+    )
 
 
 def _heads(bert: Pretrained, texts: Sequence[str]) -> list[HeadSummaries]:

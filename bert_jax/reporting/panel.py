@@ -17,6 +17,7 @@ from bert_jax.reporting.smoothing import reach, smoothed, usual_range
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":")
 GREY = "#666666"
+DPI = 110
 COLUMNS, WIDTH, HEIGHT = 2, 5.5, 3.3  # panels per row; inches per panel
 SMALLEST_TO_SMOOTH = 20  # values; shorter series are drawn as they are
 FEW = 20  # values; series up to this length have markers
@@ -81,7 +82,7 @@ def draw_panels(
     """
     panels = [panel for panel in panels if any(_points(line, panel, x_axis) for line in panel.lines)]
     rows = max(1, -(-len(panels) // COLUMNS))
-    figure = Figure(figsize=(COLUMNS * WIDTH, rows * HEIGHT + 0.5), layout="constrained")
+    figure = Figure(figsize=(COLUMNS * WIDTH, rows * HEIGHT + 0.5), dpi=DPI, layout="constrained")
     axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     notes = [note] if note else []
     drawn = [points[0].max() for panel in panels for line in panel.lines if (points := _points(line, panel, x_axis))]
@@ -123,7 +124,7 @@ def written(figure: Figure, file: epath.PathLike | None) -> Figure:
     if file is not None:
         try:
             with epath.Path(file).open("wb") as handle:
-                figure.savefig(handle, format="png", dpi=110)
+                figure.savefig(handle, format="png")
         except OSError as error:
             raise WriteError(f"{file} cannot be written ({error.strerror}): choose another file.") from None
     return figure

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from bert_jax.configuration import as_text
-from bert_jax.reporting.panel import COLORS, DASHES, GREY, written
+from bert_jax.reporting.panel import COLORS, DASHES, DPI, GREY, written
 from bert_jax.reporting.run_record import RunRecord
 from bert_jax.reporting.run_scores import baseline_value, value
 from bert_jax.reporting.scratch_run import read_scratch_run
@@ -60,7 +60,7 @@ def draw_sweep(
     for one in tried:
         if one.mean(score) is not None:
             lines.setdefault(tuple((k, v) for k, v in one.settings.items() if k != across), []).append(one)
-    figure = Figure(figsize=(8.5, 4.8), layout="constrained")
+    figure = Figure(figsize=(8.5, 4.8), dpi=DPI, layout="constrained")
     axis = figure.subplots()
     styles = list(itertools.product(DASHES, zip(COLORS, MARKERS, strict=True)))
     for i, (others, points) in enumerate(lines.items()):
