@@ -12,12 +12,13 @@ import sys
 from absl import flags
 
 from bert_jax.errors import ConfigError
+from bert_jax.inspection.differences import compare_parameters
 from bert_jax.inspection.over_time import over_time
 from bert_jax.inspection.over_time_picture import draw_over_time
 from bert_jax.inspection.over_time_tables import over_time_lines
 from bert_jax.inspection.page.document import write_page
 from bert_jax.inspection.parameter_tables import difference_lines, source_text, tree_lines
-from bert_jax.inspection.parameters import compare_parameters, open_parameters, parameter_tree
+from bert_jax.inspection.parameters import open_parameters, parameter_tree
 from experiments import sentences
 from experiments.lines import read_lines
 

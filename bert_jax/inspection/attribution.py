@@ -14,7 +14,8 @@ import numpy as np
 
 from bert_jax.batch import Batch
 from bert_jax.errors import ConfigError
-from bert_jax.inspection.targets import Question, ScoreFn, Target
+from bert_jax.inspection.question import Question, ScoreFn
+from bert_jax.inspection.targets import Target
 from bert_jax.model.bert import Bert
 from bert_jax.model.pooling import embed
 from bert_jax.objectives.learner import Learner

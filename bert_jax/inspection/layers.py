@@ -43,7 +43,8 @@ class LayerProbes:
 
     Attributes:
       accuracy, macro_f1: float32 [L + 1], on examples that it was not fitted to.
-      majority_accuracy, majority_macro_f1: those of always giving the most frequent label.
+      majority_accuracy, majority_macro_f1: those of always giving the label that is most frequent in the examples that
+        are fitted to. It may be rarer in those that are scored, so two labels can leave less than a half.
       num_fitted, num_scored: the examples.
     """
 
@@ -64,7 +65,8 @@ def layer_predictions(bert: Pretrained, text: Text, mask: int = 0, top: int = 5)
     """Returns what is predicted at a mask, layer by layer.
 
     The head is that of the last layer (nostalgebraist 2020, "interpreting GPT: the logit lens"). Earlier layers are not
-    trained to feed it, so they may know more than this shows; a probe is fitted to them.
+    trained to feed it, so they may know more than this shows; a probe is fitted to them. If norms stand before the
+    blocks (`model.norm_position=pre`), the final norm is applied to the vectors of each layer, as to those of the last.
 
     Args:
       bert: the model.

@@ -7,7 +7,7 @@ import pytest
 from bert_jax.data.texts import EncodedTexts, packed_batches
 from bert_jax.errors import TokenizerError
 from bert_jax.inspection.attention import TextAttention, attention_maps, head_summaries, rollout
-from bert_jax.inspection.text_row import readable
+from bert_jax.inspection.token_names import readable
 from bert_jax.model.bert import Bert
 from tests.inspection.small import model
 from tests.tokenization.samples import all_kinds
