@@ -47,6 +47,8 @@ def draw_over_time(found: OverTime, file: epath.PathLike | None = None) -> Figur
         axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
         axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     note = f"Means over {found.num_texts} texts of {found.num_tokens:,} tokens in all, the same at all steps."
+    if any(line.get_label().endswith(": majority") for line in axes[3].lines):
+        note += " Majority: always the most frequent label."
     figure.supxlabel(note, fontsize=SMALL, color=GREY, x=0.01, ha="left")
     return written(figure, file)
 

@@ -2,9 +2,9 @@
 
     python -m experiments.notebooks.execute experiments/notebooks/first_steps.ipynb
 
-Outputs are rewritten in place: pictures with a palette, so that a notebook stays small, and without times, versions and
-names of the machine's folders, so that only what has changed differs. A notebook runs in its own folder, where the
-paths of its parameters begin.
+Outputs are rewritten in place: pictures with a palette, so that a notebook stays small, and without what a notebook
+stores about the machine: when cells ran, versions, names of folders. What a run prints of its own speed stays. A
+notebook runs in its own folder, where the paths of its parameters begin.
 """
 
 import base64
