@@ -17,6 +17,7 @@ from bert_jax.reporting.run_record import RunRecord
 from bert_jax.reporting.run_scores import baseline_value, scores_of
 
 FEW = 6  # layers that are all named in a legend
+NARROW = 0.2  # accuracies that a frame spans at least
 PROBE, ACCURACY = "probe_", "_accuracy"  # around the name of a probe, see `objectives/linear_probe.py`
 
 
@@ -38,7 +39,7 @@ def draw_over_time(found: OverTime, file: epath.PathLike | None = None) -> Figur
         if even is not None:
             axis.axhline(even, color=GREY, linestyle="--", linewidth=1, label="an even look")
         dress(axis, title, "step")
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.05 * axis.get_ylim()[1])
         axis.legend(frameon=False, fontsize=SMALL)
     dress(axes[3], _scores(axes[3], found.run), "step")
     end = max(int(found.steps.max()), found.run.step)
@@ -76,6 +77,9 @@ def _scores(axis: Axes, run: RunRecord) -> str:
         if level is not None:
             name = f"{label}: {score.baseline_title}" if probes else score.baseline_title
             axis.axhline(level, color=style["color"], linestyle=":", linewidth=1, label=name)
+    low, high = axis.get_ylim()
+    if probes and high - low < NARROW:  # else, the noise of single examples would fill the frame
+        axis.set_ylim((low + high - NARROW) / 2, (low + high + NARROW) / 2)
     title = "Linear probes, accuracy" if probes else scores[0].title if scores else "No evaluation"
     if scores:
         axis.legend(frameon=False, fontsize=SMALL)

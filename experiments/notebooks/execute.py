@@ -59,10 +59,15 @@ def execute(notebook: Any, folder: pathlib.Path, parameters: Mapping[str, Any] |
 
 
 def _joined(outputs: list[Any]) -> list[Any]:
-    """The outputs of a cell, in which lines that were printed one after the other are one output."""
+    """The outputs of a cell, in which lines that were printed one after the other are one output.
+
+    Those of logs, too: Jupyter would show them in red, as if they were errors.
+    """
     found: list[Any] = []
     for output in outputs:
-        if found and output.output_type == "stream" and found[-1].get("name") == output.name:
+        if output.output_type == "stream":
+            output.name = "stdout"
+        if found and output.output_type == "stream" and found[-1].output_type == "stream":
             found[-1].text += output.text
         else:
             found.append(output)
