@@ -16,8 +16,8 @@ from matplotlib.ticker import MaxNLocator
 
 from bert_jax.errors import ConfigError
 from bert_jax.inspection.attention import HeadSummaries, TextAttention, rollout
-from bert_jax.inspection.figure_style import COLUMN, DPI, NORMAL, PAGE, SMALL, TITLE, dress
 from bert_jax.inspection.fonts import drawable
+from bert_jax.reporting.figure_style import COLUMN, DPI, NORMAL, PAGE, SMALL, TITLE, dress
 from bert_jax.reporting.panel import COLORS, GREY
 
 # From white to a dark blue, ever darker, so that it prints in grey too. Its square root shows weak attention as well.

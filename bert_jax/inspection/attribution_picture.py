@@ -12,8 +12,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from bert_jax.inspection.attribution import Attribution
-from bert_jax.inspection.figure_style import DPI, NORMAL, PAGE, SMALL, TITLE
 from bert_jax.inspection.fonts import drawable, drawn_widths
+from bert_jax.reporting.figure_style import DPI, NORMAL, PAGE, SMALL, TITLE
 from bert_jax.reporting.panel import COLORS, GREY
 
 MARGIN, LINE, GAP, PADDING = 0.1, 0.22, 0.075, 0.02  # inches

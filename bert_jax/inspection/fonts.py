@@ -15,7 +15,7 @@ from matplotlib import font_manager, ft2font
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bert_jax.inspection.figure_style import DPI
+from bert_jax.reporting.figure_style import DPI
 
 USUAL = "DejaVu Sans"  # comes with matplotlib: Latin, Greek, Cyrillic, Arabic, Hebrew
 # The scripts that one CJK font has, by the first word of their letters' Unicode names.

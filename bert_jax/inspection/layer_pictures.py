@@ -14,10 +14,10 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from bert_jax.inspection.figure_style import COLUMN, DPI, NORMAL, PAGE, SMALL, TITLE, dress
 from bert_jax.inspection.fonts import drawable, drawn_widths
 from bert_jax.inspection.layers import LayerPredictions, LayerProbes, layer_names
 from bert_jax.inspection.spectra import Isotropy, effective_rank
+from bert_jax.reporting.figure_style import COLUMN, DPI, NORMAL, PAGE, SMALL, TITLE, dress
 from bert_jax.reporting.panel import COLORS
 
 SHADES = "Blues"

@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from bert_jax.inspection.figure_style import DPI, PAGE, SMALL, dress
 from bert_jax.inspection.over_time import OverTime
 from bert_jax.inspection.over_time_tables import TITLES
 from bert_jax.reporting.curves import DEPTHS
+from bert_jax.reporting.figure_style import DPI, PAGE, SMALL, dress
 from bert_jax.reporting.panel import COLORS, DASHES, GREY, written
 from bert_jax.reporting.run_record import RunRecord
 from bert_jax.reporting.run_scores import baseline_value, scores_of

@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
-from bert_jax.inspection.figure_style import DPI, NORMAL, PAGE, dress
 from bert_jax.inspection.fonts import drawable
 from bert_jax.inspection.words import WordMap
+from bert_jax.reporting.figure_style import DPI, NORMAL, PAGE, dress
 from bert_jax.reporting.panel import COLORS
 
 # Where the name of a point may stand, in points from it: the first place that covers no other name is taken.

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from bert_jax.configuration import as_text
-from bert_jax.reporting.panel import COLORS, DASHES, DPI, GREY, written
+from bert_jax.reporting.figure_style import DPI, PAGE, SMALL, dress
+from bert_jax.reporting.panel import COLORS, DASHES, GREY, written
 from bert_jax.reporting.run_record import RunRecord
 from bert_jax.reporting.run_scores import baseline_value, value
 from bert_jax.reporting.scratch_run import read_scratch_run
@@ -60,7 +61,7 @@ def draw_sweep(
     for one in tried:
         if one.mean(score) is not None:
             lines.setdefault(tuple((k, v) for k, v in one.settings.items() if k != across), []).append(one)
-    figure = Figure(figsize=(8.5, 4.8), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(PAGE, 3.6), dpi=DPI, layout="constrained")
     axis = figure.subplots()
     styles = list(itertools.product(DASHES, zip(COLORS, MARKERS, strict=True)))
     for i, (others, points) in enumerate(lines.items()):
@@ -94,13 +95,11 @@ def draw_sweep(
     axis.set_xticks(list(place.values()), [f"{tick:g}" if numeric else str(tick) for tick in ticks])
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.set_xlabel(across.replace("_", " "))
-    axis.set_ylabel(f"{score.title}, held out")
-    axis.grid(alpha=0.25)
+    dress(axis, x=across.replace("_", " "), y=f"{score.title}, held out")
     if axis.get_legend_handles_labels()[1]:
-        figure.legend(loc="outside right upper", frameon=False, fontsize=8, ncols=1 + (len(lines) > MANY))
+        figure.legend(loc="outside right upper", frameon=False, fontsize=SMALL, ncols=1 + (len(lines) > MANY))
     bars = "; bars: one deviation over the seeds" if any(len(one.runs) > 1 for one in tried) else ""
-    figure.supxlabel(f"Circled: the best{bars}.", fontsize=8, color=GREY, x=0.01, ha="left")
+    figure.supxlabel(f"Circled: the best{bars}.", fontsize=SMALL, color=GREY, x=0.01, ha="left")
     return written(figure, file)
 
 

@@ -22,7 +22,6 @@ from bert_jax.inspection.attention_pictures import (
 )
 from bert_jax.inspection.attribution import Attribution
 from bert_jax.inspection.attribution_picture import draw_attributions
-from bert_jax.inspection.figure_style import PAGE, SMALL
 from bert_jax.inspection.layer_pictures import (
     draw_isotropy,
     draw_layer_predictions,
@@ -33,6 +32,7 @@ from bert_jax.inspection.layers import LayerPredictions, LayerProbes
 from bert_jax.inspection.spectra import Isotropy
 from bert_jax.inspection.word_map_picture import draw_word_map
 from bert_jax.inspection.words import WordMap
+from bert_jax.reporting.figure_style import PAGE, SMALL
 
 # Dollars would be formulas; Arabic, Hebrew and accents are in matplotlib's own font.
 TOKENS = ["[CLS]", "costs", "$", "$x_1$", "and", "$", "كتاب", "שלום", "naïve", "<b>", "[SEP]"]
