@@ -112,17 +112,19 @@ def test_what_cannot_be_shown_is_refused(tmp_path):
 
 def test_probes_are_drawn_beside_their_majority(tmp_path):
     name = "eval/probe_mood"
-    rows = [{"step": step, f"{name}_accuracy": step / 10, f"{name}_majority": 0.5} for step in (1, 2, 3)]
+    rows = [{"step": step, f"{name}_accuracy": 0.3 + step / 100, f"{name}_majority": 0.3} for step in (1, 2, 3)]
     folder = write_run(tmp_path / "run", rows=rows)
     score = Score("probe_mood_accuracy", "mood", baseline="probe_mood_majority", baseline_title="majority")
     about = json.loads((folder / "run.json").read_text()) | {"scores": [dataclasses.asdict(score)]}
     (folder / "run.json").write_text(json.dumps(about))
     layers = [np.ones((2, size), np.float32) for size in (7, 7, 8)]
     found = OverTime(read_run(folder), np.array([1, 3]), *layers[:2], 4.5, 2.5, layers[2], 2, 9)
-    assert found.scores("probe_mood_accuracy").tolist() == [0.1, 0.3]
+    assert found.scores("probe_mood_accuracy").tolist() == pytest.approx([0.31, 0.33])
     figure = draw_over_time(found)
     axis = figure.axes[3]
     assert axis.get_title(loc="left") == "Linear probes, accuracy"
+    assert np.ptp(axis.get_ylim()) == pytest.approx(0.2)  # what is one example more is not made large
+    assert "Majority: always the most frequent label." in figure.get_supxlabel()
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["mood", "mood: majority"]
     # Of many layers, the legend names three.
     names = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]

@@ -138,6 +138,29 @@ def luminance(color):
     return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
 
 
+def test_heads_stand_beside_an_even_look():
+    summaries = head_summaries(attention_of(TOKENS))
+    levels = [summaries.even_distance, summaries.even_entropy, summaries.even_to_separators]
+    for axis, level in zip(draw_head_summaries(summaries).axes, levels, strict=True):
+        (line,) = (one for one in axis.lines if one.get_linestyle() == "--")
+        assert set(line.get_ydata()) == {level}
+
+
+def test_a_picture_of_probes_says_what_the_majority_is():
+    probes = LayerProbes(np.array([0.5, 0.8]), np.array([0.5, 0.8]), 0.4, 0.3, 80, 100)
+    figure = draw_layer_probes(probes)
+    assert "always the most frequent label of the fitted ones" in figure.legends[0].get_title().get_text()
+    levels = [line.get_ydata()[0] for line in figure.axes[0].lines if line.get_linestyle() == "--"]
+    assert levels == [0.4, 0.3]
+
+
+def test_the_scale_of_attributions_has_their_unit_if_they_share_one():
+    one = attribution_of(TOKENS)
+    for unit, end in (("nats", "for the prediction, nats"), ("", "for the prediction")):
+        bar = draw_attributions(one, dataclasses.replace(one, unit=unit)).axes[1]
+        assert bar.texts[-1].get_text() == end
+
+
 def test_accuracies_have_a_band_of_one_standard_error():
     probes = LayerProbes(np.array([0.5, 0.8]), np.array([0.5, 0.8]), 0.5, 0.3, 80, 100)
     (band,) = draw_layer_probes(probes).axes[0].collections
