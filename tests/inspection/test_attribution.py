@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import types
 
 import jax
@@ -46,10 +47,16 @@ TASKS = {
 }
 
 
+@functools.cache
+def trained_for(task):
+    """One model for all tests, whose functions are then compiled once."""
+    return model(*TASKS[task][0], num_layers=1)
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_tokens_add_up_to_the_change_of_the_score(task):
-    objectives, text, target = TASKS[task]
-    found = integrated_gradients(model(*objectives, num_layers=1), text, target)
+    _, text, target = TASKS[task]
+    found = integrated_gradients(trained_for(task), text, target)
     assert abs(found.gap) < 0.01 * abs(found.change)
     np.testing.assert_allclose(found.scores.sum() + found.gap, found.change, atol=1e-5)
     for token, score in zip(found.tokens, found.scores, strict=True):
@@ -59,8 +66,8 @@ def test_tokens_add_up_to_the_change_of_the_score(task):
 @pytest.mark.parametrize("task", [task for task in TASKS if task != "a similarity"])
 def test_the_score_is_what_the_model_says(task):
     """Of the text itself, by the methods that people call."""
-    objectives, text, target = TASKS[task]
-    bert = model(*objectives, num_layers=1)
+    _, text, target = TASKS[task]
+    bert = trained_for(task)
     question = target.question(bert, text)
     found = float(_score(bert, question))
     said = {
@@ -100,7 +107,7 @@ def _summary_said(bert, sentences):
 
 
 def test_a_sentence_of_a_summary_is_asked_about_in_its_document():
-    bert = model(SummarySentences())
+    bert = trained_for("a sentence of a summary")
     sentences = list(TASKS["a sentence of a summary"][1])
     run = types.SimpleNamespace(data=types.SimpleNamespace(language="en", overlap=0))
     bert = dataclasses.replace(bert, run=run)
@@ -118,8 +125,8 @@ def test_a_sentence_of_a_summary_is_asked_about_in_its_document():
 
 
 def test_few_steps_leave_a_gap_that_is_told():
-    objectives, text, target = TASKS["a class"]
-    bert = model(*objectives, num_layers=1)
+    _, text, target = TASKS["a class"]
+    bert = trained_for("a class")
     gaps = [abs(integrated_gradients(bert, text, target, steps).gap) for steps in (1, 4, 16)]
     assert gaps[0] > gaps[1] > gaps[2]
     few = integrated_gradients(bert, text, target, 1)
@@ -137,8 +144,8 @@ def test_the_summary_names_the_unit_and_leaves_tiny_gaps_out():
 
 
 def test_memory_is_bounded_by_the_copies_at_once(monkeypatch):
-    objectives, text, target = TASKS["a class"]
-    bert = model(*objectives, num_layers=1)
+    _, text, target = TASKS["a class"]
+    bert = trained_for("a class")
     expected = integrated_gradients(bert, text, target, 20)
     monkeypatch.setattr(attribution, "TOKENS_AT_ONCE", 48)  # three copies; 20 steps are no multiple of them
     found = integrated_gradients(bert, text, target, 20)
@@ -146,16 +153,16 @@ def test_memory_is_bounded_by_the_copies_at_once(monkeypatch):
 
 
 def test_a_model_in_bfloat16_is_attributed_in_float32():
-    objectives, text, target = TASKS["a class"]
-    bert = model(*objectives, num_layers=1)
+    _, text, target = TASKS["a class"]
+    bert = trained_for("a class")
     rounded = dataclasses.replace(bert, config=dataclasses.replace(bert.config, dtype="bfloat16"))
     expected, found = (integrated_gradients(one, text, target, 16).scores for one in (bert, rounded))
     np.testing.assert_array_equal(found, expected)
 
 
 def test_occlusion_puts_padding_in_place_of_a_token():
-    objectives, text, target = TASKS["a class"]
-    bert = model(*objectives, num_layers=1)
+    _, text, target = TASKS["a class"]
+    bert = trained_for("a class")
     found = occlusion(bert, text, target)
     row = target.question(bert, text).row
 
