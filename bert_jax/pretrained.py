@@ -450,7 +450,7 @@ class Pretrained:
         for encoded in self._windows(texts):
             found: list[Any] = [None] * len(encoded.segments)
             for packed in self._packed(encoded):
-                states, maps = self.inside(packed.batch)
+                states, maps = self.intermediates(packed.batch)
                 for i, row, first in zip(packed.index, packed.row, packed.first, strict=True):
                     inside = slice(first, first + int(encoded.segments.length[i]))
                     pieces = tuple(self.tokenizer.vocabulary[t] for t in packed.batch["token_ids"][row, inside])
@@ -470,13 +470,13 @@ class Pretrained:
                 places = zip(packed.row.tolist(), packed.first.tolist(), ends.tolist(), strict=True)
                 yield packed.batch, [(row, slice(first, end)) for row, first, end in places]
 
-    def inside(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    def intermediates(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         """Returns the hidden states of a batch, [L + 1, B, S, H], and its attention maps, float32 [L, B, heads, S, S].
 
         Args:
           batch: the core columns.
         """
-        states, maps = self._inside(self._rounded_params, batch)
+        states, maps = self._intermediates(self._rounded_params, batch)
         return np.stack(states), np.stack(maps)
 
     def save_checkpoint(self, folder: epath.PathLike) -> None:
@@ -565,14 +565,14 @@ class Pretrained:
         """Returns what the head of this name says of a batch."""
         return self._predictors[name](self._rounded_params, batch)[name]
 
-    def compiled(self, make: Callable[..., Any], *names: Any) -> Any:
-        """Returns `make(self, *names)`, such as a compiled function. It is made once for this model."""
-        if (key := (make, *names)) not in self._compiled:
-            self._compiled[key] = make(self, *names)
-        return self._compiled[key]
+    def cached(self, make: Callable[..., Any], *names: Any) -> Any:
+        """Returns `make(self, *names)`, such as a compiled function, which is made once and kept with this model."""
+        if (key := (make, *names)) not in self._made:
+            self._made[key] = make(self, *names)
+        return self._made[key]
 
     @functools.cached_property
-    def _compiled(self) -> dict[Any, Any]:
+    def _made(self) -> dict[Any, Any]:
         return {}
 
     @functools.cached_property
@@ -596,12 +596,12 @@ class Pretrained:
         return jax.jit(pooled, static_argnums=2)
 
     @functools.cached_property
-    def _inside(self) -> Any:
-        def inside(params: Any, batch: Batch) -> Any:
+    def _intermediates(self) -> Any:
+        def intermediates(params: Any, batch: Batch) -> Any:
             _, found = with_intermediates(Composite(self.config, ()), params, batch)
             return found.hidden_states, found.attention_maps
 
-        return jax.jit(inside)
+        return jax.jit(intermediates)
 
     def objective(self, kind: type, what: str) -> Any:
         """Returns the first objective of a kind.

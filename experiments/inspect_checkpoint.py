@@ -12,12 +12,13 @@ import sys
 from absl import flags
 
 from bert_jax.errors import ConfigError
+from bert_jax.inspection.differences import compare_parameters
 from bert_jax.inspection.over_time import over_time
 from bert_jax.inspection.over_time_picture import draw_over_time
 from bert_jax.inspection.over_time_tables import over_time_lines
 from bert_jax.inspection.page.document import write_page
 from bert_jax.inspection.parameter_tables import difference_lines, source_text, tree_lines
-from bert_jax.inspection.parameters import compare_parameters, open_parameters, parameter_tree
+from bert_jax.inspection.parameters import open_parameters, parameter_tree
 from experiments import sentences
 from experiments.lines import read_lines
 
@@ -50,7 +51,8 @@ def main(argv: list[str]) -> None:
     elif _OVER_TIME.value:
         _show_development(path)
     elif _HTML.value is not None:
-        write_page(path, _HTML.value, _TEXT.value, _PAIR.value, _STEP.value, _note)
+        text = _TEXT.value if _PAIR.value is None else (_TEXT.value, _PAIR.value)
+        write_page(path, _HTML.value, text, _STEP.value, _note)
         print(f"The page is in {_HTML.value}")
     else:
         print("\n".join(tree_lines(parameter_tree(open_parameters(path, _STEP.value)))))

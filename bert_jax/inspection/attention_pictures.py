@@ -17,22 +17,23 @@ from matplotlib.ticker import MaxNLocator
 from bert_jax.errors import ConfigError
 from bert_jax.inspection.attention import HeadSummaries, TextAttention, rollout
 from bert_jax.inspection.fonts import drawable
+from bert_jax.reporting.figure_style import COLUMN, DPI, NORMAL, PAGE, SMALL, TITLE, dress
 from bert_jax.reporting.panel import COLORS, GREY
 
-DPI = 120
 # From white to a dark blue, ever darker, so that it prints in grey too. Its square root shows weak attention as well.
 SHADES, NORM = "Blues", PowerNorm(0.5, 0, 1)
 TICKS = (0, 0.01, 0.1, 0.25, 0.5, 1)  # of the colour bar
-LABEL = 0.16  # inches that the name of a token takes
+LINE = 0.115  # inches that the name of a token takes
+LARGEST = 10.0  # inches of a side; of more tokens, some are not named
 MOST_LINKED = 120  # tokens; the links of more cannot be told apart
 
 
 def draw_attention_grid(attention: TextAttention) -> Figure:
     """Draws the maps of all heads, a row for each layer. Queries go down, keys to the right, both from the first on."""
     layers, heads = attention.weights.shape[:2]
-    size = 0.85 if heads > 8 else 1.2  # inches of a map
+    size = min(1.1, (PAGE - 0.9) / heads)  # inches of a map
     layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
-    figure = Figure(figsize=(heads * size + 1.3, layers * size + 0.6), dpi=DPI, layout=layout)
+    figure = Figure(figsize=(heads * size + 0.9, layers * size + 0.4), dpi=DPI, layout=layout)
     axes = figure.subplots(layers, heads, squeeze=False)
     for layer, row in enumerate(axes):
         for head, axis in enumerate(row):
@@ -40,8 +41,10 @@ def draw_attention_grid(attention: TextAttention) -> Figure:
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set(color=GREY, linewidth=0.5)
             if layer == 0:
-                axis.set_title(f"head {head}", fontsize=9)
-        row[0].set_ylabel(f"layer {layer}", fontsize=9)
+                axis.set_title(str(head), fontsize=SMALL, pad=3)
+        row[0].set_ylabel(str(layer), fontsize=SMALL, rotation=0, ha="right", va="center")
+    figure.suptitle("head", fontsize=NORMAL)
+    figure.supylabel("layer", fontsize=NORMAL)
     _color_bar(figure, axes.ravel().tolist(), "attention of a query (row) to a key (column)")
     return figure
 
@@ -53,17 +56,18 @@ def draw_head(attention: TextAttention, layer: int, head: int) -> Figure:
       ConfigError: there is no such layer or head.
     """
     weights = _chosen(attention, layer, head)
-    side = float(np.clip(len(attention.tokens) * 0.24, 3, 11))
-    figure = Figure(figsize=(side + 2, side + 1.2), dpi=DPI, layout="constrained")
+    side = float(np.clip(len(attention.tokens) * LINE, 1.6, LARGEST))
+    figure = Figure(figsize=(side + 1.15, side + 0.85), dpi=DPI, layout="constrained")
     axis = figure.subplots()
     axis.imshow(weights, cmap=SHADES, norm=NORM, interpolation="antialiased")
     _name_tokens(axis, "x", attention.tokens, side)
     _name_tokens(axis, "y", attention.tokens, side)
     axis.xaxis.tick_top()
     axis.xaxis.set_label_position("top")
-    axis.set(xlabel="key: attended to", ylabel="query: attends")
+    axis.set_xlabel("key: attended to", fontsize=NORMAL)
+    axis.set_ylabel("query: attends", fontsize=NORMAL)
     axis.spines[:].set(color=GREY, linewidth=0.5)
-    axis.set_title(f"Layer {layer}, head {head}", loc="left", fontsize=11)
+    axis.set_title(f"Layer {layer}, head {head}", loc="left", fontsize=TITLE)
     _color_bar(figure, [axis], "attention")
     return figure
 
@@ -92,32 +96,39 @@ def draw_links(attention: TextAttention, layer: int, head: int | None = None, to
     if token is not None and not 0 <= token < size:
         raise ConfigError(f"token={token} must lie between 0 and {size - 1}, the last of the text.")
     texts, families = drawable(attention.tokens)
-    height = float(np.clip(0.21 * size, 2, 24))
-    figure = Figure(figsize=(4.6, height + 0.7), dpi=DPI)
-    axis = figure.add_axes((0, 0.3 / (height + 0.7), 1, height / (height + 0.7)))
+    above, below = 0.25, 0.32  # inches
+    height = float(np.clip(1.2 * LINE * size, 1, 24))
+    figure = Figure(figsize=(COLUMN, above + height + below), dpi=DPI)
+    axis = figure.add_axes((0, below / (above + height + below), 1, height / (above + height + below)))
     axis.set(xlim=(0, 1), ylim=(size - 0.5, -0.5))
     axis.axis("off")
-    font = {"fontsize": min(9.5, 55 * height / size), "family": families, "va": "center"}
+    font = {"fontsize": min(NORMAL, 55 * height / size), "family": families, "va": "center"}
     for place, text in enumerate(texts):
         color = "black" if token in (None, place) else "#999999"
         axis.text(0.33, place, text, ha="right", color=color, **font)
         axis.text(0.67, place, text, ha="left", **font)
-    is_shown = weights > 1 / size
+    even = 1 / size
+    is_shown = weights > even
     if token is not None:
         is_shown &= np.arange(size)[:, None] == token
     strength = weights[is_shown]
     lines = [((0.345, query), (0.655, key)) for query, key in np.argwhere(is_shown)]
-    parts = strength / strength.max(initial=1 / size)
-    shades = colormaps[SHADES](0.35 + 0.65 * np.sqrt(parts))
+    # What is beyond an even look counts: otherwise, many weak links hide the strong ones.
+    parts = (strength - even) / (strength.max(initial=even) - even) if len(strength) else strength
     order = np.argsort(strength)  # the strongest on top
     axis.add_collection(
-        LineCollection([lines[i] for i in order], linewidths=0.6 + 3.4 * parts[order], colors=shades[order])
+        LineCollection(
+            [lines[i] for i in order],
+            linewidths=0.3 + 2.7 * parts[order],
+            colors=colormaps[SHADES](0.2 + 0.8 * np.sqrt(parts[order])),
+            capstyle="round",
+        )
     )
     title = f"Layer {layer}, " + ("mean of all heads" if head is None else f"head {head}")
-    figure.text(0.02, 1 - 0.08 / (height + 0.7), title, va="top", fontsize=11)
+    figure.text(0.02, 1 - 0.06 / figure.get_figheight(), title, va="top", fontsize=TITLE)
     strongest = f" Strongest: {strength.max():.2f}." if len(strength) else ""
-    note = f"Queries left, keys right. Left out: below 1/{size}, an even look.{strongest}"
-    figure.text(0.02, 0.08 / (height + 0.7), note, fontsize=7, color=GREY)
+    note = f"Queries left, keys right.{strongest}\nLeft out: weaker than 1/{size}, an even look at all tokens."
+    figure.text(0.02, 0.05 / figure.get_figheight(), note, fontsize=SMALL, color=GREY)
     return figure
 
 
@@ -135,41 +146,41 @@ def draw_rollout(attention: TextAttention, token: int = 0) -> Figure:
     if not 0 <= token < size:
         raise ConfigError(f"token={token} must lie between 0 and {size - 1}, the last of the text.")
     shares = rollout(attention)[:, token]
-    width = float(np.clip(size * 0.26, 4, 13))
-    figure = Figure(figsize=(width + 1.6, 0.27 * len(shares) + 1.7), dpi=DPI, layout="constrained")
+    width = float(np.clip(size * LINE, 2.2, LARGEST))
+    figure = Figure(figsize=(width + 1.1, 0.16 * len(shares) + 1.05), dpi=DPI, layout="constrained")
     axis = figure.subplots()
     norm = PowerNorm(0.5, 0, float(shares.max()))
     axis.imshow(shares, cmap=SHADES, norm=norm, aspect="auto", interpolation="antialiased")
     _name_tokens(axis, "x", attention.tokens, width)
-    axis.set_yticks(range(len(shares)), [f"layer {i}" for i in range(len(shares))], fontsize=9)
+    axis.set_yticks(range(len(shares)), [f"layer {i}" for i in range(len(shares))], fontsize=SMALL)
     axis.spines[:].set(color=GREY, linewidth=0.5)
     (name,), families = drawable([attention.tokens[token]])
-    axis.set_title(f"Attention rollout to {name} (token {token})", loc="left", fontsize=11, family=families)
+    axis.set_title(f"Attention rollout to {name} (token {token})", loc="left", fontsize=TITLE, family=families)
     _color_bar(figure, [axis], "share", norm)
     return figure
 
 
 def draw_head_summaries(summaries: HeadSummaries) -> Figure:
-    """Draws what the heads of each layer do: a dot for each head, and a line through their means."""
+    """Draws what the heads of each layer do: a dot for each head, a line through their means, and an even look."""
     panels = (
-        (summaries.distance, "Distance, tokens"),
-        (summaries.entropy, "Entropy, nats"),
-        (summaries.to_separators, "Attention to separators"),
+        (summaries.distance, summaries.even_distance, "Distance, tokens"),
+        (summaries.entropy, summaries.even_entropy, "Entropy, nats"),
+        (summaries.to_separators, summaries.even_to_separators, "Attention to separators, share"),
     )
-    figure = Figure(figsize=(10.5, 3.0), dpi=DPI, layout="constrained")
-    axes = figure.subplots(1, 3)
-    for axis, (values, title) in zip(axes, panels, strict=True):
+    figure = Figure(figsize=(PAGE, 2.2), dpi=DPI, layout="constrained")
+    for axis, (values, even, title) in zip(figure.subplots(1, 3), panels, strict=True):
         layer = np.arange(len(values))
-        one = axis.plot(layer, values, "o", color=COLORS[0], markersize=4)
-        mean = axis.plot(layer, values.mean(1), color=COLORS[1], linewidth=1.6)
-        axis.set_title(title, loc="left", fontsize=10.5)
-        axis.set(xlabel="layer", ylim=(0, None))
+        one = axis.plot(layer, values, "o", color=COLORS[0], markersize=3, alpha=0.6, markeredgewidth=0)
+        mean = axis.plot(layer, values.mean(1), color=COLORS[1], linewidth=1.3)
+        level = axis.axhline(even, color=GREY, linestyle="--", linewidth=1)
+        dress(axis, title, "layer")
+        axis.set_ylim(0, None)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.grid(alpha=0.25)
-        axis.spines[["top", "right"]].set_visible(False)
-        if axis is axes[-1]:
-            names = ["mean", "one head"]
-            figure.legend([mean[0], one[0]], names, loc="outside right upper", frameon=False, fontsize=9)
+    handles, names = (
+        [one[0], mean[0], level],
+        ["one head", "mean of the layer", "a head that looks evenly at all tokens"],
+    )
+    figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False, fontsize=SMALL)
     return figure
 
 
@@ -184,17 +195,17 @@ def _chosen(attention: TextAttention, layer: int, head: int | None) -> np.ndarra
 
 def _name_tokens(axis: Axes, side: str, tokens: list[str], inches: float) -> None:
     """Names the tokens at a side that is so long, or every other one, and so on, where there is no room."""
-    every = int(np.ceil(LABEL * len(tokens) / inches))
+    every = int(np.ceil(LINE * len(tokens) / inches - 1e-9))
     texts, families = drawable(tokens[::every])
     ticks, rotation = (axis.xaxis, 90) if side == "x" else (axis.yaxis, 0)
-    ticks.set_ticks(range(0, len(tokens), every), texts, fontsize=9, family=families, rotation=rotation)
+    ticks.set_ticks(range(0, len(tokens), every), texts, fontsize=SMALL, family=families, rotation=rotation)
     ticks.set_tick_params(length=2)
 
 
 def _color_bar(figure: Figure, axes: list[Axes], label: str, norm: PowerNorm = NORM) -> None:
-    bar = figure.colorbar(ScalarMappable(norm, SHADES), ax=axes, fraction=0.03, pad=0.015, aspect=25)
+    bar = figure.colorbar(ScalarMappable(norm, SHADES), ax=axes, fraction=0.05, pad=0.015, aspect=25)
     top = float(norm.vmax or 1)
     ticks = [*(tick for tick in TICKS if tick < 0.75 * top), top]  # others would touch the largest one
-    bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks], fontsize=8)
-    bar.set_label(label, fontsize=9)
+    bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks], fontsize=SMALL)
+    bar.set_label(label, fontsize=NORMAL)
     bar.outline.set(linewidth=0.5)

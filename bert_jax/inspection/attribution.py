@@ -14,7 +14,8 @@ import numpy as np
 
 from bert_jax.batch import Batch
 from bert_jax.errors import ConfigError
-from bert_jax.inspection.targets import Question, ScoreFn, Target
+from bert_jax.inspection.question import Question, ScoreFn
+from bert_jax.inspection.targets import Target
 from bert_jax.model.bert import Bert
 from bert_jax.model.pooling import embed
 from bert_jax.objectives.learner import Learner
@@ -183,7 +184,7 @@ def _inputs(bert: Pretrained, question: Question) -> tuple[Any, Batch, np.ndarra
 
 
 def _compiled(bert: Pretrained, question: Question) -> tuple[Any, Any]:
-    return bert.compiled(_score_and_gradient, question.objective, question.score)
+    return bert.cached(_score_and_gradient, question.objective, question.score)
 
 
 def _score_and_gradient(bert: Pretrained, objective: str, score: ScoreFn) -> tuple[Any, Any]:

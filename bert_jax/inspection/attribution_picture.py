@@ -5,21 +5,20 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from bert_jax.inspection.attribution import Attribution
-from bert_jax.inspection.fonts import drawable
+from bert_jax.inspection.fonts import drawable, drawn_widths
+from bert_jax.reporting.figure_style import DPI, NORMAL, PAGE, SMALL, TITLE
 from bert_jax.reporting.panel import COLORS, GREY
 
-DPI = 120
-WIDTH, MARGIN, LINE, GAP, PADDING = 8.0, 0.15, 0.27, 0.09, 0.025  # inches
-BEARING = 0.007  # inches at each side where two pieces of a word meet, as between other letters
-HEADING, BAR = 0.68, 0.62  # inches above the text of an attribution, and of the colour bar below all
-FONT_SIZE = 10.5
+MARGIN, LINE, GAP, PADDING = 0.1, 0.22, 0.075, 0.02  # inches
+BEARING = 0.004  # inches at each side where two pieces of a word meet, as between other letters
+HEADING, BAR = 0.46, 0.45  # inches above the text of an attribution, and of the colour bar below all
 # Orange to blue, which colour-blind readers tell apart; light enough at both ends for black letters.
 SHADES = LinearSegmentedColormap.from_list("for and against", ["#f0a35e", "#ffffff", "#6fb1e0"])
 
@@ -37,19 +36,19 @@ def draw_attributions(*attributions: Attribution) -> Figure:
       A matplotlib `Figure`.
     """
     paragraphs = [_Paragraph(one) for one in attributions]
-    height = sum(HEADING + LINE * len(one.lines) + MARGIN for one in paragraphs) + BAR
-    figure = Figure(figsize=(WIDTH, height), dpi=DPI)
+    height = sum(HEADING + LINE * len(one.lines) for one in paragraphs) + BAR
+    figure = Figure(figsize=(PAGE, height), dpi=DPI)
     axis = figure.add_axes((0, 0, 1, 1))
-    axis.set(xlim=(0, WIDTH), ylim=(height, 0))
+    axis.set(xlim=(0, PAGE), ylim=(height, 0))
     axis.axis("off")
     largest = max(float(np.abs(one.scores).max()) for one in attributions) or 1.0
     norm = Normalize(-largest, largest)
     top = 0.0
     for one, paragraph in zip(attributions, paragraphs, strict=True):
         (title,), families = drawable([one.target])
-        font = {"fontsize": 11, "family": families, "va": "center"}
-        axis.text(MARGIN, top + 0.2, _cut(title, font), **font)
-        axis.text(MARGIN, top + 0.4, f"{one.method}: {one.summary}", fontsize=8, color=GREY, va="center")
+        font = {"fontsize": TITLE, "family": families, "va": "center"}
+        axis.text(MARGIN, top + 0.15, _cut(title, font), **font)
+        axis.text(MARGIN, top + 0.3, f"{one.method}: {one.summary}", fontsize=SMALL, color=GREY, va="center")
         top += HEADING
         for line in paragraph.lines:
             for token, left in paragraph.places(line):
@@ -57,16 +56,18 @@ def draw_attributions(*attributions: Attribution) -> Figure:
                 box = (left, top - 0.42 * LINE)
                 axis.add_patch(Rectangle(box, width, 0.84 * LINE, facecolor=SHADES(norm(score)), linewidth=0))
                 if score < -largest / 50:
-                    axis.plot([left, left + width], [top + 0.36 * LINE] * 2, color=COLORS[1], linewidth=1.2)
+                    axis.plot([left, left + width], [top + 0.36 * LINE] * 2, color=COLORS[1], linewidth=1)
                 inside = left + paragraph.sides[token][0]
                 axis.text(inside, top, paragraph.texts[token], ha="left", **paragraph.font)
             top += LINE
-        top += MARGIN
-    bar = figure.add_axes((0.5 - 1.5 / WIDTH, 0.32 / height, 3 / WIDTH, 0.09 / height))
-    figure.colorbar(ScalarMappable(norm, SHADES), cax=bar, orientation="horizontal").outline.set(linewidth=0.5)
-    bar.tick_params(labelsize=7.5, length=2)
-    for x, side, words in ((-0.03, "right", "against (underlined)"), (1.03, "left", "for the prediction")):
-        bar.text(x, 0.5, words, ha=side, va="center", fontsize=8, transform=bar.transAxes)
+    bar = figure.add_axes((0.5 - 1.1 / PAGE, 0.25 / height, 2.2 / PAGE, 0.08 / height))
+    shades = ScalarMappable(norm, SHADES)
+    figure.colorbar(shades, cax=bar, orientation="horizontal", ticks=MaxNLocator(4)).outline.set(linewidth=0.5)
+    bar.tick_params(labelsize=SMALL, length=2)
+    units = {one.unit for one in attributions}
+    unit = f", {units.pop()}" if len(units) == 1 and units != {""} else ""
+    for x, side, words in ((-0.03, "right", "against (underlined)"), (1.03, "left", f"for the prediction{unit}")):
+        bar.text(x, 0.5, words, ha=side, va="center", fontsize=NORMAL, transform=bar.transAxes)
     return figure
 
 
@@ -91,15 +92,15 @@ class _Paragraph:
         inside = self.directions[1:-1]  # the first and the last token are special
         self.is_rtl = inside.count("R") > inside.count("L")
         self.texts, families = drawable(plain)
-        self.font = {"fontsize": FONT_SIZE, "family": families, "va": "center_baseline"}
+        self.font = {"fontsize": TITLE, "family": families, "va": "center_baseline"}
         self.sides = [self._room(token) for token in range(len(plain))]
-        widths = _widths(self.texts, self.font)
+        widths = drawn_widths(self.texts, self.font)
         self.widths = [width + left + right for width, (left, right) in zip(widths, self.sides, strict=True)]
         self.lines: list[list[int]] = []
         end = np.inf
         for token, width in enumerate(self.widths):
             end += width + GAP * self.begins[token]
-            if end > WIDTH - MARGIN:
+            if end > PAGE - MARGIN:
                 self.lines.append([])
                 end = MARGIN + width
             self.lines[-1].append(token)
@@ -116,23 +117,16 @@ class _Paragraph:
         pairs = itertools.pairwise(shown)
         gaps = [0.0, *(GAP * (self.begins[max(pair)] or abs(pair[0] - pair[1]) > 1) for pair in pairs)]
         total = sum(gaps) + sum(self.widths[token] for token in line)
-        left = WIDTH - MARGIN - total if self.is_rtl else MARGIN
+        left = PAGE - MARGIN - total if self.is_rtl else MARGIN
         for token, gap in zip(shown, gaps, strict=True):
             left += gap
             yield token, left
             left += self.widths[token]
 
 
-def _widths(texts: Sequence[str], font: dict) -> list[float]:
-    """The width of each text as it is drawn, in inches."""
-    figure = Figure(dpi=DPI)
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    return [figure.text(0, 0, text, **font).get_window_extent(renderer).width / DPI for text in texts]
-
-
 def _cut(title: str, font: dict) -> str:
     """A title that is no wider than the picture; of a longer one, its beginning."""
-    (width,), room = _widths([title], font), WIDTH - 2 * MARGIN
+    (width,), room = drawn_widths([title], font), PAGE - 2 * MARGIN
     return title if width <= room else f"{title[: int(0.95 * len(title) * room / width)]}…"
 
 

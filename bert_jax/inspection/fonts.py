@@ -6,11 +6,16 @@ fonts that have the letters.
 
 import functools
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import logging
 from matplotlib import font_manager, ft2font
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from bert_jax.reporting.figure_style import DPI
 
 USUAL = "DejaVu Sans"  # comes with matplotlib: Latin, Greek, Cyrillic, Arabic, Hebrew
 # The scripts that one CJK font has, by the first word of their letters' Unicode names.
@@ -43,6 +48,13 @@ def drawable(texts: Sequence[str]) -> tuple[list[str], list[str]]:
         _warn("".join(map(chr, sorted(missing))))
     changed = dict.fromkeys(missing, BOX) | {ord("$"): r"\$"}
     return [text.translate(changed) for text in texts], families
+
+
+def drawn_widths(texts: Sequence[str], font: Mapping[str, Any]) -> list[float]:
+    """Returns the width of each text in inches, as it is drawn with matplotlib's keywords of a font."""
+    figure = Figure(dpi=DPI)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    return [figure.text(0, 0, text, **font).get_window_extent(renderer).width / DPI for text in texts]
 
 
 @functools.cache

@@ -43,7 +43,8 @@ class LayerProbes:
 
     Attributes:
       accuracy, macro_f1: float32 [L + 1], on examples that it was not fitted to.
-      majority_accuracy, majority_macro_f1: those of always giving the most frequent label.
+      majority_accuracy, majority_macro_f1: those of always giving the label that is most frequent in the examples that
+        are fitted to. It may be rarer in those that are scored, so two labels can leave less than a half.
       num_fitted, num_scored: the examples.
     """
 
@@ -64,7 +65,8 @@ def layer_predictions(bert: Pretrained, text: Text, mask: int = 0, top: int = 5)
     """Returns what is predicted at a mask, layer by layer.
 
     The head is that of the last layer (nostalgebraist 2020, "interpreting GPT: the logit lens"). Earlier layers are not
-    trained to feed it, so they may know more than this shows; a probe is fitted to them.
+    trained to feed it, so they may know more than this shows; a probe is fitted to them. If norms stand before the
+    blocks (`model.norm_position=pre`), the final norm is applied to the vectors of each layer, as to those of the last.
 
     Args:
       bert: the model.
@@ -79,8 +81,8 @@ def layer_predictions(bert: Pretrained, text: Text, mask: int = 0, top: int = 5)
     objective = bert.objective(MaskedWords, "predict words")
     row, tokenizer = TextRow.of(bert, text), bert.tokenizer
     place = row.place_of_mask(tokenizer, mask)
-    states, _ = bert.inside(row.batch)
-    logits = bert.compiled(_word_head, objective.name)(bert.params, states[:, 0, place])
+    states, _ = bert.intermediates(row.batch)
+    logits = bert.cached(_word_head, objective.name)(bert.params, states[:, 0, place])
     shares = np.asarray(jax.nn.softmax(logits[:, : tokenizer.vocab_size], axis=-1))
     best = np.argsort(-shares, axis=-1, kind="stable")[:, :top]
     words = [[tokenizer.decode([i]).strip() for i in each] for each in best.tolist()]
@@ -119,7 +121,7 @@ def layer_probes(bert: Pretrained, path: epath.PathLike, num_examples: int = 200
     (probe,) = open_probes(
         EvalConfig(probes=f"file={path}", probe_examples=num_examples), bert.tokenizer, bert.max_tokens
     )
-    pooled = bert.compiled(_pooled_layers)
+    pooled = bert.cached(_pooled_layers)
     core = {name: probe.rows[name] for name in CORE}
     count = len(probe.labels)
     found = [np.asarray(pooled(bert.params, batch)) for batch in cut(core, min(ROWS_AT_ONCE, count))]

@@ -28,6 +28,7 @@ class OverTime:
       steps: int64 [n].
       distance: float32 [n, L], how far away each layer looks, in tokens: a mean over heads and texts.
       entropy: float32 [n, L], how broadly, in nats.
+      even_distance, even_entropy: those of heads that look evenly at all tokens of these texts.
       effective_rank: float32 [n, L + 1], of the vectors of all tokens, for the embeddings and each layer.
       num_texts, num_tokens: what was looked at.
     """
@@ -36,6 +37,8 @@ class OverTime:
     steps: np.ndarray
     distance: np.ndarray
     entropy: np.ndarray
+    even_distance: float
+    even_entropy: float
     effective_rank: np.ndarray
     num_texts: int
     num_tokens: int
@@ -62,7 +65,7 @@ def over_time(
     """
     run, checkpoints = read_run(workdir), epath.Path(workdir).expanduser() / "checkpoints"
     steps = SavedParams(checkpoints).steps
-    found, num_tokens = [], 0
+    found, heads, num_tokens = [], [], 0
     for step in steps:
         note(f"step {step:,}")
         bert = load(workdir, step)
@@ -73,14 +76,24 @@ def over_time(
         means = (np.mean([getattr(one, of) for one in heads], axis=(0, 2)) for of in ("distance", "entropy"))
         found.append((*means, spread.effective_rank))
     distance, entropy, rank = (np.array(each, np.float32) for each in zip(*found, strict=True))
-    return OverTime(run, np.array(steps), distance, entropy, rank, len(texts or ()), num_tokens)
+    return OverTime(
+        run,
+        np.array(steps),
+        distance,
+        entropy,
+        even_distance=float(np.mean([one.even_distance for one in heads])),
+        even_entropy=float(np.mean([one.even_entropy for one in heads])),
+        effective_rank=rank,
+        num_texts=len(texts or ()),
+        num_tokens=num_tokens,
+    )
 
 
 def _heads(bert: Pretrained, texts: Sequence[str]) -> list[HeadSummaries]:
     """What the heads do with each text. The maps of no more than a batch are in memory at once."""
     found = []
     for batch, places in bert.packed_texts(list(texts)):
-        _, maps = bert.inside(batch)
+        _, maps = bert.intermediates(batch)
         for row, inside in places:
             pieces = [bert.tokenizer.vocabulary[token] for token in batch["token_ids"][row, inside]]
             found.append(head_summaries(TextAttention(pieces, maps[:, row, :, inside, inside])))

@@ -24,7 +24,9 @@ def over_time_lines(found: OverTime) -> list[str]:
         values: np.ndarray = getattr(found, name)
         first = ["embeddings"] if values.shape[1] > num_layers else []
         head = ["step", "mean", *first, *(f"layer {layer}" for layer in range(num_layers))]
-        lines += ["", title, *_table(head, found, [values[:, -num_layers:].mean(1), *values.T])]
+        even = getattr(found, f"even_{name}", None)
+        known = "" if even is None else f" ({even:.3f} if a head looks evenly at all tokens)"
+        lines += ["", f"{title}{known}", *_table(head, found, [values[:, -num_layers:].mean(1), *values.T])]
     scores = [score for score in scores_of(found.run) if "/" not in score.name]
     columns = {score.title: found.scores(score.name) for score in scores}
     columns = {title: values for title, values in columns.items() if not np.isnan(values).all()}

@@ -7,7 +7,8 @@ import numpy as np
 
 from bert_jax.columns import aligned
 from bert_jax.corpus.summary import percent
-from bert_jax.inspection.parameters import ArraySummary, Change, Difference, ParameterTree, joint_change
+from bert_jax.inspection.differences import Change, Difference, joint_change
+from bert_jax.inspection.parameters import ArraySummary, ParameterTree
 
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
 

@@ -1,4 +1,4 @@
-"""The parameters of a model in any folder that `bert_jax.load` opens, and what changed between two of them.
+"""The parameters of a model in any folder that `bert_jax.load` opens.
 
 Arrays are read one after the other and not kept, so a model may be larger than memory, and was perhaps sharded over a
 mesh that is not there.
@@ -130,65 +130,6 @@ class ParameterTree:
         return found
 
 
-@dataclasses.dataclass(frozen=True)
-class Change:
-    """What changed in an array, or in all arrays of a layer.
-
-    Attributes:
-      name: its path in the tree.
-      size: how many numbers it has.
-      before, after: its norms in the first and in the second model.
-      difference: the norm of second - first.
-      product: the inner product of first and second.
-    """
-
-    name: str
-    size: int
-    before: float
-    after: float
-    difference: float
-    product: float
-
-    @property
-    def relative(self) -> float:
-        """The norm of the change, divided by the norm before; infinite if that was 0."""
-        if self.before == 0:
-            return math.inf if self.difference else 0.0
-        return self.difference / self.before
-
-    @property
-    def cosine(self) -> float:
-        """The cosine of the angle between first and second; not a number if one of them is 0 or not finite."""
-        lengths = self.before * self.after
-        if not lengths or not math.isfinite(self.product):
-            return math.nan
-        return max(-1.0, min(1.0, self.product / lengths))
-
-
-@dataclasses.dataclass(frozen=True)
-class Difference:
-    """What changed between two models.
-
-    Attributes:
-      changes: of the arrays that both have with the same shape, the most changed first.
-      only_first, only_second: the names of arrays that the other model does not have.
-      shapes: the name, and the shape in each model, of arrays whose shapes differ.
-    """
-
-    changes: tuple[Change, ...]
-    only_first: tuple[str, ...]
-    only_second: tuple[str, ...]
-    shapes: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
-
-    @property
-    def groups(self) -> list[Change]:
-        """The change of each layer and head, the most changed first."""
-        found: dict[str, list[Change]] = {}
-        for one in self.changes:
-            found.setdefault(group_of(one.name), []).append(one)
-        return sorted((joint_change(name, several) for name, several in found.items()), key=_most_changed)
-
-
 def group_of(name: str) -> str:
     """Returns the path of the layer or head that a parameter is in."""
     match = GROUP.match(name)
@@ -240,51 +181,15 @@ def parameter_tree(parameters: Parameters) -> ParameterTree:
     arrays = []
     for name, array in parameters.read():
         squares, largest = 0.0, 0.0
-        for piece in _pieces(array):
+        for piece in pieces(array):
             squares += float(piece @ piece)
             largest = float(np.maximum(largest, np.abs(piece).max()))  # unlike `max`, keeps what is not a number
         arrays.append(ArraySummary(name, parameters.shapes[name], parameters.dtypes[name], math.sqrt(squares), largest))
     return ParameterTree(parameters.source, parameters.step, tuple(arrays))
 
 
-def compare_parameters(first: Parameters, second: Parameters) -> Difference:
-    """Reads the parameters of two models once, and returns what changed from the first to the second."""
-    common = [name for name in first.shapes if name in second.shapes]
-    equal = [name for name in common if first.shapes[name] == second.shapes[name]]
-    changes = [
-        _change(name, before, after)
-        for (name, before), (_, after) in zip(first.read(equal), second.read(equal), strict=True)
-    ]
-    return Difference(
-        tuple(sorted(changes, key=_most_changed)),
-        tuple(name for name in first.shapes if name not in second.shapes),
-        tuple(name for name in second.shapes if name not in first.shapes),
-        tuple((name, first.shapes[name], second.shapes[name]) for name in common if name not in equal),
-    )
-
-
-def joint_change(name: str, changes: Sequence[Change]) -> Change:
-    """Returns the change of several arrays as if they were one."""
-    norms = (math.sqrt(sum(getattr(one, part) ** 2 for one in changes)) for part in ("before", "after", "difference"))
-    return Change(name, sum(one.size for one in changes), *norms, product=sum(one.product for one in changes))
-
-
-def _change(name: str, first: np.ndarray, second: np.ndarray) -> Change:
-    before = after = difference = product = 0.0
-    for one, other in zip(_pieces(first), _pieces(second), strict=True):
-        before += float(one @ one)
-        after += float(other @ other)
-        product += float(one @ other)
-        difference += float((change := other - one) @ change)
-    return Change(name, first.size, math.sqrt(before), math.sqrt(after), math.sqrt(difference), product)
-
-
-def _most_changed(change: Change) -> tuple[float, str]:
-    return (-math.inf if math.isnan(change.relative) else -change.relative), change.name
-
-
-def _pieces(array: np.ndarray) -> Iterator[np.ndarray]:
-    """The numbers of an array in float64, some at a time."""
+def pieces(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Yields the numbers of an array in float64, some at a time."""
     flat = array.reshape(-1)
     for begin in range(0, len(flat), PIECE):
         yield flat[begin : begin + PIECE].astype(np.float64)

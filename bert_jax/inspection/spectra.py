@@ -84,7 +84,7 @@ def isotropy(bert: Pretrained, texts: Sequence[Text]) -> Isotropy:
     total, products = np.zeros((count, size)), np.zeros((count, size, size))
     sums, counts = [], []  # of the unit vectors of each text
     for batch, places in bert.packed_texts(list(texts)):
-        states = np.asarray(bert.compiled(_hidden_states)(bert.params, batch))
+        states = np.asarray(bert.cached(_hidden_states)(bert.params, batch))
         for row, inside in places:
             vectors = states[:, row, inside].astype(np.float64)
             sums.append((vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).sum(1))

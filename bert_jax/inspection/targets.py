@@ -1,4 +1,5 @@
-"""What a prediction is, for any task: the masked word, a class, a number, the tag of a word, the span of an answer.
+"""What a prediction is, for any task: a masked word, a class, a number, the tag of a word, the span of an answer, a
+sentence of a summary, a similarity.
 
 A target turns a text into a `Question`, a row and a score that the model gives to it. Scores are log-probabilities in
 nats; numbers and the scores of candidates are themselves.
@@ -6,64 +7,40 @@ nats; numbers and the scores of candidates are themselves.
 
 import abc
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from bert_jax.batch import Batch
+from bert_jax.corpus.sentences import sentences_of
 from bert_jax.data.question_windows import tokens_of
 from bert_jax.data.words import split_words
-from bert_jax.errors import CheckpointError, ConfigError, TokenizerError, choice_problem, quoted
-from bert_jax.inspection.text_row import TextRow, readable
-from bert_jax.model.heads import SpanLogits
+from bert_jax.errors import CheckpointError, ConfigError, choice_problem, quoted
+from bert_jax.inspection.question import (
+    Question,
+    class_score,
+    label_score,
+    number_score,
+    sentence_score,
+    similarity,
+    span_score,
+    tag_score,
+    word_score,
+)
+from bert_jax.inspection.text_row import TextRow
+from bert_jax.inspection.token_names import word_id
 from bert_jax.objectives.choices import Choices
 from bert_jax.objectives.labels import NUMBER, SEVERAL, Labels
 from bert_jax.objectives.masked_words import MaskedWords
 from bert_jax.objectives.sentence_pairs import SentencePairs
 from bert_jax.objectives.spans import Spans
+from bert_jax.objectives.summary_sentences import SummarySentences
 from bert_jax.pretrained import Pretrained, Text
-from bert_jax.tokenization import Tokenizer
 
-# From what the head says of B rows, and which part of it is meant, to the score of each row, float32 [B].
-ScoreFn = Callable[[Any, jax.Array], jax.Array]
 PAIR_NAMES = {
     "next sentence": ("the second text follows", "the second text is from elsewhere"),
     "sentence order": ("the texts are in order", "the texts are swapped"),
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Question:
-    """A text, and one number that a model says of it.
-
-    Attributes:
-      title: what the number is, for people.
-      row: the text.
-      objective: the name of the head; empty: the embedding of the text.
-      columns: what the head reads besides the core columns, of one row.
-      score: finds the number in what the head says. It is a function of a module, so that it is compiled once.
-      index: which part of it is meant.
-    """
-
-    title: str
-    row: TextRow
-    objective: str
-    columns: Batch
-    score: ScoreFn
-    index: np.ndarray
-
-    @property
-    def unit(self) -> str:
-        """The unit of the score; empty for numbers that have none."""
-        return "" if self.score in (_number_score, _similarity) else "nats"
-
-    @property
-    def batch(self) -> Batch:
-        """The row, with all that the head reads."""
-        return self.row.batch | self.columns
 
 
 class Target(abc.ABC):
@@ -103,7 +80,7 @@ class MaskedWord(Target):
             word = word_id(tokenizer, self.word)
         place = f"[MASK] {self.mask}" if (row.ids == tokenizer.mask_id).sum() > 1 else "[MASK]"
         title = f"{place} = {tokenizer.decode([word]).strip()}"
-        return Question(title, row, objective.name, columns, _word_score, np.array([word, tokenizer.vocab_size]))
+        return Question(title, row, objective.name, columns, word_score, np.array([word, tokenizer.vocab_size]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,10 +108,10 @@ class Class(Target):
                 raise ConfigError(
                     "Whether one text follows another is a question about two texts: give a pair of them."
                 )
-            row, names, score = TextRow.of(bert, text, two_types=True), PAIR_NAMES[objective.question], _class_score
+            row, names, score = TextRow.of(bert, text, two_types=True), PAIR_NAMES[objective.question], class_score
         else:
             row, names = TextRow.of(bert, text), objective.names
-            score = _label_score if objective.choose == SEVERAL else _class_score
+            score = label_score if objective.choose == SEVERAL else class_score
         logits = np.asarray(bert.predict(objective.name, row.batch))[0, 0]
         chosen = _index(self.name, names, logits, "class")
         title = names[chosen] if isinstance(objective, SentencePairs) else f"class {names[chosen]}"
@@ -148,9 +125,9 @@ class Number(Target):
     def question(self, bert: Pretrained, text: Text) -> Question:
         for one in bert.objectives:
             if isinstance(one, Choices):
-                return Question("score", TextRow.of(bert, text), one.name, {}, _number_score, np.array(0))
+                return Question("score", TextRow.of(bert, text), one.name, {}, number_score, np.array(0))
             if isinstance(one, Labels) and one.choose == NUMBER:
-                return Question(one.names[0], TextRow.of(bert, text), one.name, {}, _number_score, np.array(0))
+                return Question(one.names[0], TextRow.of(bert, text), one.name, {}, number_score, np.array(0))
         raise CheckpointError(f"This model was not trained to predict a number: {bert!r}.")
 
 
@@ -179,7 +156,7 @@ class Tag(Target):
         logits = np.asarray(bert.predict(objective.name, row.batch))[0, position]
         chosen = _index(self.name, objective.names, logits, "tag")
         title = f"{words[place]}: {objective.names[chosen]}"
-        return Question(title, row, objective.name, {}, _tag_score, np.array([position, chosen]))
+        return Question(title, row, objective.name, {}, tag_score, np.array([position, chosen]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,7 +192,32 @@ class AnswerSpan(Target):
         else:
             first = 1 + len(a) + len(between)
             places, title = (first + inside[0], first + inside[1]), passage[start:end]
-        return Question(title, row, objective.name, {}, _span_score, np.array(places))
+        return Question(title, row, objective.name, {}, span_score, np.array(places))
+
+
+@dataclasses.dataclass(frozen=True)
+class SummarySentence(Target):
+    """The log-probability that a sentence belongs into the summary. The text is a document, or its sentences.
+
+    Attributes:
+      sentence: its place among the sentences, from 0; None: the likeliest one.
+    """
+
+    sentence: int | None = None
+
+    def question(self, bert: Pretrained, text: str | Sequence[str]) -> Question:
+        objective = bert.objective(SummarySentences, "summarize")
+        sentences = sentences_of(text, bert.run.data.language) if isinstance(text, str) else list(text)
+        row, places = TextRow.of_sentences(bert, sentences)
+        if self.sentence is None:
+            logits = np.asarray(bert.predict(objective.name, row.batch))[0, places, 0]
+            chosen = int(logits.argmax())
+        else:
+            chosen = self.sentence
+        if not 0 <= chosen < len(sentences):
+            raise ConfigError(f"sentence={chosen} is not among the {len(sentences)} sentences of the document.")
+        title = f"in the summary: {sentences[chosen].strip()}"
+        return Question(title, row, objective.name, {}, sentence_score, np.array(places[chosen]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -234,11 +236,11 @@ class Similarity(Target):
             raise ConfigError("Similarities are those of embeddings without a pooler: choose another pooling.")
         other = bert.embed(self.to, normalize=True)
         title = f"similarity to {quoted(self.to)}"
-        return Question(title, TextRow.of(bert, text), "", {}, _similarity, other)
+        return Question(title, TextRow.of(bert, text), "", {}, similarity, other)
 
 
 def usual_targets(bert: Pretrained, text: Any) -> list[Target]:
-    """Returns what one would ask a model about a text: all masks, else the class, number, tags or answer that it gives.
+    """Returns what one would ask a model about a text: all masks, else the class, number, tags, answer or summary.
 
     Of a pair without masks, a pretrained model says whether the second text follows. It is empty for a model without
     such a prediction.
@@ -250,6 +252,8 @@ def usual_targets(bert: Pretrained, text: Any) -> list[Target]:
         return [MaskedWord(mask=i) for i in range(count)]
     if Spans in kinds:
         return [AnswerSpan()] if len(given) == 2 else []
+    if SummarySentences in kinds:
+        return [SummarySentence(i) for i in bert.summarize(text).indices] if isinstance(text, str) else []
     labels = [one for one in bert.objectives if isinstance(one, Labels)]
     if labels and labels[0].of_tokens:
         begins = [word.start for word in split_words(text)] if isinstance(text, str) else []
@@ -261,58 +265,9 @@ def usual_targets(bert: Pretrained, text: Any) -> list[Target]:
     return [Class()] if len(given) == 2 and SentencePairs in kinds else []
 
 
-def word_id(tokenizer: Tokenizer, word: str) -> int:
-    """Returns the id of a word that is one token, or of a token by the name that people see, such as `##s`.
-
-    Names are those of `readable`, of `Pretrained.fill_mask`, and of the vocabulary. A whole word comes first.
-
-    Raises:
-      TokenizerError: it is none, or several.
-    """
-    ids = tokenizer.encode(f" {word}")
-    if len(ids) == 1 and ids[0] != tokenizer.unk_id:
-        return ids[0]
-    for i in tokenizer.ordinary_ids.tolist() if word else ():
-        if word in (tokenizer.vocabulary[i], tokenizer.decode([i]).strip(), *readable(tokenizer, [i])):
-            return i
-    said = " ".join(readable(tokenizer, ids)) or "nothing"
-    raise TokenizerError(f"{quoted(word)} is not one token of the vocabulary, but {said}: give a word that is.")
-
-
 def _index(name: str | None, names: Any, logits: np.ndarray, kind: str) -> int:
     if name is None:
         return int(logits.argmax())
     if problems := choice_problem(kind, name, names):
         raise ConfigError(*problems)
     return list(names).index(name)
-
-
-def _word_score(logits: jax.Array, index: jax.Array) -> jax.Array:
-    known = jnp.arange(logits.shape[-1]) < index[1]  # a word table may have more rows, which mean nothing
-    shares = jax.nn.log_softmax(jnp.where(known, logits[:, 0], -jnp.inf), axis=-1)
-    return shares[:, index[0]]
-
-
-def _class_score(logits: jax.Array, index: jax.Array) -> jax.Array:
-    return jax.nn.log_softmax(logits[:, 0], axis=-1)[:, index]
-
-
-def _label_score(logits: jax.Array, index: jax.Array) -> jax.Array:
-    return jax.nn.log_sigmoid(logits[:, 0, index])
-
-
-def _number_score(logits: jax.Array, index: jax.Array) -> jax.Array:
-    return logits[:, 0, index]
-
-
-def _tag_score(logits: jax.Array, index: jax.Array) -> jax.Array:
-    return jax.nn.log_softmax(logits[:, index[0]], axis=-1)[:, index[1]]
-
-
-def _span_score(logits: SpanLogits, index: jax.Array) -> jax.Array:
-    start, end = (jax.nn.log_softmax(each[:, 0], axis=-1) for each in logits)
-    return start[:, index[0]] + end[:, index[1]]
-
-
-def _similarity(vectors: jax.Array, other: jax.Array) -> jax.Array:
-    return vectors[:, 0] @ other / jnp.linalg.norm(vectors[:, 0], axis=-1)

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from bert_jax.batch import Batch
+from bert_jax.data.documents import make_windows
 from bert_jax.data.texts import EncodedTexts, packed_batches
 from bert_jax.errors import TokenizerError
+from bert_jax.inspection.token_names import readable
 from bert_jax.pretrained import Pretrained, Text
 from bert_jax.tokenization import Tokenizer
 
@@ -53,13 +55,35 @@ class TextRow:
         cls, bert: Pretrained, a: Sequence[int], b: Sequence[int] = (), between: Sequence[int] = ()
     ) -> "TextRow":
         """Makes the row of the ids of a text, or of two; see `EncodedTexts.of`."""
-        tokenizer = bert.tokenizer
         length = len(a) + len(b) + 2 + bool(b) * (len(between) or 1)
-        if length > bert.max_tokens:
-            raise TokenizerError(
-                f"The text has {length} tokens, but the model takes at most {bert.max_tokens}: shorten it."
-            )
-        encoded = EncodedTexts.of([(a, b)], bert.max_tokens, between)
+        cls._check_length(bert, length)
+        return cls._of_example(bert, EncodedTexts.of([(a, b)], bert.max_tokens, between), length)
+
+    @classmethod
+    def of_sentences(cls, bert: Pretrained, sentences: Sequence[str]) -> tuple["TextRow", list[int]]:
+        """Makes the row of a document, as summarization reads it, with a `[CLS]` and a `[SEP]` around each sentence.
+
+        Returns:
+          The row, and the position of the `[CLS]` of each sentence.
+
+        Raises:
+          TokenizerError: there are no sentences, or the model takes no document that is so long.
+        """
+        lengths = [len(ids) + 2 for ids in bert.tokenizer.encode_batch(sentences)]
+        if not lengths:
+            raise TokenizerError("The document has no sentence: give one.")
+        cls._check_length(bert, sum(lengths))
+        windows = make_windows([sentences], bert.tokenizer, bert.max_tokens, overlap=0)
+        row = cls._of_example(bert, windows.texts, sum(lengths))
+        types = np.zeros_like(row.batch["token_type_ids"])
+        types[0, : sum(lengths)] = windows.token_type_ids
+        row = dataclasses.replace(row, batch=row.batch | {"token_type_ids": types})
+        return row, (np.cumsum(lengths) - lengths).tolist()
+
+    @classmethod
+    def _of_example(cls, bert: Pretrained, encoded: EncodedTexts, length: int) -> "TextRow":
+        """The row of the only example, which has so many tokens."""
+        tokenizer = bert.tokenizer
         (packed,) = packed_batches(encoded, tokenizer, tokens_at_once=1)
         ids = packed.batch["token_ids"][0, :length]
         return cls(
@@ -69,6 +93,13 @@ class TextRow:
             begins_word=tokenizer.word_starts[ids],
             batch=packed.batch,
         )
+
+    @staticmethod
+    def _check_length(bert: Pretrained, length: int) -> None:
+        if length > bert.max_tokens:
+            raise TokenizerError(
+                f"The text has {length} tokens, but the model takes at most {bert.max_tokens}: shorten it."
+            )
 
     def place_of_mask(self, tokenizer: Tokenizer, mask: int) -> int:
         """Returns the position of a `[MASK]`, given its number from 0.
@@ -82,20 +113,3 @@ class TextRow:
                 f"The text has {len(places)} [MASK], so there is none with number {mask}, counted from 0."
             )
         return int(places[mask])
-
-
-def readable(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
-    """Returns a name for each token: its letters, after `##` if it goes on a word, whatever the vocabulary's own signs.
-
-    A token without letters of its own, such as one byte of a character, is named as in the vocabulary.
-    """
-    names = []
-    for i in ids:
-        piece, text = tokenizer.vocabulary[i], tokenizer.decode([i]).strip()
-        if i in tokenizer.special_ids or not text or "\ufffd" in text:
-            names.append(piece)
-        elif tokenizer.word_starts[i] or text.startswith("##"):
-            names.append(text)
-        else:
-            names.append(f"##{text}")
-    return names

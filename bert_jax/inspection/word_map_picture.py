@@ -9,9 +9,9 @@ from matplotlib.transforms import Bbox
 
 from bert_jax.inspection.fonts import drawable
 from bert_jax.inspection.words import WordMap
+from bert_jax.reporting.figure_style import DPI, NORMAL, PAGE, dress
 from bert_jax.reporting.panel import COLORS
 
-DPI = 120
 # Where the name of a point may stand, in points from it: the first place that covers no other name is taken.
 PLACES = [
     (dx * distance, dy * distance, ha, va)
@@ -38,24 +38,21 @@ def draw_word_map(found: WordMap) -> Figure:
     texts, families = drawable(found.words)
     low, high = found.places.min(0), found.places.max(0)
     spread = np.maximum(high - low, 1e-6)
-    width = 7.0
-    height = float(np.clip(width * spread[1] / spread[0], 3.5, 6.5))
+    width = 0.72 * PAGE
+    height = float(np.clip(width * spread[1] / spread[0], 2.5, 4.5))
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     axis = figure.subplots()
-    axis.plot(*found.places.T, "o", color=COLORS[0], markersize=4)
+    axis.plot(*found.places.T, "o", color=COLORS[0], markersize=3)
     axis.set_aspect("equal", adjustable="datalim")
     axis.margins(0.12)
-    axis.set_xlabel(f"first principal component, {found.variance[0]:.0%} of the variance", fontsize=9)
-    axis.set_ylabel(f"second, {found.variance[1]:.0%}", fontsize=9)
-    axis.tick_params(labelsize=8)
-    axis.grid(alpha=0.25)
-    axis.spines[["top", "right"]].set_visible(False)
+    first, second = (f"{100 * share:.0f} %" for share in found.variance)
+    dress(axis, x=f"first principal component, {first} of the variance", y=f"second, {second}")
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw_without_rendering()  # so that places on the page are known
     points = axis.transData.transform(found.places)
     taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in points]
     for text, place in zip(texts, found.places, strict=True):
-        name = axis.annotate(text, place, (0, 0), textcoords="offset points", fontsize=8.5, family=families)
+        name = axis.annotate(text, place, (0, 0), textcoords="offset points", fontsize=NORMAL, family=families)
         taken.append(_put(name, taken, renderer))
     return figure
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bert_jax.errors import ConfigError
-from bert_jax.inspection.targets import word_id
-from bert_jax.inspection.text_row import readable
+from bert_jax.inspection.token_names import readable, word_id
 from bert_jax.pretrained import Pretrained
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from etils import epath
+from matplotlib.figure import Figure
 
 from bert_jax import configuration, storage
 from bert_jax.errors import ConfigError
@@ -67,13 +68,15 @@ def _make(output: epath.Path) -> None:
         raise ConfigError(f"--output={output} cannot be created: {error.strerror}.") from None
 
 
-def draw_runs(runs: Sequence[RunRecord], names: Sequence[str], file: epath.PathLike, x_axis: str = "step") -> None:
-    """Draws a panel for each quantity, with a line for each run.
+def draw_runs(
+    runs: Sequence[RunRecord], names: Sequence[str], file: epath.PathLike | None = None, x_axis: str = "step"
+) -> Figure:
+    """Draws a panel for each quantity, with a line for each run, and returns the figure.
 
     Args:
       runs: the runs, in the order of the legend.
       names: a name for each run.
-      file: the PNG file to write.
+      file: the PNG file to write; None: none.
       x_axis: one of `X_AXES`; runs that did not record it have no line.
     """
     # If there are more runs than colours, the colours repeat with dashes.
@@ -102,7 +105,7 @@ def draw_runs(runs: Sequence[RunRecord], names: Sequence[str], file: epath.PathL
         panel("MFU, % of the measured matrix peak", "train/mfu", noisy=True, from_zero=True, scale=100),
     ]
     legend = [(name, *look) for name, look in zip(names, looks, strict=True)]
-    draw_panels(panels, file, x_axis, names=legend)
+    return draw_panels(panels, file, x_axis, names=legend)
 
 
 def _by_title(runs: Sequence[RunRecord]) -> dict[str, dict[int, Score]]:

@@ -1,6 +1,7 @@
 """The curves of one run in one figure."""
 
 from etils import epath
+from matplotlib.figure import Figure
 
 from bert_jax.reporting.panel import COLORS, DASHES, GREY, Line, Panel, draw_panels
 from bert_jax.reporting.run_record import RunRecord
@@ -16,14 +17,17 @@ MOST_PARTS = 8
 DEPTHS = ("#440154", "#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d")
 
 
-def draw_curves(run: RunRecord, file: epath.PathLike) -> None:
+def draw_curves(run: RunRecord, file: epath.PathLike | None = None) -> Figure:
     """Draws scores, losses by source, learning rate, gradient norms, throughput and MFU of a run.
 
     The best step is marked, and the scores of the run from scratch are beside those of the run.
 
     Args:
       run: the run, finished or not; values that it did not log are left out.
-      file: the PNG file to write.
+      file: the PNG file to write; None: none.
+
+    Returns:
+      The figure.
     """
     whole = [score for score in scores_of(run) if "/" not in score.name]
     scratch = read_scratch_run(run)
@@ -42,7 +46,7 @@ def draw_curves(run: RunRecord, file: epath.PathLike) -> None:
     words = {":": "dotted: a restart", "--": "dashed: a new phase"}
     words["-."] = f"dash-dotted: the best checkpoint by {run.best.by}" if run.best else ""
     note = "; ".join(words[dash] for dash in dict.fromkeys(dash for _, dash in marks))
-    draw_panels(panels, file, marks=marks, note=f"Vertical lines, {note}." if note else "")
+    return draw_panels(panels, file, marks=marks, note=f"Vertical lines, {note}." if note else "")
 
 
 def _score(run: RunRecord, score: Score, scratch: RunRecord | None = None) -> Panel:

@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, ScalarFormatter
 
+from bert_jax.errors import WriteError
+from bert_jax.reporting.figure_style import DPI, PAGE, SMALL, TITLE, dress
 from bert_jax.reporting.run_record import X_AXES, RunRecord
 from bert_jax.reporting.smoothing import reach, smoothed, usual_range
 
@@ -16,7 +18,7 @@ from bert_jax.reporting.smoothing import reach, smoothed, usual_range
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":")
 GREY = "#666666"
-COLUMNS, WIDTH, HEIGHT = 2, 5.5, 3.3  # panels per row; inches per panel
+COLUMNS, HEIGHT = 2, 2.1  # panels in a row; inches
 SMALLEST_TO_SMOOTH = 20  # values; shorter series are drawn as they are
 FEW = 20  # values; series up to this length have markers
 
@@ -59,25 +61,28 @@ class Panel:
 
 def draw_panels(
     panels: Sequence[Panel],
-    file: epath.PathLike,
+    file: epath.PathLike | None = None,
     x_axis: str = "step",
     marks: Sequence[tuple[float, str]] = (),
     names: Sequence[tuple[str, str, str]] = (),
     note: str = "",
-) -> None:
-    """Draws panels into one figure.
+) -> Figure:
+    """Draws panels into one figure, and returns it.
 
     Args:
       panels: the panels; those without values are left out.
-      file: the PNG file to write.
+      file: the PNG file to write; None: none.
       x_axis: one of `X_AXES`.
       marks: (x, dash) of vertical lines.
       names: (label, colour, dash) of the entries of a legend for all panels.
       note: text below the panels; notes on smoothing and on values outside the frame are added.
+
+    Raises:
+      WriteError: the file cannot be written.
     """
     panels = [panel for panel in panels if any(_points(line, panel, x_axis) for line in panel.lines)]
     rows = max(1, -(-len(panels) // COLUMNS))
-    figure = Figure(figsize=(COLUMNS * WIDTH, rows * HEIGHT + 0.5), layout="constrained")
+    figure = Figure(figsize=(PAGE, rows * HEIGHT + 0.35), dpi=DPI, layout="constrained")
     axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     notes = [note] if note else []
     drawn = [points[0].max() for panel in panels for line in panel.lines if (points := _points(line, panel, x_axis))]
@@ -95,7 +100,7 @@ def draw_panels(
         handles = [axes[0].plot([], [], color=color, linestyle=dash)[0] for _, color, dash in names]
         columns = max(1, min(4, 100 // max(len(label) for label, *_ in names)))
         labels = [label for label, *_ in names]
-        figure.legend(handles, labels, loc="outside upper left", ncols=columns, frameon=False)
+        figure.legend(handles, labels, loc="outside upper left", ncols=columns, frameon=False, fontsize=SMALL)
     if widths:
         several = f"{min(widths)} to {max(widths)}" if len(widths) > 1 else f"{max(widths)}"
         pale = "; pale: logged values" if any(line.raw for panel in panels for line in panel.lines) else ""
@@ -106,9 +111,23 @@ def draw_panels(
     if beyond:
         notes.append("Triangles at the edge of a frame: values outside of it.")
     if notes:
-        figure.supxlabel("\n".join(notes), fontsize=8, color=GREY, x=0.01, ha="left")
-    with epath.Path(file).open("wb") as handle:
-        figure.savefig(handle, format="png", dpi=110)
+        figure.supxlabel("\n".join(notes), fontsize=SMALL, color=GREY, x=0.01, ha="left")
+    return written(figure, file)
+
+
+def written(figure: Figure, file: epath.PathLike | None) -> Figure:
+    """Writes a figure to a PNG file, if there is one, and returns it.
+
+    Raises:
+      WriteError: the file cannot be written.
+    """
+    if file is not None:
+        try:
+            with epath.Path(file).open("wb") as handle:
+                figure.savefig(handle, format="png")
+        except OSError as error:
+            raise WriteError(f"{file} cannot be written ({error.strerror}): choose another file.") from None
+    return figure
 
 
 def _points(line: Line, panel: Panel, x_axis: str) -> tuple[np.ndarray, np.ndarray] | None:
@@ -124,9 +143,9 @@ def _draw(axis: Axes, panel: Panel, x_axis: str) -> tuple[set[int], bool]:
     """Draws one panel; returns the smoothing widths, and whether some values lie outside the frame."""
     widths, drawn, outside = set(), [], False
     ranges = [(level, level) for level, *_ in panel.levels]
-    width = 1.6 if len(panel.lines) < 8 else 1.1
+    width = 1.2 if len(panel.lines) < 8 else 0.8
     for level, label, color in panel.levels:
-        axis.axhline(level, color=color, linestyle="--", linewidth=1, label=label, zorder=1)
+        axis.axhline(level, color=color, linestyle="--", linewidth=0.8, label=label, zorder=1)
     for line in panel.lines:
         points = _points(line, panel, x_axis)
         if points is None:
@@ -136,13 +155,13 @@ def _draw(axis: Axes, panel: Panel, x_axis: str) -> tuple[set[int], bool]:
         if line.noisy and len(y) >= SMALLEST_TO_SMOOTH:
             half = reach(len(y))
             if line.raw:
-                axis.plot(x, y, color=line.color, alpha=0.45, linewidth=0.6)
+                axis.plot(x, y, color=line.color, alpha=0.45, linewidth=0.5)
             strong = smoothed(y, half)
             axis.plot(x, strong, linewidth=width, **style)
             y = y if line.raw else strong
             widths.add(2 * half + 1)
         else:
-            axis.plot(x, y, marker="o" if len(y) <= FEW else None, markersize=3, linewidth=width, **style)
+            axis.plot(x, y, marker="o" if len(y) <= FEW else None, markersize=2.5, linewidth=width, **style)
         ranges.append(usual_range(y, panel.log))
         drawn.append((x, y, line.color))
     low, high = _with_margin(min(a for a, _ in ranges), max(b for _, b in ranges), panel)
@@ -150,7 +169,7 @@ def _draw(axis: Axes, panel: Panel, x_axis: str) -> tuple[set[int], bool]:
         for beyond, height, marker in ((y > high, 1, "^"), (y < low, 0, "v")):
             if beyond.any():
                 place = {"transform": axis.get_xaxis_transform(), "clip_on": False, "linestyle": "none"}
-                axis.plot(x[beyond], np.full(beyond.sum(), height), marker, color=color, markersize=4, **place)
+                axis.plot(x[beyond], np.full(beyond.sum(), height), marker, color=color, markersize=3, **place)
                 outside = True
     _dress(axis, panel, x_axis, low, high)
     return widths, outside
@@ -170,10 +189,8 @@ def _dress(axis: Axes, panel: Panel, x_axis: str, low: float, high: float) -> No
     locator = axis.xaxis.get_major_locator()
     assert isinstance(locator, MaxNLocator)  # as on every linear axis
     locator.set_params(integer=x_axis == "step", nbins=6)
-    axis.set(xlabel=X_AXES[x_axis], ylim=(low, high))
-    axis.tick_params(labelsize=9, which="both")
-    axis.grid(alpha=0.25)
-    axis.spines[["top", "right"]].set_visible(False)
+    dress(axis, panel.title, X_AXES[x_axis])
+    axis.set_ylim(low, high)
     # A repeated label, such as that of baselines in the colours of their runs, is shown once.
     handles = dict(reversed([*zip(*reversed(axis.get_legend_handles_labels()), strict=True)]))
     labels, columns = list(handles)[::-1], 4
@@ -187,11 +204,11 @@ def _dress(axis: Axes, panel: Panel, x_axis: str, low: float, high: float) -> No
             borderaxespad=0.2,
             ncols=columns,
             frameon=False,
-            fontsize=8,
+            fontsize=SMALL,
             columnspacing=1.2,
             handlelength=1.6,
         )
-    axis.set_title(panel.title, loc="left", fontsize=10.5, pad=6 + 14 * -(-len(labels) // columns))
+    axis.set_title(panel.title, loc="left", fontsize=TITLE, pad=4 + 11 * -(-len(labels) // columns))
 
 
 def _short(number: float, _position: int | None = None) -> str:

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from bert_jax.configuration import as_text
-from bert_jax.reporting.panel import COLORS, DASHES, GREY
+from bert_jax.reporting.figure_style import DPI, PAGE, SMALL, dress
+from bert_jax.reporting.panel import COLORS, DASHES, GREY, written
 from bert_jax.reporting.run_record import RunRecord
 from bert_jax.reporting.run_scores import baseline_value, value
 from bert_jax.reporting.scratch_run import read_scratch_run
@@ -39,14 +40,16 @@ def x_axis(points: Sequence[Point]) -> str:
     return varied[0] if varied else max(counts, key=lambda name: counts[name])
 
 
-def draw_sweep(tried: Sequence[Point], score: Score, best: Sequence[Point], file: epath.PathLike) -> None:
-    """Draws the picture, with bars of one deviation over the seeds.
+def draw_sweep(
+    tried: Sequence[Point], score: Score, best: Sequence[Point], file: epath.PathLike | None = None
+) -> Figure:
+    """Draws the picture, with bars of one deviation over the seeds, and returns it.
 
     Args:
       tried: the combinations.
       score: what the y axis shows.
       best: those to mark.
-      file: the PNG file to write.
+      file: the PNG file to write; None: none.
     """
     across = x_axis(tried)
     ticks = list(dict.fromkeys(one.settings[across] for one in tried))
@@ -58,7 +61,7 @@ def draw_sweep(tried: Sequence[Point], score: Score, best: Sequence[Point], file
     for one in tried:
         if one.mean(score) is not None:
             lines.setdefault(tuple((k, v) for k, v in one.settings.items() if k != across), []).append(one)
-    figure = Figure(figsize=(8.5, 4.8), layout="constrained")
+    figure = Figure(figsize=(PAGE, 3.6), dpi=DPI, layout="constrained")
     axis = figure.subplots()
     styles = list(itertools.product(DASHES, zip(COLORS, MARKERS, strict=True)))
     for i, (others, points) in enumerate(lines.items()):
@@ -92,15 +95,12 @@ def draw_sweep(tried: Sequence[Point], score: Score, best: Sequence[Point], file
     axis.set_xticks(list(place.values()), [f"{tick:g}" if numeric else str(tick) for tick in ticks])
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.set_xlabel(across.replace("_", " "))
-    axis.set_ylabel(f"{score.title}, held out")
-    axis.grid(alpha=0.25)
+    dress(axis, x=across.replace("_", " "), y=f"{score.title}, held out")
     if axis.get_legend_handles_labels()[1]:
-        figure.legend(loc="outside right upper", frameon=False, fontsize=8, ncols=1 + (len(lines) > MANY))
+        figure.legend(loc="outside right upper", frameon=False, fontsize=SMALL, ncols=1 + (len(lines) > MANY))
     bars = "; bars: one deviation over the seeds" if any(len(one.runs) > 1 for one in tried) else ""
-    figure.supxlabel(f"Circled: the best{bars}.", fontsize=8, color=GREY, x=0.01, ha="left")
-    with epath.Path(file).open("wb") as handle:
-        figure.savefig(handle, format="png", dpi=110)
+    figure.supxlabel(f"Circled: the best{bars}.", fontsize=SMALL, color=GREY, x=0.01, ha="left")
+    return written(figure, file)
 
 
 def _line(

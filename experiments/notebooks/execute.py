@@ -2,9 +2,9 @@
 
     python -m experiments.notebooks.execute experiments/notebooks/first_steps.ipynb
 
-Outputs are rewritten in place: pictures with a palette, so that a notebook stays small, and without times, versions and
-names of the machine's folders, so that only what has changed differs. A notebook runs in its own folder, where the
-paths of its parameters begin.
+Outputs are rewritten in place: pictures with a palette, so that a notebook stays small, and without what a notebook
+stores about the machine: when cells ran, versions, names of folders. What a run prints of its own speed stays. A
+notebook runs in its own folder, where the paths of its parameters begin.
 """
 
 import base64
@@ -59,10 +59,15 @@ def execute(notebook: Any, folder: pathlib.Path, parameters: Mapping[str, Any] |
 
 
 def _joined(outputs: list[Any]) -> list[Any]:
-    """The outputs of a cell, in which lines that were printed one after the other are one output."""
+    """The outputs of a cell, in which lines that were printed one after the other are one output.
+
+    Those of logs, too: Jupyter would show them in red, as if they were errors.
+    """
     found: list[Any] = []
     for output in outputs:
-        if found and output.output_type == "stream" and found[-1].get("name") == output.name:
+        if output.output_type == "stream":
+            output.name = "stdout"
+        if found and output.output_type == "stream" and found[-1].output_type == "stream":
             found[-1].text += output.text
         else:
             found.append(output)

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import jax
 import numpy as np
 import pytest
@@ -5,7 +7,7 @@ import pytest
 from bert_jax.data.texts import EncodedTexts, packed_batches
 from bert_jax.errors import TokenizerError
 from bert_jax.inspection.attention import TextAttention, attention_maps, head_summaries, rollout
-from bert_jax.inspection.text_row import readable
+from bert_jax.inspection.token_names import readable
 from bert_jax.model.bert import Bert
 from tests.inspection.small import model
 from tests.tokenization.samples import all_kinds
@@ -33,7 +35,7 @@ def test_rows_of_512_tokens_show_neither_padding_nor_neighbours():
     (packed,) = packed_batches(EncodedTexts.of(texts, 512), bert.tokenizer, 16 * 512)
     batch = packed.batch
     assert batch["token_ids"].shape == (16, 512)
-    states, maps = bert.inside(batch)
+    states, maps = bert.intermediates(batch)
     together = batch["example_ids"][:, :, None] == batch["example_ids"][:, None, :]
     assert (maps * ~together[:, None] == 0).all()
     np.testing.assert_allclose(maps.sum(-1), 1, atol=1e-5)
@@ -45,7 +47,7 @@ def test_rows_of_512_tokens_show_neither_padding_nor_neighbours():
 def test_masks_and_pairs():
     bert = model()
     assert attention_maps(bert, "the [MASK] sat.").tokens == ["[CLS]", "the", "[MASK]", "sat", ".", "[SEP]"]
-    pair = attention_maps(bert, "the cat", "dogs")
+    pair = attention_maps(bert, ("the cat", "dogs"))
     assert pair.tokens == ["[CLS]", "the", "cat", "[SEP]", "dog", "##s", "[SEP]"]
     np.testing.assert_allclose(pair.weights, bert.encode([("the cat", "dogs")])[0].attention_maps, atol=1e-6)
     with pytest.raises(TokenizerError, match="has 102 tokens, but the model takes at most 64"):
@@ -78,3 +80,16 @@ def test_heads_are_summarised():
     np.testing.assert_allclose(found.distance, [[0.75, 1.25, 1.5]])
     np.testing.assert_allclose(found.entropy, [[0, np.log(4), 0]], atol=1e-6)
     np.testing.assert_allclose(found.to_separators, [[0, 0.25, 1]])
+    even = (found.even_distance, found.even_entropy, found.even_to_separators)
+    np.testing.assert_allclose(even, (found.distance[0, 1], found.entropy[0, 1], found.to_separators[0, 1]))
+
+
+def test_summaries_and_rollout_take_little_memory_beside_the_maps():
+    weights = np.random.default_rng(0).dirichlet(np.ones(128), (8, 16, 128)).astype(np.float32)
+    attention = TextAttention(["the"] * 127 + ["[SEP]"], weights)
+    for look in (head_summaries, rollout):
+        tracemalloc.start()
+        look(attention)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert most < weights.nbytes / 4

@@ -27,6 +27,21 @@ def test_the_last_layer_predicts_what_the_model_does(norm_position):
         layer_predictions(bert, text, mask=2)
 
 
+@pytest.mark.parametrize("norm_position", ["post", "pre"])
+def test_an_earlier_layer_predicts_what_the_model_would_that_ends_there(norm_position):
+    """With the same final norm, if there is one: the embeddings and layer 0 alone."""
+    bert = model(MaskedWords(), norm_position=norm_position)
+    found = layer_predictions(bert, "the [MASK] sat", top=3)
+    encoder = bert.params["bert"]["encoder"]
+    for num_layers in (0, 1):
+        kept = {name: part for name, part in encoder.items() if "layer_" not in name or name < f"layer_{num_layers}"}
+        params = bert.params | {"bert": bert.params["bert"] | {"encoder": kept}}
+        config = dataclasses.replace(bert.config, num_layers=num_layers)
+        guesses = dataclasses.replace(bert, params=params, config=config).fill_mask("the [MASK] sat", top=3)[0]
+        assert found.words[num_layers] == [guess.word for guess in guesses]
+        np.testing.assert_allclose(found.probabilities[num_layers], [guess.probability for guess in guesses], rtol=1e-4)
+
+
 def test_a_model_without_words_predicts_none():
     with pytest.raises(CheckpointError, match="not trained to predict words"):
         layer_predictions(model(), "the [MASK]")

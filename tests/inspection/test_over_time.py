@@ -57,7 +57,10 @@ def test_each_kept_step_is_looked_at_with_the_same_texts(workdir, tmp_path):
         spread = isotropy(bert, TEXTS)
         np.testing.assert_allclose(found.effective_rank[i], spread.effective_rank, rtol=1e-4)
         assert found.num_tokens == spread.num_tokens
+        for name in ("even_distance", "even_entropy"):
+            assert getattr(found, name) == pytest.approx(np.mean([getattr(one, name) for one in heads]))
     lines = over_time_lines(found)
+    assert lines[2] == f"Attention distance, tokens ({found.even_distance:.3f} if a head looks evenly at all tokens)"
     assert lines[0].endswith(f"run: 3 kept steps, 4 texts of {found.num_tokens:,} tokens in all")
     assert lines[3].split() == ["step", "mean", "layer", "0", "layer", "1"]
     assert [float(cell) for cell in lines[4].split()[2:]] == pytest.approx(found.distance[0].tolist(), abs=6e-4)
@@ -109,17 +112,21 @@ def test_what_cannot_be_shown_is_refused(tmp_path):
 
 def test_probes_are_drawn_beside_their_majority(tmp_path):
     name = "eval/probe_mood"
-    rows = [{"step": step, f"{name}_accuracy": step / 10, f"{name}_majority": 0.5} for step in (1, 2, 3)]
+    rows = [{"step": step, f"{name}_accuracy": 0.3 + step / 100, f"{name}_majority": 0.3} for step in (1, 2, 3)]
     folder = write_run(tmp_path / "run", rows=rows)
     score = Score("probe_mood_accuracy", "mood", baseline="probe_mood_majority", baseline_title="majority")
     about = json.loads((folder / "run.json").read_text()) | {"scores": [dataclasses.asdict(score)]}
     (folder / "run.json").write_text(json.dumps(about))
-    found = OverTime(read_run(folder), np.array([1, 3]), *(np.ones((2, size), np.float32) for size in (7, 7, 8)), 2, 9)
-    assert found.scores("probe_mood_accuracy").tolist() == [0.1, 0.3]
+    layers = [np.ones((2, size), np.float32) for size in (7, 7, 8)]
+    found = OverTime(read_run(folder), np.array([1, 3]), *layers[:2], 4.5, 2.5, layers[2], 2, 9)
+    assert found.scores("probe_mood_accuracy").tolist() == pytest.approx([0.31, 0.33])
     figure = draw_over_time(found)
     axis = figure.axes[3]
     assert axis.get_title(loc="left") == "Linear probes, accuracy"
+    assert np.ptp(axis.get_ylim()) == pytest.approx(0.2)  # what is one example more is not made large
+    assert "Majority: always the most frequent label." in figure.get_supxlabel()
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["mood", "mood: majority"]
     # Of many layers, the legend names three.
-    assert len(figure.axes[0].get_legend().get_texts()) == 3
+    names = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert names == ["layer 0", "layer 3", "layer 6", "an even look"]
     assert len(figure.axes[2].get_legend().get_texts()) == 4

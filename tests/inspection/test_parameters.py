@@ -16,8 +16,9 @@ from etils.epath import backend
 
 import bert_jax
 from bert_jax.errors import CheckpointError
+from bert_jax.inspection.differences import compare_parameters
 from bert_jax.inspection.parameter_tables import difference_lines, tree_lines
-from bert_jax.inspection.parameters import Parameters, compare_parameters, open_parameters, parameter_tree
+from bert_jax.inspection.parameters import Parameters, open_parameters, parameter_tree
 from bert_jax.interop.hugging_face import write_folder
 from bert_jax.interop.safetensors import WEIGHTS, SafetensorsFile, write_safetensors
 from bert_jax.interop.tensors import TensorInfo

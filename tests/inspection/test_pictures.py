@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 
 from bert_jax.errors import ConfigError
 from bert_jax.inspection import fonts
@@ -31,6 +32,7 @@ from bert_jax.inspection.layers import LayerPredictions, LayerProbes
 from bert_jax.inspection.spectra import Isotropy
 from bert_jax.inspection.word_map_picture import draw_word_map
 from bert_jax.inspection.words import WordMap
+from bert_jax.reporting.figure_style import PAGE, SMALL
 
 # Dollars would be formulas; Arabic, Hebrew and accents are in matplotlib's own font.
 TOKENS = ["[CLS]", "costs", "$", "$x_1$", "and", "$", "كتاب", "שלום", "naïve", "<b>", "[SEP]"]
@@ -80,8 +82,12 @@ def test_every_picture_can_be_drawn(name):
         figure.savefig(file, format="png")
     width, height = figure.get_size_inches()
     assert file.getvalue().startswith(b"\x89PNG")
-    assert width <= 14
-    assert height <= 14
+    assert width <= (12 if "long" in name else PAGE)
+    assert height <= 12
+    texts = figure.findobj(lambda one: isinstance(one, Text) and one.get_text())
+    assert min(text.get_fontsize() for text in texts) >= SMALL
+    drawn = figure.get_tightbbox(FigureCanvasAgg(figure).get_renderer())  # nothing is cut
+    assert min(drawn.x0, drawn.y0, width - drawn.x1, height - drawn.y1) > -0.01
 
 
 def test_what_is_not_there_is_refused():
@@ -108,7 +114,7 @@ def test_the_strongest_link_and_the_largest_share_have_the_full_shade():
     even = np.full((5, 5), 0.19, np.float32) + 0.05 * np.eye(5, dtype=np.float32)
     attention = TextAttention(list("abcde"), even[None, None])
     (lines,) = draw_links(attention, 0, 0).axes[0].collections
-    assert lines.get_linewidths() == pytest.approx([4.0] * 5)
+    assert lines.get_linewidths() == pytest.approx([3.0] * 5)
     bar = draw_rollout(attention, 1).axes[1]
     assert bar.get_ylim()[1] == pytest.approx(rollout(attention)[:, 1].max())
     many = attention_of([str(i) for i in range(121)])
@@ -130,6 +136,29 @@ def luminance(color):
     """That of WCAG 2, between 0 and 1."""
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in color]
     return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
+def test_heads_stand_beside_an_even_look():
+    summaries = head_summaries(attention_of(TOKENS))
+    levels = [summaries.even_distance, summaries.even_entropy, summaries.even_to_separators]
+    for axis, level in zip(draw_head_summaries(summaries).axes, levels, strict=True):
+        (line,) = (one for one in axis.lines if one.get_linestyle() == "--")
+        assert set(line.get_ydata()) == {level}
+
+
+def test_a_picture_of_probes_says_what_the_majority_is():
+    probes = LayerProbes(np.array([0.5, 0.8]), np.array([0.5, 0.8]), 0.4, 0.3, 80, 100)
+    figure = draw_layer_probes(probes)
+    assert "always the most frequent label of the fitted ones" in figure.legends[0].get_title().get_text()
+    levels = [line.get_ydata()[0] for line in figure.axes[0].lines if line.get_linestyle() == "--"]
+    assert levels == [0.4, 0.3]
+
+
+def test_the_scale_of_attributions_has_their_unit_if_they_share_one():
+    one = attribution_of(TOKENS)
+    for unit, end in (("nats", "for the prediction, nats"), ("", "for the prediction")):
+        bar = draw_attributions(one, dataclasses.replace(one, unit=unit)).axes[1]
+        assert bar.texts[-1].get_text() == end
 
 
 def test_accuracies_have_a_band_of_one_standard_error():

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from bert_jax.errors import ConfigError, TokenizerError
-from bert_jax.inspection.targets import word_id
-from bert_jax.inspection.text_row import readable
+from bert_jax.inspection.token_names import readable, word_id
 from bert_jax.inspection.words import nearest_words, word_map
 from tests.inspection.small import WORDS, model
 from tests.tokenization.samples import all_kinds

@@ -48,7 +48,7 @@ def close(found, expected):
 
 def test_attention_maps(bert, reference):
     output, *_ = reference
-    found = attention_maps(bert, *PAIR)
+    found = attention_maps(bert, PAIR)
     close(found.weights, np.concatenate([each.detach().numpy() for each in output.attentions]))
 
 

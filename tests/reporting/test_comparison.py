@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from bert_jax.errors import ConfigError
-from bert_jax.reporting.comparison import write_comparison
+from bert_jax.errors import ConfigError, WriteError
+from bert_jax.reporting.comparison import draw_runs, write_comparison
 from bert_jax.reporting.run_record import read_run
 from bert_jax.training.best import Best
 from bert_jax.training.workdir.about import About
@@ -26,6 +26,10 @@ def test_scores_gains_cost_and_what_differs(tmp_path):
     text = write_comparison(folders, tmp_path / "out")
     assert text == (tmp_path / "out" / "comparison.md").read_text()
     assert (tmp_path / "out" / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    figure = draw_runs([read_run(folder) for folder in folders], ["a", "b"])
+    assert figure.axes[0].get_title(loc="left") == "Masked language model, loss in nats: held out"
+    with pytest.raises(WriteError, match="cannot be written"):
+        draw_runs([read_run(folders[0])], ["a"], tmp_path / "nowhere" / "curves.png")
     for title, expected in (
         ("masked language model, loss in nats", ["7.000", "**6.000**"]),
         ("… better than word frequencies by", ["0.250", "**1.250**"]),

@@ -21,7 +21,7 @@ from bert_jax.inspection.parameter_tables import source_text
 from bert_jax.inspection.parameters import open_parameters, parameter_tree
 from bert_jax.inspection.targets import usual_targets
 from bert_jax.objectives.masked_words import MaskedWords
-from bert_jax.pretrained import Pretrained
+from bert_jax.pretrained import Pretrained, Text
 from bert_jax.reporting.run_record import RunRecord, read_run
 from bert_jax.tokenization.tokenizer import MASK
 
@@ -34,8 +34,7 @@ STEPS = 64  # of integrated gradients, with gaps below 0.01 %
 def write_page(
     model: epath.PathLike,
     file: epath.PathLike,
-    text: str,
-    pair: str | None = None,
+    text: Text,
     step: int | None = None,
     note: Callable[[str], Any] = lambda line: None,
 ) -> None:
@@ -44,8 +43,7 @@ def write_page(
     Args:
       model: any folder that `bert_jax.load` takes. If it is a run, its curves are in the page.
       file: the HTML file to write.
-      text: the text; each `[MASK]` in it is filled.
-      pair: the second text of a pair.
+      text: a text or a pair of texts; each `[MASK]` in it is filled.
       step: which checkpoint of a run; None: that which `load` opens.
       note: is told what is done.
 
@@ -54,26 +52,26 @@ def write_page(
     """
     _check_writable(file)
     bert = loading.load(model, step)
-    given = text if pair is None else (text, pair)
+    texts = [text] if isinstance(text, str) else list(text)
     tree = parameter_tree(open_parameters(model, step))  # as they are stored
     words = any(isinstance(one, MaskedWords) for one in bert.objectives)
-    masks = range(text.count(MASK) + (pair or "").count(MASK) if words else 0)
-    targets = usual_targets(bert, given)
+    masks = range(sum(one.count(MASK) for one in texts) if words else 0)
+    targets = usual_targets(bert, text)
     attributions = []
     for number, target in enumerate(targets[:MOST_ATTRIBUTIONS], 1):
         note(f"attribution {number} of {min(len(targets), MOST_ATTRIBUTIONS)}")
-        attributions.append(integrated_gradients(bert, given, target, STEPS))
-    layers = [layer_predictions(bert, given, mask) for mask in masks]
+        attributions.append(integrated_gradients(bert, text, target, STEPS))
+    layers = [layer_predictions(bert, text, mask) for mask in masks]
     parts = [
-        ("predictions", "What it says", sections.predictions_section(predictions(bert, given))),
+        ("predictions", "What it says", sections.predictions_section(predictions(bert, text))),
         ("layers", "Layer by layer", sections.layers_section(layers)),
         ("attribution", "Which tokens it is due to", sections.attributions_section(attributions, len(targets))),
-        ("attention", "Attention", sections.attention_section(attention_maps(bert, text, pair))),
+        ("attention", "Attention", sections.attention_section(attention_maps(bert, text))),
     ]
     if run := run_of(model):
         parts.append(("training", "Training", sections.curves_section(run)))
     parts.append(("parameters", "Parameters", sections.tree_section(tree)))
-    page = document(source_text(str(model), bert.step), _heading(bert, [text] if pair is None else [text, pair]), parts)
+    page = document(source_text(str(model), bert.step), _heading(bert, texts), parts)
     with _writing(file):
         storage.write_bytes(file, page.encode())
 

@@ -8,6 +8,7 @@ from bert_jax.objectives.labels import NUMBER, Labels
 from bert_jax.objectives.masked_words import MaskedWords
 from bert_jax.objectives.sentence_pairs import SentencePairs
 from bert_jax.objectives.spans import Spans
+from bert_jax.objectives.summary_sentences import SummarySentences
 from bert_jax.pretrained import Pretrained, Text
 from bert_jax.tokenization.tokenizer import MASK
 
@@ -29,7 +30,7 @@ class Prediction:
 
 def predictions(bert: Pretrained, text: Text) -> list[Prediction]:
     """Returns what the heads of a model say of a text, or of a pair of texts, as far as it is a question to them."""
-    return [one for found in (_masks, _labels, _pairs) for one in found(bert, text)]
+    return [one for found in (_masks, _labels, _summary, _pairs) for one in found(bert, text)]
 
 
 def _masks(bert: Pretrained, text: Text) -> Iterator[Prediction]:
@@ -49,6 +50,13 @@ def _labels(bert: Pretrained, text: Text) -> Iterator[Prediction]:
             yield Prediction("label", sorted(label.probabilities.items(), key=lambda row: -row[1]))
         elif isinstance(one, Labels) and one.choose == NUMBER:
             yield Prediction(f"number: {bert.regress([text])[0]:.3f}", [])
+
+
+def _summary(bert: Pretrained, text: Text) -> Iterator[Prediction]:
+    if isinstance(text, str) and _has(bert, SummarySentences):
+        found = bert.summarize(text)
+        shown = [float(found.probabilities[i]) for i in found.indices]
+        yield Prediction("summary", list(zip(found.sentences, shown, strict=True)))
 
 
 def _pairs(bert: Pretrained, text: Text) -> Iterator[Prediction]:

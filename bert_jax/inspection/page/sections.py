@@ -27,6 +27,7 @@ from bert_jax.tokenization.tokenizer import MASK
 SMALLEST_TO_SMOOTH = 20  # values of a curve
 DARK = 0.93  # share of the blue from which white letters have a contrast of 4.5, as black ones have below
 FAINT = 0.02  # share of the largest score below which a token counts as neither for nor against
+MAJORITY_NOTE = '<p class="soft">The majority is to give always the label that is most frequent.</p>\n'
 MOST_OPAQUE = 0.55  # of a colour behind black letters
 
 
@@ -164,7 +165,7 @@ attention.{escaped(note)}</p>
 
 def curves_section(run: RunRecord) -> str:
     """The scores of a run, in training and held out, with their baselines."""
-    charts = []
+    charts, note = [], ""
     for score in scores_of(run):
         if "/" in score.name:
             continue
@@ -180,8 +181,9 @@ def curves_section(run: RunRecord) -> str:
         if level is not None and len(held_out[0]):
             ends = np.array([0.0, held_out[0].max()])
             lines.append(ChartLine(score.baseline_title or "baseline", ends, np.full(2, level), GREY, "6 4"))
+            note = MAJORITY_NOTE if score.baseline_title == "majority" else note
         charts.append(line_chart(score.title[:1].upper() + score.title[1:], lines, "step"))
-    return f'<div class="charts">\n{"".join(charts)}</div>\n'
+    return f'{note}<div class="charts">\n{"".join(charts)}</div>\n'
 
 
 def tree_section(tree: ParameterTree) -> str:

@@ -34,7 +34,8 @@ td, th { padding: .2rem .9rem .2rem 0; vertical-align: baseline; }
 .guesses td:nth-child(2) { text-align: right; width: 5rem; }
 .guesses td:nth-child(3) { width: 45%; }
 .layers td:first-child { color: var(--soft); white-space: nowrap; }
-.layers td { padding: .25rem .6rem; border: 2px solid #fff; }
+.layers td, .layers th { padding: .25rem .6rem; border: 2px solid #fff; white-space: nowrap; }
+.layers th { padding-inline-start: .85rem; }
 .bar { display: block; width: 100%; min-width: 5rem; height: .6rem; background: #eef0f2; }
 .bar i { display: block; height: 100%; background: var(--blue); }
 details { border-bottom: 1px solid var(--line); padding: .3rem 0; }

@@ -136,7 +136,7 @@ def test_attributions_name_how_many_predictions_there_are_and_join_words():
 def test_a_pair_and_a_classifier(tmp_path, monkeypatch):
     monkeypatch.setattr("bert_jax.inspection.page.document.MOST_ATTRIBUTIONS", 0)  # others take long to compile
     model(Labels(names=("good", "<bad>"))).save_checkpoint(tmp_path / "labels")
-    write_page(tmp_path / "labels", tmp_path / "page.html", "the cat", "sat down")
+    write_page(tmp_path / "labels", tmp_path / "page.html", ("the cat", "sat down"))
     page = (tmp_path / "page.html").read_text()
     assert page.count("<blockquote") == 2
     label = load(tmp_path / "labels").classify([("the cat", "sat down")])[0]
