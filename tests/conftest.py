@@ -1,6 +1,7 @@
 """A small corpus with something to learn in it, made once for all tests."""
 
 import json
+import os
 
 import jax
 import numpy as np
@@ -11,12 +12,24 @@ from bert_jax.corpus.store import Corpus
 from bert_jax.model.config import ModelConfig
 from bert_jax.tasks.pretraining import PretrainingConfig
 
+# Compiles in half the time; the programs are slower, and small here.
+QUICK_COMPILING = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+
+
+def pytest_configure():
+    """Before JAX makes its devices, and for all processes that tests start."""
+    os.environ.setdefault("XLA_FLAGS", QUICK_COMPILING)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def compilation_cache(tmp_path_factory):
-    """Many tests run the same small model: it is compiled once."""
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
+    """Many tests run the same small model: it is compiled once, also for their processes and for other workers."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compiled"
+    jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 
 def make_documents(count: int, seed: int = 0) -> list[str]:
