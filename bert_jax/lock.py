@@ -119,6 +119,7 @@ def hold(
     heart.start()
     try:
         _wait_for_others(folder, file, tell)
+        _remove_unfinished(folder)
         yield functools.partial(_check_held, file)
     finally:
         ended.set()
@@ -164,6 +165,14 @@ def _remove(file: epath.Path) -> None:
     with contextlib.suppress(OSError):
         for path in (file, *file.parent.glob(f"{file.name}.*.partial")):
             path.unlink(missing_ok=True)
+
+
+def _remove_unfinished(folder: epath.Path) -> None:
+    """Removes claims that killed processes were writing for the first time. One that lives would write it again."""
+    for path in folder.glob(f"{PREFIX}*.json.*.partial"):
+        if not (folder / path.name.rsplit(".", 2)[0]).exists():
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 def _beat(file: epath.Path, owner: Owner, ended: threading.Event) -> None:

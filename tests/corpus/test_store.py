@@ -2,6 +2,7 @@ import json
 import pathlib
 import shutil
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -51,17 +52,27 @@ def test_no_place_for_an_index_is_told(without_index, tmp_path, monkeypatch):
         store.open_corpus(without_index)
 
 
-def test_several_processes_may_rebuild_an_index_at_once(without_index, corpus, monkeypatch):
-    """Here threads that meet just before each puts its index in place."""
-    path_class = type(index.epath.Path("/"))
-    together, rename = threading.Barrier(3), path_class.rename
+@pytest.mark.parametrize("is_there", [False, True])
+def test_several_processes_may_rebuild_an_index_at_once(is_there, without_index, corpus_path, corpus, monkeypatch):
+    """Here threads: each looks at the index just before another puts its own in place, all have seen the damage."""
+    if is_there:
+        shutil.copytree(f"{corpus_path}/index", without_index / "index")
+        (without_index / "index/train/token_ids.npy").write_bytes(b"damaged")
+    together, rebuild, hashed = threading.Barrier(3), index.rebuild, store.hashing.sha256_once
+    opened, turns = [], threading.Lock()
 
-    def meets(self, target):
+    def meet_and_rebuild(*given):
         together.wait(timeout=60)
-        return rename(self, target)
+        rebuild(*given)
 
-    monkeypatch.setattr(path_class, "rename", meets)
-    opened = []
+    monkeypatch.setattr(index, "rebuild", meet_and_rebuild)
+
+    def slowly(path):
+        with turns:
+            time.sleep(0.01)  # in which others write
+        return hashed(path)
+
+    monkeypatch.setattr(store.hashing, "sha256_once", slowly)
     threads = [threading.Thread(target=lambda: opened.append(store.open_corpus(without_index))) for _ in range(3)]
     for thread in threads:
         thread.start()
@@ -84,6 +95,25 @@ def test_a_damaged_index_is_rebuilt_from_the_shards(file, damage, corpus_path, c
     np.testing.assert_array_equal(opened.train.token_ids, corpus.train.token_ids)
     assert (tmp_path / "corpus" / "index" / file).read_bytes() == whole
     assert not list((tmp_path / "corpus").glob("*.partial"))
+
+
+def test_a_manifest_that_does_not_fit_the_shards_is_named(corpus_path, tmp_path):
+    shutil.copytree(corpus_path, tmp_path / "corpus")
+    file = tmp_path / "corpus" / "manifest.json"
+    manifest = json.loads(file.read_text())
+    manifest["splits"]["train"]["index"]["token_ids"] = "0" * 64
+    file.write_text(json.dumps(manifest))
+    with pytest.raises(CorpusError, match=r"manifest.json is damaged, its hashes are not those of its index: restore"):
+        store.open_corpus(tmp_path / "corpus")
+
+
+def test_an_intact_array_stays_where_another_is_rebuilt(corpus_path, tmp_path):
+    """Runs that read it would be told that it has changed."""
+    shutil.copytree(corpus_path, tmp_path / "corpus")
+    opened = store.open_corpus(tmp_path / "corpus")
+    (tmp_path / "corpus" / "index" / "validation" / "token_ids.npy").unlink()
+    store.open_corpus(tmp_path / "corpus")
+    opened.train.check_unchanged()
 
 
 def test_a_batch_is_not_made_of_ids_that_were_overwritten(corpus_path, config, tmp_path):
