@@ -43,7 +43,8 @@ def main(arguments: Sequence[str]) -> int:
                 if outcome.verdict == LOST or number % max(1, wanted // 20) == 0:
                     minutes = (time.monotonic() - began) / 60
                     print(
-                        f"{name}  {number} of {wanted}, {minutes:.1f} min  {outcome.verdict}: {outcome.how}", flush=True
+                        f"{name}  {number} ({wanted} faults), {minutes:.1f} min  {outcome.verdict}: {outcome.how}",
+                        flush=True,
                     )
     print(table(ledger.outcomes))
     times = [one.seconds for one in ledger.outcomes if one.seconds is not None]

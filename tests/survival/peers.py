@@ -30,11 +30,12 @@ def faults(place: Place, count: int, seed: int) -> Iterator[Outcome]:
         began = time.monotonic()
         # What stands still is ended at last, as its launcher would.
         sent = [(moment, int(fault)), (moment + SECONDS, int(signal.SIGKILL))]
-        both = _start(place, workdir, {victim: sent}, other_first=1 - victim)
-        code, printed = both[1 - victim]
+        _begin(place, workdir, {victim: sent})
+        code, printed = place.pair[1 - victim].finish()
         took = time.monotonic() - began - moment
+        place.pair[victim].finish()
         how = f"seed {seed}, number {number}: process {victim}, {fault.name} at {moment:.1f} s; code {code}"
-        if code == -signal.SIGALRM:
+        if code == -signal.SIGALRM or took >= SECONDS:
             verdict, why = LOST, f"the other hangs: {printed[-500:]}"
         else:
             both = _start(place, workdir)
@@ -50,7 +51,12 @@ def faults(place: Place, count: int, seed: int) -> Iterator[Outcome]:
             discard(workdir)
 
 
-def _start(place: Place, workdir, signals=None, other_first: int = 0) -> list[tuple[int, str]]:
+def _start(place: Place, workdir) -> list[tuple[int, str]]:
+    _begin(place, workdir)
+    return [scripts.finish() for scripts in place.pair]
+
+
+def _begin(place: Place, workdir, signals=None) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -64,5 +70,3 @@ def _start(place: Place, workdir, signals=None, other_first: int = 0) -> list[tu
             signals=(signals or {}).get(index, ()),
             seconds=HANG,
         )
-    ended = {index: place.pair[index].finish() for index in (other_first, 1 - other_first)}
-    return [ended[0], ended[1]]

@@ -16,6 +16,7 @@ import psutil
 
 from bert_jax import hashing, lock
 from bert_jax.errors import BertJaxError
+from bert_jax.training.workdir.checkpoints import read_best
 from tests.conftest import make_documents
 from tests.experiments.scripts import Scripts
 from tests.survival.outcomes import LOST, RESTORED, TOLD
@@ -145,7 +146,7 @@ class Place:
     @functools.cached_property
     def expected(self) -> Any:
         """What every run must end with."""
-        return results(self.straight)
+        return ends(self.straight)
 
     def copy(self, of: pathlib.Path) -> pathlib.Path:
         """A copy of a workdir or a corpus, in a new folder."""
@@ -155,7 +156,7 @@ class Place:
 
     def judge_run(self, workdir: pathlib.Path, code: int, printed: str) -> tuple[str, str]:
         """The verdict on the last start of a run that was disturbed."""
-        return judge(code, printed, lambda: results(workdir) == self.expected)
+        return judge(code, printed, lambda: ends(workdir) == self.expected)
 
     @contextlib.contextmanager
     def processor_time(self) -> Iterator[list[float]]:
@@ -165,6 +166,11 @@ class Place:
         yield found
         after = process.cpu_times()
         found.append(sum(after[2:4]) - sum(before[2:4]))
+
+
+def ends(workdir: pathlib.Path) -> tuple[Any, ...]:
+    """What must be equal bit for bit: the log, the last checkpoint, and the best one."""
+    return *results(workdir), read_best(workdir / "checkpoints")
 
 
 def judge(code: int, printed: str, is_equal: Any) -> tuple[str, str]:

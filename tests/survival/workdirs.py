@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from bert_jax.training.workdir.metrics import read_metrics
 from tests.survival.mutations import mutate, mutate_file, scramble
 from tests.survival.outcomes import LOST, RESTORED, TOLD, Outcome
-from tests.survival.place import Place, discard, judge
-from tests.tasks.test_pretraining import results
+from tests.survival.place import Place, discard, ends, judge
 
 WARNINGS = ("left out ", "has lost ")
 
@@ -52,5 +51,5 @@ def _mutate_line(file: pathlib.Path, rng: random.Random) -> str:
 
 def _lacks_lines(workdir: pathlib.Path, expected) -> bool:
     """Whether all is as expected but for lines that are missing."""
-    rows, *rest = results(workdir)
+    rows, *rest = ends(workdir)
     return rest == list(expected[1:]) and all(row in expected[0] for row in rows) and bool(read_metrics(workdir))
