@@ -53,7 +53,7 @@ class Place:
     """
 
     def __init__(self, folder: pathlib.Path):
-        self.folder, self._numbers = folder, itertools.count()
+        self.folder, self._paths = folder, (folder / f"{number:06d}" for number in itertools.count())
         self._opened = contextlib.ExitStack()
 
     def __enter__(self) -> "Place":
@@ -84,8 +84,7 @@ class Place:
         }
 
     def new_folder(self) -> pathlib.Path:
-        path = self.folder / f"{next(self._numbers):06d}"
-        shutil.rmtree(path, ignore_errors=True)
+        path = next(path for path in self._paths if not path.exists())  # what an earlier call has lost stays
         path.mkdir()
         return path
 
@@ -93,8 +92,10 @@ class Place:
     def sources(self) -> list[str]:
         """Flags of a build."""
         for number in range(SOURCES):
-            rows = (json.dumps({"text": text}) for text in make_documents(40, seed=number))
-            (self.folder / f"source{number}.jsonl").write_text("\n".join(rows) + "\n")
+            file = self.folder / f"source{number}.jsonl"
+            if not file.exists():  # its time is part of a corpus
+                rows = (json.dumps({"text": text}) for text in make_documents(40, seed=number))
+                file.write_text("\n".join(rows) + "\n")
         flags = [f"--source=jsonl:{self.folder}/source{number}.jsonl" for number in range(SOURCES)]
         return [*flags, "--vocab_size=300", "--validation_fraction=0.1"]
 
