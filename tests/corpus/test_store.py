@@ -2,7 +2,6 @@ import json
 import pathlib
 import shutil
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -54,25 +53,17 @@ def test_no_place_for_an_index_is_told(without_index, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("is_there", [False, True])
 def test_several_processes_may_rebuild_an_index_at_once(is_there, without_index, corpus_path, corpus, monkeypatch):
-    """Here threads: each looks at the index just before another puts its own in place, all have seen the damage."""
+    """Here threads that meet when each has seen the damage."""
     if is_there:
         shutil.copytree(f"{corpus_path}/index", without_index / "index")
         (without_index / "index/train/token_ids.npy").write_bytes(b"damaged")
-    together, rebuild, hashed = threading.Barrier(3), index.rebuild, store.hashing.sha256_once
-    opened, turns = [], threading.Lock()
+    together, rebuild, opened = threading.Barrier(3), index.rebuild, []
 
     def meet_and_rebuild(*given):
         together.wait(timeout=60)
         rebuild(*given)
 
     monkeypatch.setattr(index, "rebuild", meet_and_rebuild)
-
-    def slowly(path):
-        with turns:
-            time.sleep(0.01)  # in which others write
-        return hashed(path)
-
-    monkeypatch.setattr(store.hashing, "sha256_once", slowly)
     threads = [threading.Thread(target=lambda: opened.append(store.open_corpus(without_index))) for _ in range(3)]
     for thread in threads:
         thread.start()
@@ -80,6 +71,33 @@ def test_several_processes_may_rebuild_an_index_at_once(is_there, without_index,
         thread.join()
     assert [one.fingerprint for one in opened] == [corpus.fingerprint] * 3
     assert not list(without_index.glob("*.partial"))
+
+
+def test_an_index_that_another_process_has_just_rebuilt_is_never_gone(corpus_path, tmp_path, monkeypatch):
+    """That process, or a run that it starts, is about to open it."""
+    shutil.copytree(corpus_path, tmp_path / "corpus")
+    file = tmp_path / "corpus" / "index" / "train" / "token_ids.npy"
+    whole = file.read_bytes()
+    file.write_bytes(b"damaged")
+    looks, look, rebuild, seen = [], store._open_index, index.rebuild, []
+
+    def look_before_another_rebuilds(folder, manifest):
+        looks.append(folder)
+        try:
+            return look(folder, manifest)
+        except CorpusError:
+            if len(looks) == 2:
+                file.write_bytes(whole)
+            raise
+
+    def note_and_rebuild(*given):
+        seen.append(file.exists() and file.read_bytes() == whole)
+        rebuild(*given)
+
+    monkeypatch.setattr(store, "_open_index", look_before_another_rebuilds)
+    monkeypatch.setattr(index, "rebuild", note_and_rebuild)
+    store.open_corpus(tmp_path / "corpus").train.check_unchanged()
+    assert seen == [True]
 
 
 @pytest.mark.parametrize("file", ["train/token_ids.npy", "validation/document_starts.npy"])
