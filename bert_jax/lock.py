@@ -143,6 +143,16 @@ def is_claim(name: str) -> bool:
     return name.startswith(PREFIX) and ".json" in name
 
 
+def remove_leftovers(folder: epath.Path) -> None:
+    """Removes files that killed processes have left unfinished. Call this only while the folder, or one above, is held.
+
+    Claims stay: they may be those of processes that live.
+    """
+    for path in list(folder.iterdir()) if folder.exists() else []:
+        if storage.is_temporary(path.name) and not is_claim(path.name):
+            path.unlink()
+
+
 def _machine() -> str:
     """Processes with the same value see each other under the same ids."""
     name = socket.gethostname()

@@ -37,9 +37,10 @@ def runs(place: Place, count: int, seed: int) -> Iterator[Outcome]:
         how = f"seed {seed}: {', '.join(one for _, one in kills)}"
         for what, _ in kills:
             yield Outcome(f"a run is killed at {what}", verdict, f"{how} {why}", spent / len(kills))
-        done += len(kills)
-        if not kills and verdict == LOST:
+        if not kills and verdict == LOST:  # it fails even if nobody disturbs it
             yield Outcome("a run is killed at a moment", verdict, f"{how} {why}")
+            return
+        done += len(kills)
         if verdict != LOST:
             discard(workdir)
 

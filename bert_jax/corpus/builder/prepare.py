@@ -270,6 +270,8 @@ def _finish(output, build, options, parsed, units, jobs, notes, allow) -> None:
     if not allow:
         first_documents.refuse([reason for _, refusals in judged for reason in refusals])
     tokenizer = load_tokenizer(build / "tokenizer")
+    for folder in (output, output / "tokenizer"):
+        lock.remove_leftovers(folder)
     partial, splits = index.fresh_folder(output), {}
     for split in corpus.SPLITS:
         rows = [(job, s["splits"][split]) for job, s in zip(jobs, summaries, strict=True)]
