@@ -32,8 +32,8 @@ fi
 [ -x .venv/bin/python ] || { echo "error: there is no .venv here: run bash launch/setup.sh cuda." >&2 && exit 1; }
 
 # Before the time limit, only the batch shell gets the signal (B:); srun passes it on to every task, once. Preempted tasks get
-# it from SLURM itself and exit with 143. Either way the job is requeued, and the same command resumes. So is one that hung (75),
-# unless that may go on for ever.
+# it from SLURM itself and exit with 143. Either way the job is requeued, and the same command resumes. A job that hung (75) is
+# requeued a limited number of times.
 stopped="" code=0
 "${step[@]}" &
 running=$!

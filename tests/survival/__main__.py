@@ -1,6 +1,6 @@
 """Injects faults, and prints a table of what became of them. The exit code is 1 if anything is lost.
 
-    bash launch/test.sh --survival                                   every kind, as often as the table of docs says
+    bash launch/test.sh --survival                                   every kind, thousands of faults: hours
     bash launch/test.sh --survival --kinds=runs,bits --count=100     some kinds, each so often
     bash launch/test.sh --survival --results=survival.jsonl          adds up what several calls found
 
