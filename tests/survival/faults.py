@@ -1,7 +1,6 @@
 """What is done inside a process before a script begins; see `first` of `Scripts.run`."""
 
 import itertools
-import json
 import os
 import resource
 import signal
@@ -61,7 +60,7 @@ def count_writes(file: str) -> None:
 
     def note(number: int) -> None:
         with open(file, "w") as counted:
-            counted.write(json.dumps(number))
+            counted.write(str(number))
 
     save_time()
     before_each_write(note)

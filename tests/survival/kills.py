@@ -1,6 +1,5 @@
 """Processes that are killed: runs and builds, at random moments and at each write."""
 
-import json
 import random
 import signal
 import time
@@ -17,7 +16,7 @@ def runs(place: Place, count: int, seed: int) -> Iterator[Outcome]:
     """Kills the starts of a run one after the other, until one is finished before its time; then the next run."""
     rng, done = random.Random(seed), 0
     place.expected  # noqa: B018  # and how long a run takes
-    whole, writes = place.seconds, _writes(place, "pretrain")
+    whole, writes = place.seconds, place.writes["run"]
     while done < count:
         workdir, kills, spent = place.new_folder(), list[tuple[str, str]](), 0.0
         code, printed = -SIGKILL, ""
@@ -71,7 +70,7 @@ def signals(place: Place, count: int, seed: int) -> Iterator[Outcome]:
 def builds(place: Place, count: int, seed: int) -> Iterator[Outcome]:
     """Kills builds at a write, all of them in turn, and every second one again at a random moment as it goes on."""
     rng = random.Random(seed)
-    expected, writes = contents(place.corpus), _writes(place, "build")
+    expected, writes = contents(place.corpus), place.writes["build"]
     began = time.monotonic()
     assert place.build(place.new_folder())[0] == 0
     whole = time.monotonic() - began
@@ -90,12 +89,3 @@ def builds(place: Place, count: int, seed: int) -> Iterator[Outcome]:
         yield Outcome("a build is killed at each write", verdict, f"seed {seed}: {', '.join(kills)} {why}")
         if verdict != LOST:
             discard(output)
-
-
-def _writes(place: Place, what: str) -> int:
-    """How many writes an undisturbed process makes."""
-    folder, file = place.new_folder(), place.new_folder() / "writes"
-    count = {"first": ("tests.survival.faults:count_writes", str(file))}
-    code, printed = place.train(folder, **count) if what == "pretrain" else place.build(folder, **count)
-    assert code == 0, printed
-    return json.loads(file.read_text())

@@ -9,7 +9,7 @@ import pathlib
 import shutil
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import psutil
@@ -50,14 +50,18 @@ class Place:
       folder: for everything.
       corpus: of a few documents.
       straight: the workdir of a run that nobody disturbs.
+      seconds: how long that took.
+      writes: how many writes it made, and the build of the corpus.
     """
 
     def __init__(self, folder: pathlib.Path):
         self.folder, self._paths = folder, (folder / f"{number:06d}" for number in itertools.count())
         self._opened = contextlib.ExitStack()
+        self.seconds, self.writes = 0.0, dict[str, int]()
 
     def __enter__(self) -> "Place":
         self.folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self.folder / "corpus", ignore_errors=True)
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -106,7 +110,7 @@ class Place:
 
     @functools.cached_property
     def corpus(self) -> pathlib.Path:
-        code, printed = self.build(self.folder / "corpus")
+        self.writes["build"], (code, printed) = self._counted(self.build, self.folder / "corpus")
         assert code == 0, printed
         return self.folder / "corpus"
 
@@ -123,10 +127,16 @@ class Place:
         for name in ("compiles", "straight"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
             began = time.monotonic()
-            code, printed = self.train(self.folder / name)
+            self.writes["run"], (code, printed) = self._counted(self.train, self.folder / name)
             self.seconds = time.monotonic() - began
             assert code == 0, printed
         return self.folder / "straight"
+
+    def _counted(self, start: Callable[..., Any], folder: pathlib.Path) -> tuple[int, Any]:
+        """How many writes the process makes, and its result."""
+        file = self.new_folder() / "writes"
+        ended = start(folder, first=("tests.survival.faults:count_writes", str(file)))
+        return int(file.read_text()), ended
 
     @functools.cached_property
     def stopped(self) -> pathlib.Path:

@@ -1,7 +1,7 @@
 """A few faults of each kind; `bash launch/test.sh --survival` injects many.
 
-Deaths of one of several processes and changes of the mesh take a minute each: `test_processes.py` and `test_meshes.py`
-have one.
+Deaths of one of several processes, changes of the mesh and failures of a bucket take longer: `test_processes.py`,
+`test_meshes.py`, `test_reading.py` and `test_buckets.py` have one each.
 """
 
 import time
@@ -15,10 +15,9 @@ from tests.survival.place import Place, judge
 FEW = {
     **{"runs": 2, "builds": 2, "signals": 1},
     **{"files": 1, "bits": 3, "abouts": 2, "workdirs": 2},
-    **{"corpora": 4, "manifests": 4, "tokenizers": 4},
-    **{"disks": 2, "buckets": 1},
+    **{"corpora": 4, "manifests": 4, "tokenizers": 4, "disks": 1},
 }
-ELSEWHERE = {"meshes", "peers"}
+ELSEWHERE = {"buckets", "meshes", "peers"}
 
 
 @pytest.fixture(scope="module")
