@@ -10,6 +10,7 @@ what is lost stay for a look.
 
 import argparse
 import pathlib
+import shutil
 import sys
 import tempfile
 import time
@@ -52,6 +53,8 @@ def main(arguments: Sequence[str]) -> int:
         print(f"\n{sum(times) / len(times):.1f} s of processor time for each killed run that was measured")
     for one in ledger.lost[:100]:
         print(f"\nlost: {one.fault}: {one.how}")
+    if not given.folder and not ledger.lost:
+        shutil.rmtree(folder)
     return int(bool(ledger.lost))
 
 
