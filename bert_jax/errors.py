@@ -29,6 +29,10 @@ class CheckpointError(BertJaxError):
     """A checkpoint is missing, damaged or of another model."""
 
 
+class ReadError(CheckpointError):
+    """A checkpoint cannot be read at the moment, for example because a bucket does not answer. It may be intact."""
+
+
 class LockError(BertJaxError):
     """Another process works in the same folder, or the folder cannot be written."""
 

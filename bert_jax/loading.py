@@ -23,6 +23,7 @@ from bert_jax.tasks.registry import task_named
 from bert_jax.tasks.starting_point import check_is_model, tokenizer_from
 from bert_jax.training.workdir.checkpoints import SavedParams, find_checkpoints
 from bert_jax.training.workdir.folder import MODEL_FILE, task_of
+from bert_jax.training.workdir.reading import check_readable
 
 
 def load(
@@ -43,9 +44,17 @@ def load(
     Raises:
       CheckpointError: there is no model, or it is damaged.
       ConfigError: the model is not of a supported kind, or the config is of another version.
+      ReadError: a file cannot be read at the moment, for example because a bucket does not answer.
       TokenizerError: its tokenizer is missing or damaged.
     """
-    path = epath.Path(path).expanduser()
+    try:
+        return _load(epath.Path(path).expanduser(), step, dtype, activation)
+    except OSError as error:
+        check_readable(error, str(path))
+        raise
+
+
+def _load(path: epath.Path, step: int | None, dtype: str | None, activation: str | None) -> Pretrained:
     changes: dict[str, Any] = {
         name: value for name, value in (("dtype", dtype), ("activation", activation)) if value is not None
     }

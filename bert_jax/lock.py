@@ -119,6 +119,7 @@ def hold(
     heart.start()
     try:
         _wait_for_others(folder, file, tell)
+        _remove_unfinished(folder)
         yield functools.partial(_check_held, file)
     finally:
         ended.set()
@@ -140,6 +141,16 @@ def _check_held(file: epath.Path) -> None:
 def is_claim(name: str) -> bool:
     """Whether this is the name of a file of this module."""
     return name.startswith(PREFIX) and ".json" in name
+
+
+def remove_leftovers(folder: epath.Path) -> None:
+    """Removes files that killed processes have left unfinished. Call this only while the folder, or one above, is held.
+
+    Claims stay: they may be those of processes that live.
+    """
+    for path in list(folder.iterdir()) if folder.exists() else []:
+        if storage.is_temporary(path.name) and not is_claim(path.name):
+            path.unlink()
 
 
 def _machine() -> str:
@@ -164,6 +175,14 @@ def _remove(file: epath.Path) -> None:
     with contextlib.suppress(OSError):
         for path in (file, *file.parent.glob(f"{file.name}.*.partial")):
             path.unlink(missing_ok=True)
+
+
+def _remove_unfinished(folder: epath.Path) -> None:
+    """Removes claims that killed processes were writing for the first time. One that lives would write it again."""
+    for path in folder.glob(f"{PREFIX}*.json.*.partial"):
+        if not (folder / path.name.rsplit(".", 2)[0]).exists():
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 def _beat(file: epath.Path, owner: Owner, ended: threading.Event) -> None:

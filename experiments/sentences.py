@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from absl import app, flags, logging
 
-from bert_jax.errors import BertJaxError, ConfigError, WriteError, did_you_mean
+from bert_jax.errors import BertJaxError, ConfigError, ReadError, WriteError, did_you_mean
 
 EXIT_CODE = 2
 FILES_CODE = 74  # EX_IOERR of sysexits.h
@@ -48,7 +48,7 @@ def exit_on_error(function: Callable[[list[str]], Result]) -> Callable[[list[str
             sys.exit(EXIT_CODE)
         except BertJaxError as error:
             _tell(str(error))
-            sys.exit(FILES_CODE if isinstance(error, WriteError) else EXIT_CODE)
+            sys.exit(FILES_CODE if isinstance(error, ReadError | WriteError) else EXIT_CODE)
         except OSError as error:
             # The system's fault, not the code's, wherever it shows. --verbosity=0 shows where.
             logging.info("%s", "".join(traceback.format_exception(error)))

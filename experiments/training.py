@@ -45,7 +45,7 @@ _GRACE = flags.DEFINE_integer(
 _PROFILE = flags.DEFINE_string("profile", None, "START:STOP: write a trace of these steps to WORKDIR/profiles.")
 
 _OUTLIVES_TERMINAL = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # started by nohup
-_received: list[int] = []  # signals; of several runs in a process, the next one stops, too
+_received: list[int] = []  # signals; of several runs in a process, the next one is not begun
 
 # Flags of one run, which a longer one does not share.
 OWN = ("workdir", "profile", *(f"config.train.{name}" for name in (*TrainConfig.ALTERNATIVES, "stop_after")))
@@ -160,6 +160,8 @@ def train_in(
 def _run(workdir: str, kind: TaskKind[Any], config: Any, script: str) -> dict[str, float]:
     """Runs or resumes a task in a folder, see `training.run.run`; exits if it was told to stop."""
 
+    _exit_if_told(f"{workdir} is not begun")
+
     def stop(number: int, _) -> None:
         _received.append(number)
         # The run finishes and saves the current step. A second Ctrl-C ends it at once; a second SIGTERM, which some
@@ -180,10 +182,18 @@ def _run(workdir: str, kind: TaskKind[Any], config: Any, script: str) -> dict[st
     )
     scores = run(kind, config, workdir, options)
     signal.alarm(0)
-    everywhere = [number for numbers in processes.gather(_received) for number in numbers]
-    if everywhere and not scores:
-        sys.exit(128 + everywhere[0])  # the exit code that a shell reports for this signal
+    if not scores:
+        _exit_if_told()
     return scores
+
+
+def _exit_if_told(why: str = "") -> None:
+    """Ends the process if one of the run was told to, with the exit code that a shell reports for the signal."""
+    everywhere = [number for numbers in processes.gather(_received) for number in numbers]
+    if everywhere:
+        if why and processes.is_first():
+            print(f"stopped: {why}; the same command goes on", file=sys.stderr)
+        sys.exit(128 + everywhere[0])
 
 
 def _best(workdir: str) -> list[str]:

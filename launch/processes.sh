@@ -10,15 +10,15 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 : "${WORKDIR:?must be set: the run folder}" "${CORPUS:?must be set: a prepared corpus}" "${CONFIG:?must be set: one of experiments/configs/*.py}"
 [ -x .venv/bin/python ] || [ -n "${DRY_RUN:-}" ] || { echo "error: there is no .venv here: run bash launch/setup.sh." >&2 && exit 1; }
-num_processes="${NUM_PROCESSES:-1}" gpus="${GPUS_PER_PROCESS:-0}"
-port="${PORT:-$((20000 + $$ % 10000))}"
+num_processes="${NUM_PROCESSES:-1}" gpus="${GPUS_PER_PROCESS:-0}" port="${PORT:-$((20000 + $$ % 10000))}" grace=300
+[[ " $*" =~ .*\ --?grace_seconds[=\ ]([0-9]+) ]] && grace="${BASH_REMATCH[1]}" # as the last of them says
 while (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done # the port is taken
 
 code=0 deadline="" printers=()
 declare -A left=() # process id to number
 # shellcheck disable=SC2317 # reached through the traps
 stop() {
-  [ "$code" != 0 ] || code="$1"; deadline="${deadline:-$((SECONDS + ${STOP_SECONDS:-330}))}" # after --grace_seconds
+  [ "$code" != 0 ] || code="$1"; deadline="${deadline:-$((SECONDS + ${STOP_SECONDS:-$((grace + 30))}))}"
   [ "${#left[@]}" = 0 ] || kill -TERM "${!left[@]}" 2>/dev/null || true
 }
 trap 'stop 143' TERM HUP

@@ -26,13 +26,14 @@ requeue=(scontrol requeue "${SLURM_JOB_ID:-JOB}")
 if [ -n "${DRY_RUN:-}" ]; then
   grep '^#SBATCH' launch/slurm.sh
   printf '%q ' "${step[@]}" && echo
-  echo "when stopped: ${requeue[*]}"
+  echo "when stopped, or hung: ${requeue[*]}"
   exit
 fi
 [ -x .venv/bin/python ] || { echo "error: there is no .venv here: run bash launch/setup.sh cuda." >&2 && exit 1; }
 
 # Before the time limit, only the batch shell gets the signal (B:); srun passes it on to every task, once. Preempted tasks get
-# it from SLURM itself and exit with 143. Either way the job is requeued, and the same command resumes.
+# it from SLURM itself and exit with 143. Either way the job is requeued, and the same command resumes. A job that hung (75) is
+# requeued a limited number of times.
 stopped="" code=0
 "${step[@]}" &
 running=$!
@@ -42,5 +43,6 @@ while kill -0 "$running" 2>/dev/null; do # the trap interrupted `wait`; the task
   wait "$running" && code=0 || code=$?
 done
 [ -z "$stopped" ] || code=143
+[ "$code" != 75 ] || [ "${SLURM_RESTART_COUNT:-0}" -ge "${MAX_RESTARTS:-20}" ] || code=143
 [ "$code" != 143 ] || ! "${requeue[@]}" || exit 0
 exit "$code"

@@ -41,7 +41,7 @@ train="cd bert_jax && $(printf '%q ' "WORKDIR=$WORKDIR" "CORPUS=$CORPUS" "CONFIG
 
 archive="$(mktemp -d)/bert_jax.tar"
 trap 'rm -r "$(dirname "$archive")"' EXIT
-run git archive --output="$archive" HEAD
+run git archive --output="$archive" HEAD; hangs=0
 while true; do
   until create; do # no capacity is an error for the first request only
     [ -n "${again:-}" ] || exit 1
@@ -51,8 +51,8 @@ while true; do
   code=0
   { run "${tpus[@]}" tpu-vm scp "$archive" "$TPU_NAME:bert_jax.tar" "--zone=$ZONE" --worker=all && on_all "$prepare" && on_all "$train"; } || code=$?
   [ "$code" != 0 ] || exit 0
-  # 143: a worker was stopped; 255: it cannot be reached. Otherwise, if the slice still exists, the program itself failed.
-  case "$code" in 143 | 255) ;; *) sleep 60 && [ "$(state tpu-vm state)" != READY ] || exit "$code" ;; esac
+  # 143: a worker was stopped; 255: it cannot be reached; 75: it hung. Otherwise, if the slice exists, the program failed.
+  case "$code" in 143 | 255) ;; 75) [ "$((hangs += 1))" -le "${MAX_RESTARTS:-20}" ] || exit "$code" ;; *) sleep 60 && [ "$(state tpu-vm state)" != READY ] || exit "$code" ;; esac
   delete || true
   again=1
 done

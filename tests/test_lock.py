@@ -69,6 +69,20 @@ def test_a_claim_of_a_process_that_has_ended_is_removed_at_once(tmp_path):
     assert file.exists()
 
 
+def test_a_claim_that_was_never_finished_goes_and_one_that_is_written_again_stays(tmp_path):
+    file = claim(tmp_path, machine="elsewhere", process=1, beat=time.time())
+    unfinished = tmp_path / f"{lock.PREFIX}00000000000001-0123abcd.json.0123456789abcdef.partial"
+    again = tmp_path / f"{file.name}.0123456789abcdef.partial"
+    for path in (unfinished, again):
+        path.touch()
+    lock._remove_unfinished(lock.epath.Path(tmp_path))
+    assert not unfinished.exists()
+    assert again.exists()
+    file.unlink()
+    with lock.hold(tmp_path, "a run"):
+        assert not again.exists()
+
+
 def test_a_claim_of_another_machine_is_stale_when_its_heartbeat_stands_still(tmp_path):
     file, begin, told = claim(tmp_path, machine="elsewhere", process=1), time.monotonic(), []
     with lock.hold(tmp_path, "a run", told.append):

@@ -27,6 +27,10 @@ def is_false(node):
     return isinstance(node, ast.Constant) and node.value is False
 
 
+def is_text(node):
+    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+
+
 def dangers(code):
     """The lines of Python code that could run what they read."""
     found = []
@@ -39,12 +43,13 @@ def dangers(code):
         name, given = dotted(node.func), {one.arg: one.value for one in node.keywords}
         last = node.func.attr if isinstance(node.func, ast.Attribute) else name
         shell = "shell" in given and not is_false(given["shell"])
+        line = name.startswith("subprocess.") and bool(node.args) and is_text(node.args[0])
         unfiltered = last in ("extractall", "unpack_archive") and not (
             isinstance(one := given.get("filter"), ast.Constant) and one.value == "data"
         )
         objects = name in ("np.load", "numpy.load", "np.fromfile") and not is_false(given.get("allow_pickle"))
         asked = "allow_pickle" in given and not is_false(given["allow_pickle"])
-        if name in CALLS or shell or unfiltered or objects or asked or "trust_remote_code" in given:
+        if name in CALLS or shell or line or unfiltered or objects or asked or "trust_remote_code" in given:
             found.append(node.lineno)
     return found
 
@@ -65,6 +70,8 @@ def test_nothing_that_is_read_can_run_code(file):
         "os.system(f'rm {name}')",
         "subprocess.run(f'rm {name}', shell=True)",
         "subprocess.run(command, shell=choice)",
+        "subprocess.check_output('git status')",
+        "subprocess.Popen(f'git {command}')",
         "yaml.load(text)",
         "yaml.load(text, Loader=yaml.Loader)",
         "torch.load(path, weights_only=True)",

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from etils import epath
 
-from bert_jax import storage
+from bert_jax import hashing, storage
 from bert_jax.corpus import shards
 
 ARRAYS = ("token_ids", "sentence_starts", "document_starts", "document_sources", "token_counts")
@@ -97,7 +97,7 @@ class IndexWriter:
 def rebuild(directory: epath.PathLike, splits: dict[str, dict], vocab_size: int, target: epath.PathLike) -> None:
     """Derives `index/` from the shards of a corpus, byte for byte as its build wrote it.
 
-    Several processes may do so at once: each writes its own, and the first that is complete stays.
+    Several processes may do so at once, and others may read: each array replaces one that differs, in one step.
 
     Args:
       directory: the folder of the corpus.
@@ -111,18 +111,23 @@ def rebuild(directory: epath.PathLike, splits: dict[str, dict], vocab_size: int,
     directory, target = epath.Path(directory), epath.Path(target)
     partial = target / f"index.{secrets.token_hex(4)}.partial"
     try:
-        _write_all(directory, splits, vocab_size, partial)
-        try:
-            partial.rename(target / "index")
-        except OSError:
-            if not (target / "index").exists():
-                raise
+        for name, hashes in _write_all(directory, splits, vocab_size, partial).items():
+            folder = target / "index" / name
+            folder.mkdir(parents=True, exist_ok=True)
+            for array, digest in hashes.items():
+                file = folder / f"{array}.npy"
+                # One that is intact stays: a run that reads it would be told that it has changed.
+                if not file.exists() or hashing.sha256(file) != digest:
+                    (partial / name / file.name).replace(file)
     finally:
         if partial.exists():
             partial.rmtree()
 
 
-def _write_all(directory: epath.Path, splits: dict[str, dict], vocab_size: int, folder: epath.Path) -> None:
+def _write_all(
+    directory: epath.Path, splits: dict[str, dict], vocab_size: int, folder: epath.Path
+) -> dict[str, dict[str, str]]:
+    hashes = {}
     for name, split in splits.items():
         writer = IndexWriter(folder / name, split, vocab_size)
         for records in _batches(
@@ -134,7 +139,8 @@ def _write_all(directory: epath.Path, splits: dict[str, dict], vocab_size: int, 
                 np.array([len(record["sentence_lengths"]) for record in records]),
                 np.array([record["source"] for record in records]),
             )
-        writer.close()
+        hashes[name] = writer.close()
+    return hashes
 
 
 def _batches(records: Iterable[dict]) -> Iterator[list[dict]]:

@@ -13,7 +13,6 @@ import dataclasses
 import functools
 import os
 import re
-import secrets
 from collections.abc import Iterator
 
 import numpy as np
@@ -213,7 +212,14 @@ def _open_local(directory: epath.Path, manifest: dict, vocab_size: int) -> dict[
             return _open_index(directory, manifest)
         except CorpusError as error:
             logging.warning("%s It is rebuilt from the shards.", error)
-    return _open_index(_rebuild_index(directory, manifest, vocab_size), manifest)
+    rebuilt = _rebuild_index(directory, manifest, vocab_size)
+    try:
+        return _open_index(rebuilt, manifest)
+    except CorpusError:  # the shards are intact
+        raise CorpusError(
+            f"{directory}/manifest.json is damaged, its hashes are not those of its index: restore it, or build the"
+            " corpus again."
+        ) from None
 
 
 def _open_index(directory: epath.Path, manifest: dict) -> dict[str, Split]:
@@ -237,14 +243,6 @@ def _open_split(directory: epath.Path, split: str, hashes: dict[str, str]) -> Sp
     return Split(**arrays, vocab_size=len(counts), stored_counts=counts, files=tuple(files))
 
 
-def _remove(folder: epath.Path) -> None:
-    """Removes an index, under another name: other processes may be about to put theirs in its place."""
-    aside = folder.parent / f"index.{secrets.token_hex(4)}.partial"
-    with contextlib.suppress(OSError):  # of a folder that cannot be written
-        folder.rename(aside)
-        aside.rmtree()
-
-
 def _rebuild_index(directory: epath.Path, manifest: dict, vocab_size: int) -> epath.Path:
     """Derives the index from the shards, and returns the folder it is in: the corpus or, if read-only, the cache."""
     copy = remote.cached(manifest["fingerprint"])
@@ -253,13 +251,12 @@ def _rebuild_index(directory: epath.Path, manifest: dict, vocab_size: int) -> ep
             _open_index(copy, manifest)
             return copy
         except CorpusError:
-            _remove(copy / "index")
+            pass
     _verify_shards(directory, manifest)
     if (directory / "index").exists():
         with contextlib.suppress(CorpusError):  # another process may have rebuilt it meanwhile
             _open_index(directory, manifest)
             return directory
-        _remove(directory / "index")
     failures = []
     for target in (directory, copy):
         try:

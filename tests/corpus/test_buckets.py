@@ -7,7 +7,8 @@ import pytest
 from bert_jax.corpus import buckets as remote
 from bert_jax.corpus import store as corpora
 from bert_jax.corpus.builder.prepare import prepare_corpus
-from bert_jax.errors import CorpusError
+from bert_jax.errors import CorpusError, LockError
+from tests.survival.bucket import Bucket
 
 QUIET = {"progress": lambda line: None, "vocab_size": 300, "validation_fraction": 0.1, "num_workers": 1}
 
@@ -46,6 +47,24 @@ def test_the_local_copy_is_used_verified_and_restored(bucket, jsonl_files):
     assert corpora.open_corpus(bucket / "c").train.token_ids[-1] == expected
     shutil.rmtree(bucket / "c" / "index")
     assert corpora.open_corpus(bucket / "c").fingerprint == opened.fingerprint
+
+
+def test_a_build_goes_on_where_the_bucket_failed(jsonl_files, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    here = prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / "c", **QUIET)
+    failed = 0
+    for seed in range(100):
+        with Bucket(tmp_path / "bucket", seed, failures=0.02, delay=0.5):
+            try:
+                there = prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / "bucket" / "c", **QUIET)
+                break
+            except OSError as error:
+                failed += error.strerror.startswith("503")
+            except (CorpusError, LockError) as error:
+                failed += "503" in str(error)
+    assert failed == seed
+    np.testing.assert_array_equal(there.train.token_ids, here.train.token_ids)
+    assert corpora.open_corpus(tmp_path / "bucket" / "c").fingerprint == here.fingerprint
 
 
 def test_an_upload_that_stopped_is_no_corpus_and_can_be_repeated(bucket, jsonl_files, monkeypatch):

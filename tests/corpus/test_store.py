@@ -51,17 +51,19 @@ def test_no_place_for_an_index_is_told(without_index, tmp_path, monkeypatch):
         store.open_corpus(without_index)
 
 
-def test_several_processes_may_rebuild_an_index_at_once(without_index, corpus, monkeypatch):
-    """Here threads that meet just before each puts its index in place."""
-    path_class = type(index.epath.Path("/"))
-    together, rename = threading.Barrier(3), path_class.rename
+@pytest.mark.parametrize("is_there", [False, True])
+def test_several_processes_may_rebuild_an_index_at_once(is_there, without_index, corpus_path, corpus, monkeypatch):
+    """Here threads that meet when each has seen the damage."""
+    if is_there:
+        shutil.copytree(f"{corpus_path}/index", without_index / "index")
+        (without_index / "index/train/token_ids.npy").write_bytes(b"damaged")
+    together, rebuild, opened = threading.Barrier(3), index.rebuild, []
 
-    def meets(self, target):
+    def meet_and_rebuild(*given):
         together.wait(timeout=60)
-        return rename(self, target)
+        rebuild(*given)
 
-    monkeypatch.setattr(path_class, "rename", meets)
-    opened = []
+    monkeypatch.setattr(index, "rebuild", meet_and_rebuild)
     threads = [threading.Thread(target=lambda: opened.append(store.open_corpus(without_index))) for _ in range(3)]
     for thread in threads:
         thread.start()
@@ -69,6 +71,33 @@ def test_several_processes_may_rebuild_an_index_at_once(without_index, corpus, m
         thread.join()
     assert [one.fingerprint for one in opened] == [corpus.fingerprint] * 3
     assert not list(without_index.glob("*.partial"))
+
+
+def test_an_index_that_another_process_has_just_rebuilt_is_never_gone(corpus_path, tmp_path, monkeypatch):
+    """That process, or a run that it starts, is about to open it."""
+    shutil.copytree(corpus_path, tmp_path / "corpus")
+    file = tmp_path / "corpus" / "index" / "train" / "token_ids.npy"
+    whole = file.read_bytes()
+    file.write_bytes(b"damaged")
+    looks, look, rebuild, seen = [], store._open_index, index.rebuild, []
+
+    def look_before_another_rebuilds(folder, manifest):
+        looks.append(folder)
+        try:
+            return look(folder, manifest)
+        except CorpusError:
+            if len(looks) == 2:
+                file.write_bytes(whole)
+            raise
+
+    def note_and_rebuild(*given):
+        seen.append(file.exists() and file.read_bytes() == whole)
+        rebuild(*given)
+
+    monkeypatch.setattr(store, "_open_index", look_before_another_rebuilds)
+    monkeypatch.setattr(index, "rebuild", note_and_rebuild)
+    store.open_corpus(tmp_path / "corpus").train.check_unchanged()
+    assert seen == [True]
 
 
 @pytest.mark.parametrize("file", ["train/token_ids.npy", "validation/document_starts.npy"])
@@ -84,6 +113,25 @@ def test_a_damaged_index_is_rebuilt_from_the_shards(file, damage, corpus_path, c
     np.testing.assert_array_equal(opened.train.token_ids, corpus.train.token_ids)
     assert (tmp_path / "corpus" / "index" / file).read_bytes() == whole
     assert not list((tmp_path / "corpus").glob("*.partial"))
+
+
+def test_a_manifest_that_does_not_fit_the_shards_is_named(corpus_path, tmp_path):
+    shutil.copytree(corpus_path, tmp_path / "corpus")
+    file = tmp_path / "corpus" / "manifest.json"
+    manifest = json.loads(file.read_text())
+    manifest["splits"]["train"]["index"]["token_ids"] = "0" * 64
+    file.write_text(json.dumps(manifest))
+    with pytest.raises(CorpusError, match=r"manifest.json is damaged, its hashes are not those of its index: restore"):
+        store.open_corpus(tmp_path / "corpus")
+
+
+def test_an_intact_array_stays_where_another_is_rebuilt(corpus_path, tmp_path):
+    """Runs that read it would be told that it has changed."""
+    shutil.copytree(corpus_path, tmp_path / "corpus")
+    opened = store.open_corpus(tmp_path / "corpus")
+    (tmp_path / "corpus" / "index" / "validation" / "token_ids.npy").unlink()
+    store.open_corpus(tmp_path / "corpus")
+    opened.train.check_unchanged()
 
 
 def test_a_batch_is_not_made_of_ids_that_were_overwritten(corpus_path, config, tmp_path):

@@ -50,7 +50,7 @@ def test_a_full_disk_ends_in_a_sentence_and_the_same_command_goes_on(text_file, 
     flags = [f"--source=jsonl:{jsonl_files}", f"--source=text:{text_file}", "--vocab_size=300"]
     flags += [f"--num_workers={workers}"]
     done = run(*flags, f"--output={tmp_path}/c", preexec_fn=limit)
-    assert done.returncode == 2
+    assert done.returncode == 74
     assert f"error: {tmp_path}/c cannot be written (" in done.stderr
     assert "File too large" in done.stderr
     assert "Traceback" not in done.stderr

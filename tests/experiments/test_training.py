@@ -69,18 +69,32 @@ def signals(monkeypatch):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
-def test_a_signal_stops_the_run_and_all_that_follow(number, code, signals, monkeypatch):
+def test_a_signal_stops_the_run(number, code, signals, monkeypatch):
     def run(kind, config, workdir, options):
         if not options.should_stop():
             os.kill(os.getpid(), number)
         return {} if options.should_stop() else {"eval/loss": 1.0}
 
     monkeypatch.setattr(training, "run", run)
-    for _ in range(2):
-        with pytest.raises(SystemExit) as ended:
-            training._run("run", None, None, "experiments.pretrain")
-        assert ended.value.code == code
-        assert signal.alarm(0) == 0  # what comes after the run, such as its report, has all the time
+    with pytest.raises(SystemExit) as ended:
+        training._run("run", None, None, "experiments.pretrain")
+    assert ended.value.code == code
+    assert signal.alarm(0) == 0  # what comes after the run, such as its report, has all the time
+
+
+def test_after_a_signal_at_the_end_of_a_run_the_next_one_is_not_begun(signals, monkeypatch, capsys):
+    def run(kind, config, workdir, options):
+        begun.append(workdir)
+        os.kill(os.getpid(), signal.SIGTERM)  # too late to stop this one
+        return {"eval/loss": 1.0}
+
+    begun = []
+    monkeypatch.setattr(training, "run", run)
+    assert training._run("seed_0", None, None, "experiments.finetune") == {"eval/loss": 1.0}
+    with pytest.raises(SystemExit) as ended:
+        training._run("seed_1", None, None, "experiments.finetune")
+    assert (ended.value.code, begun) == (143, ["seed_0"])
+    assert capsys.readouterr().err == "stopped: seed_1 is not begun; the same command goes on\n"
 
 
 def test_a_run_under_nohup_outlives_its_terminal(signals, monkeypatch):

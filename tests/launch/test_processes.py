@@ -130,6 +130,28 @@ def test_what_does_not_hear_is_ended_by_force_with_its_children(machine):
     assert not any(map(alive, pids(done.stdout)))
 
 
+@pytest.mark.parametrize(
+    ("flags", "variables", "least", "most"),
+    [
+        (["--grace_seconds=1"], {}, 31, 31),
+        (["--grace_seconds=900", "--grace_seconds", "2"], {}, 32, 32),
+        ([], {}, 330, 330),
+        (["--grace_seconds=1"], {"STOP_SECONDS": "7"}, 7, 7),
+    ],
+)
+def test_a_stop_waits_for_the_grace_of_the_processes(machine, flags, variables, least, most):
+    """The time after which it would use force is that at which it looks at the clock."""
+    script = machine.path / "launch" / "processes.sh"
+    text = script.read_text()
+    script.write_text(text.replace("kill -TERM", 'echo "deadline $((deadline - SECONDS))" >&2; kill -TERM', 1))
+    process = machine.start("launch/processes.sh", *flags, MODE="trains", **RUN, **variables)
+    started(process, 1)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=20)
+    (deadline,) = map(int, re.findall(r"deadline (\d+)", err))
+    assert least - 1 <= deadline <= most
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 143)])
 def test_a_signal_reaches_every_process_once_and_is_waited_for(machine, number, code):
     process = machine.start("launch/processes.sh", MODE="trains", NUM_PROCESSES="2", **RUN)

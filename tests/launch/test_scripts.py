@@ -28,6 +28,16 @@ def test_set_up_asks_for_a_python_that_fits(tmp_path):
     assert not (tmp_path / ".venv").exists()
 
 
+def test_faults_are_injected_instead_of_tests_if_asked_for(tree):
+    (tree.path / "launch" / "setup.sh").write_text("")
+    for name in ("ruff", "pyrefly", "python"):
+        tree.program(f".venv/bin/{name}", f"import sys; print('{name}', *sys.argv[1:])")
+    given = ["--kinds=runs", "--count=3"]
+    done = tree.run("launch/test.sh", "--survival", *given)
+    assert (done.returncode, done.stdout) == (0, "python -m tests.survival --kinds=runs --count=3\n")
+    assert tree.run("launch/test.sh", "-x").stdout.splitlines()[-1] == "python -m pytest -n 2 --dist loadfile -x"
+
+
 def test_installed_versions_are_the_tested_ones():
     import importlib.metadata
 

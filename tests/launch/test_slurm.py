@@ -41,7 +41,7 @@ def test_dry_run_prints_options_step_and_what_a_stop_does(tree):
     assert words[:3] == ["srun", "--kill-on-bad-exit=1", "--label"]
     assert words[4:7] == [".venv/bin/python", "-m", "experiments.pretrain"]
     assert words[-3:] == ["--config.data.corpus=corpora/a b", "--distributed", "--config.mesh.fsdp=8"]
-    assert stop == "when stopped: scontrol requeue 77"
+    assert stop == "when stopped, or hung: scontrol requeue 77"
     assert options(done.stdout)["signal"] == "B:TERM@120"
 
 
@@ -75,6 +75,14 @@ def test_preempted_tasks_are_requeued(cluster):
     done = cluster.run("launch/slurm.sh", TASKS="143", SLURM_JOB_ID="77", **RUN)
     assert done.returncode == 0
     assert "scontrol requeue 77" in done.stdout
+
+
+@pytest.mark.parametrize(("restarts", "again"), [("", True), ("19", True), ("20", False)])
+def test_a_run_that_hung_is_requeued_so_many_times(cluster, restarts, again):
+    counted = {"SLURM_RESTART_COUNT": restarts} if restarts else {}
+    done = cluster.run("launch/slurm.sh", TASKS="75", SLURM_JOB_ID="77", **counted, **RUN)
+    assert ("scontrol requeue 77" in done.stdout) == again
+    assert done.returncode == (0 if again else 75)
 
 
 def test_near_the_time_limit_tasks_save_before_the_job_is_requeued(cluster):

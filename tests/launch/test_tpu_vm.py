@@ -118,6 +118,14 @@ def test_a_preemption_starts_another_slice(cloud, code, state):
     assert verbs(cloud).replace(" describe", "") == f"{ROUND} delete {ROUND} delete"
 
 
+def test_a_run_that_hung_is_started_again_so_many_times(cloud):
+    assert cloud.run("launch/tpu_vm.sh", CODES="75 0", STATE="READY", **SLICE).returncode == 0
+    assert verbs(cloud) == f"{ROUND} delete {ROUND} delete"
+    (cloud.path / "calls.jsonl").unlink()
+    assert cloud.run("launch/tpu_vm.sh", CODES="75 75", STATE="READY", MAX_RESTARTS="1", **SLICE).returncode == 75
+    assert verbs(cloud) == f"{ROUND} delete {ROUND} delete"
+
+
 def test_an_error_of_the_program_is_not_repeated_and_costs_nothing_more(cloud):
     assert cloud.run("launch/tpu_vm.sh", CODES="2", STATE="READY", **SLICE).returncode == 2
     assert verbs(cloud) == f"{ROUND} describe delete"

@@ -27,7 +27,7 @@ from bert_jax.corpus.builder import encoding, first_documents, held_out, repeats
 from bert_jax.corpus.builder.job import NONE, TRAINED, Job, Options
 from bert_jax.corpus.builder.losses import Losses, LossyTextError
 from bert_jax.corpus.builder.workers import WorkerError, Workers
-from bert_jax.errors import CorpusError, TokenizerError, check_all, did_you_mean
+from bert_jax.errors import CorpusError, TokenizerError, WriteError, check_all, did_you_mean
 from bert_jax.tokenization import Tokenizer, load_tokenizer
 
 # Of the files below `build/`. A build that was begun in another form starts over.
@@ -55,10 +55,11 @@ def prepare_corpus(
       **options: the other fields of `Options`.
 
     Raises:
-      CorpusError: a source is empty or unknown, or `output` holds something else or cannot be written.
+      CorpusError: a source is empty or unknown, or `output` holds something else or cannot be made.
       LockError: another process builds a corpus in `output`.
       LossyTextError: too much text would be lost; see `allow_lossy_text`.
       TokenizerError: the vocabulary cannot be read or trained.
+      WriteError: the disk is full, or fails.
     """
     chosen = Options(source=(source,) if isinstance(source, str) else tuple(source), **options)
     output = epath.Path(output).expanduser()
@@ -85,7 +86,7 @@ def prepare_corpus(
                 for line in summary.block(corpus.read_manifest(local)):
                     progress(line)
         except OSError as error:  # what goes wrong with a source is a CorpusError
-            raise CorpusError(
+            raise WriteError(
                 f"{local} cannot be written ({error.strerror or error}): make room or mend it, and run the same command"
                 " again, which keeps the finished parts."
             ) from error
@@ -269,6 +270,8 @@ def _finish(output, build, options, parsed, units, jobs, notes, allow) -> None:
     if not allow:
         first_documents.refuse([reason for _, refusals in judged for reason in refusals])
     tokenizer = load_tokenizer(build / "tokenizer")
+    for folder in (output, output / "tokenizer"):
+        lock.remove_leftovers(folder)
     partial, splits = index.fresh_folder(output), {}
     for split in corpus.SPLITS:
         rows = [(job, s["splits"][split]) for job, s in zip(jobs, summaries, strict=True)]

@@ -29,7 +29,7 @@ from bert_jax.training.best import Best
 from bert_jax.training.workdir import event_loops
 from bert_jax.training.workdir.about import About
 from bert_jax.training.workdir.checksums import array_name, checksums, compare_checksums
-from bert_jax.training.workdir.reading import in_parts, read_about, read_back, reader, steps_in
+from bert_jax.training.workdir.reading import check_readable, in_parts, read_about, read_back, reader, steps_in
 
 # TensorStore, which writes the arrays, raises ValueError: "RESOURCE_EXHAUSTED: Error writing local file …".
 TENSORSTORE = re.compile(r"[A-Z_]+: .*[Ww]rit")
@@ -238,6 +238,7 @@ class SavedParams:
             with event_loops.patient():
                 yield
         except Exception as error:  # Orbax reports damage as ValueError, KeyError, JSONDecodeError, Exception, …
+            check_readable(error, f"step {self.step} in {self._directory}")
             raise CheckpointError(f"step {self.step} in {self._directory} cannot be read: {error}") from error
 
 
@@ -396,14 +397,17 @@ class Checkpoints:
 
         Raises:
           CheckpointError: all checkpoints are damaged.
+          ReadError: one cannot be read at the moment; nothing is moved.
         """
         damaged = []
         for step in sorted(self._manager.all_steps(), reverse=True):
             state, failure = None, None
-            try:
-                state = self._restore(step, like)
-            except Exception as error:  # of any kind, see `SavedParams._reading`
-                failure = str(error).split("\n")[0]
+            with processes.together():
+                try:
+                    state = self._restore(step, like)
+                except Exception as error:  # of any kind, see `SavedParams._reading`
+                    check_readable(error, f"step {step} in {self._directory}")
+                    failure = str(error).split("\n")[0]
             if failures := [text for text in processes.gather(failure) if text is not None]:
                 logging.warning("checkpoint %d cannot be used: %s", step, failures[0])
                 damaged.append(step)

@@ -193,9 +193,9 @@ class Workdir:
 
     def remove_unfinished(self) -> None:
         """Removes files that a killed start of the run was writing. Call this only while the folder is held."""
-        for left in [one for one in self.path.iterdir() if storage.is_temporary(one.name)]:
-            if not lock.is_claim(left.name):  # of another process, which may be alive
-                left.unlink()
+        lock.remove_leftovers(self.path)
+        for step in steps_in(self.checkpoints):
+            lock.remove_leftovers(self.checkpoints / str(step) / "about")
 
     def files(self) -> dict[str, bytes]:
         """Returns the model's small files as the first start wrote them; empty before that."""

@@ -123,6 +123,6 @@ def _read(directory: epath.Path) -> tuple[list[dict[str, float]], dict[int, byte
 
 
 def _is_row(value: object) -> bool:
-    if not isinstance(value, dict) or type(value.get("step")) is not int:
+    if not isinstance(value, dict) or type(value.get("step")) is not int or value["step"] < 0:
         return False
     return all(type(number) in (int, float) for number in value.values())

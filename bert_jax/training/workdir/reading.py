@@ -1,5 +1,6 @@
 """Reads checkpoints by one process alone, a few arrays at a time: the memory that this takes is a part of theirs."""
 
+import errno
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,12 +10,43 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
-from bert_jax.errors import CheckpointError
+from bert_jax.errors import CheckpointError, ReadError
 from bert_jax.training.workdir import event_loops
 from bert_jax.training.workdir.about import About
 from bert_jax.training.workdir.checksums import array_name, compare_checksums
 
+# What TensorStore says of a bucket or a disk that fails; of damage it says DATA_LOSS, NOT_FOUND, INVALID_ARGUMENT, …
+FAILS = re.compile(r"(UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|CANCELLED|PERMISSION_DENIED|UNAUTHENTICATED): [^\n]*")
+# Errors of the system that follow from what is written, or missing, in a folder.
+DAMAGE = {getattr(errno, name) for name in ("ENOENT", "EEXIST", "EISDIR", "ENOTDIR", "EINVAL", "ENAMETOOLONG", "ELOOP")}
+NETWORK = ("gcsfs", "aiohttp", "requests", "google")  # libraries that have errors of their own
 PARTS = 24  # in which arrays are read; reading takes three to four times the memory of a part
+
+
+def check_readable(error: BaseException, what: str) -> None:
+    """Checks that an error of reading is not one of the disk, the network or a bucket. Such errors may pass.
+
+    Args:
+      error: what was raised.
+      what: was read, for the message.
+
+    Raises:
+      ReadError: it is one: nothing is known of what was to be read.
+    """
+    one: BaseException | None = error
+    while one is not None:
+        if reason := _failure(one):
+            raise ReadError(f"{what} cannot be read ({reason}): mend it, or try again later.") from error
+        one = one.__cause__ or one.__context__
+
+
+def _failure(error: BaseException) -> str:
+    text = str(error).split("\n")[0]
+    if isinstance(error, OSError) and error.errno not in (None, *DAMAGE):
+        return error.strerror or text
+    if type(error).__module__.partition(".")[0] in NETWORK and not isinstance(error, FileNotFoundError):
+        return text
+    return found[0] if (found := FAILS.search(str(error))) else ""
 
 
 def reader(directory: epath.Path) -> ocp.CheckpointManager:
@@ -66,7 +98,8 @@ def read_back(directory: epath.Path, step: int, about: About) -> None:
       about: what was saved with it.
 
     Raises:
-      CheckpointError: it cannot be read, or holds something else.
+      CheckpointError: it holds something else.
+      ReadError: it cannot be read.
     """
     try:
         with reader(directory) as manager, event_loops.patient():
@@ -85,6 +118,7 @@ def read_back(directory: epath.Path, step: int, about: About) -> None:
                 names = [name for name in leaves if name in part]
                 compare_checksums(dict(zip(names, arrays, strict=True)), about.checksums, step)
     except Exception as error:  # Orbax reports damage as ValueError, KeyError, JSONDecodeError, Exception, …
+        check_readable(error, f"The checkpoint of step {step} in {directory}")
         raise CheckpointError(
             f"The checkpoint of step {step} in {directory} is not what was saved ({error}): mend the disk or choose"
             " another --workdir."

@@ -14,7 +14,7 @@ import time
 import numpy as np
 import pytest
 
-from bert_jax import hashing, lock
+from bert_jax import hashing, lock, storage
 from bert_jax.corpus import shards
 from bert_jax.corpus import store as corpora
 from bert_jax.corpus.builder import encoding, prepare, scanning
@@ -398,6 +398,24 @@ def test_changed_sources_of_a_complete_corpus_are_named(tmp_path):
         lines.clear()
         assert prepare_corpus(f"news=text:{tmp_path}/a.txt", tmp_path / "c", **options).fingerprint == first.fingerprint
         assert said in lines[0]
+
+
+def test_what_a_killed_build_was_writing_is_no_part_of_the_corpus(jsonl_files, tmp_path, monkeypatch):
+    def stops(path, content, write=storage.write_bytes):
+        write(path, content)
+        if path == stops_at:
+            path.rename(f"{path}.0123456789abcdef.partial")
+            raise KeyboardInterrupt
+
+    prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / "straight", num_workers=1, **QUIET)
+    for name in ("tokenizer/vocab.txt", "manifest.json"):
+        stops_at = corpora.epath.Path(tmp_path / "c" / name)
+        monkeypatch.setattr(storage, "write_bytes", stops)
+        with pytest.raises(KeyboardInterrupt):
+            prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / "c", num_workers=1, **QUIET)
+        monkeypatch.undo()
+    prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / "c", num_workers=1, **QUIET)
+    assert files(tmp_path / "straight") == files(tmp_path / "c")
 
 
 def test_a_build_killed_behind_its_last_step_is_tidied(jsonl_files, tmp_path):

@@ -64,6 +64,15 @@ def test_what_a_killed_start_left_unfinished_goes_and_nothing_else(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
 
 
+def test_what_a_killed_start_left_in_a_checkpoint_goes(tmp_path):
+    about = tmp_path / "checkpoints" / "12" / "about"
+    about.mkdir(parents=True)
+    for name in ("metadata", "metadata.0123456789abcdef.partial"):
+        (about / name).touch()
+    Workdir(tmp_path).remove_unfinished()
+    assert [path.name for path in about.iterdir()] == ["metadata"]
+
+
 def test_only_numbers_are_steps(tmp_path):
     run = Workdir(tmp_path)
     assert run.latest_step() is None

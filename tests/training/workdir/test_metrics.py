@@ -36,13 +36,14 @@ def test_damaged_lines_are_left_out_told_and_kept_aside(tmp_path, caplog):
         b'{"train/loss": 1.0}',
         b'{"step": 3, "train/loss": "\xff"}',
         b"[1]",
+        b'{"step": -1, "train/loss": 1.0}',
         b"",
     ]
     lines = [json.dumps(good[0]).encode(), *broken, json.dumps(good[1]).encode()]
     (tmp_path / "metrics.jsonl").write_bytes(b"\n".join(lines) + b"\n")
     assert read_metrics(tmp_path) == good
-    assert "metrics.jsonl: left out 6 lines that cannot be read (line 2, 3, 4, 5, 6, …)" in caplog.text
-    assert (tmp_path / "metrics.jsonl").read_bytes().count(b"\n") == 8  # readers change nothing
+    assert "metrics.jsonl: left out 7 lines that cannot be read (line 2, 3, 4, 5, 6, …)" in caplog.text
+    assert (tmp_path / "metrics.jsonl").read_bytes().count(b"\n") == 9  # readers change nothing
     for _ in range(2):
         MetricWriter(tmp_path, after_step=4).close()
     assert (tmp_path / "damaged_metrics.jsonl").read_bytes() == b"\n".join(broken) + b"\n"
