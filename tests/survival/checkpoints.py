@@ -13,7 +13,7 @@ import bert_jax
 from bert_jax import sharding
 from bert_jax.tasks.pretraining import Pretraining
 from bert_jax.training.run import prepare
-from bert_jax.training.workdir.checkpoints import Checkpoints
+from bert_jax.training.workdir.checkpoints import Checkpoints, Preserved
 from bert_jax.training.workdir.folder import Workdir
 from tests.survival.attempts import Attempt, many
 from tests.survival.mutations import WAYS, damage, mutate_file
@@ -129,7 +129,7 @@ class Check:
         )
 
     def _restored(self, folder: pathlib.Path):
-        checkpoints = Checkpoints(folder, 3, {})
+        checkpoints = Checkpoints(folder, Preserved(3), {})
         try:
             state = checkpoints.restore_latest(self.like)
             return state, checkpoints.best, checkpoints.lines

@@ -7,7 +7,7 @@ import pytest
 from bert_jax import load
 from bert_jax.errors import CheckpointError, ReadError
 from bert_jax.tasks.pretraining import pretrain
-from bert_jax.training.workdir.checkpoints import Checkpoints
+from bert_jax.training.workdir.checkpoints import Checkpoints, Preserved
 from bert_jax.training.workdir.reading import check_readable
 from tests.survival.bucket import Bucket
 from tests.survival.place import contents
@@ -45,10 +45,10 @@ def test_failures_are_told_from_damage(error, fails):
 
 def test_a_start_that_cannot_read_moves_nothing(tmp_path):
     for step in (1, 2):
-        opened = Checkpoints(tmp_path / "run" / "checkpoints", keep=2, assets=ASSETS)
+        opened = Checkpoints(tmp_path / "run" / "checkpoints", Preserved(2), ASSETS)
         save(opened, step, make_state(step))
         opened.close()
-    opened = Checkpoints(tmp_path / "run" / "checkpoints", keep=2, assets=ASSETS)
+    opened = Checkpoints(tmp_path / "run" / "checkpoints", Preserved(2), ASSETS)
     before = contents(tmp_path)
     with Bucket(tmp_path / "run" / "checkpoints" / "2" / "about", failures=1.0), pytest.raises(ReadError, match=SAYS):
         opened.restore_latest(shapes(make_state(0)))
@@ -58,7 +58,7 @@ def test_a_start_that_cannot_read_moves_nothing(tmp_path):
 
 
 def test_what_cannot_be_read_back_is_not_called_damaged(tmp_path):
-    opened = Checkpoints(tmp_path / "checkpoints", keep=2, assets=ASSETS)
+    opened = Checkpoints(tmp_path / "checkpoints", Preserved(2), ASSETS)
     wait = opened.wait
 
     def fail_from_now_on():
