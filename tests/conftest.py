@@ -12,14 +12,6 @@ from bert_jax.corpus.store import Corpus
 from bert_jax.model.config import ModelConfig
 from bert_jax.tasks.pretraining import PretrainingConfig
 
-# Compiles in half the time; the programs are slower, and small here.
-QUICK_COMPILING = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-
-
-def pytest_configure():
-    """Before JAX makes its devices, and for all processes that tests start."""
-    os.environ.setdefault("XLA_FLAGS", QUICK_COMPILING)
-
 
 @pytest.fixture(scope="session", autouse=True)
 def compilation_cache(tmp_path_factory):

@@ -312,8 +312,13 @@ def test_a_google_folder_is_opened_with_its_heads():
 def test_what_is_no_model_is_told(tmp_path):
     with pytest.raises(CheckpointError, match="There is no folder"):
         bert_jax.load(tmp_path / "nowhere")
-    with pytest.raises(CheckpointError, match="There is no checkpoint"):
+    with pytest.raises(CheckpointError, match=r"is neither a run nor a released model: .* bert_config\.json\.$"):
         bert_jax.load(tmp_path)
+    (tmp_path / "runs/mini/checkpoints").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match=r"runs is neither .* Did you mean .*/runs/mini\?"):
+        bert_jax.load(tmp_path / "runs")
+    with pytest.raises(CheckpointError, match=r"no folder .*/runs/mnii\. Did you mean mini\?"):
+        bert_jax.load(tmp_path / "runs" / "mnii")
     with pytest.raises(ConfigError, match="dtype='half' is not one of float32, bfloat16"):
         bert_jax.load(tmp_path, dtype="half")
 

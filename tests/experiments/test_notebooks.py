@@ -1,6 +1,7 @@
 """The notebooks run from top to bottom, here on miniatures; their stored outputs are whole, small, of no machine."""
 
 import json
+import os
 import pathlib
 import re
 
@@ -15,6 +16,8 @@ from tests.inspection.small import WORDS, model
 FOLDER = pathlib.Path("experiments/notebooks").absolute()
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 LARGEST = 400_000  # bytes
+# The programs of a miniature are small, so making them fast takes longer than running them.
+QUICK_COMPILING = "--xla_backend_optimization_level=0"
 MACHINES = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|Users|usr|opt|content)/")
 
 
@@ -53,8 +56,9 @@ def start(tmp_path_factory):
     return str(folder)
 
 
-def run(name, folder, **parameters):
+def run(name, folder, monkeypatch, **parameters):
     """Executes a notebook with other parameters, and returns what it shows."""
+    monkeypatch.setenv("XLA_FLAGS", f"{os.environ.get('XLA_FLAGS', '')} {QUICK_COMPILING}")
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
     execute(
         notebook, folder, {key: value if isinstance(value, int) else str(value) for key, value in parameters.items()}
@@ -63,23 +67,24 @@ def run(name, folder, **parameters):
     return [output for output in outputs(notebook) if output.output_type != "stream"]
 
 
-def test_first_steps(tmp_path):
-    shown = run("first_steps", tmp_path, FOLDER="run", STEPS=1, VOCABULARY=500, WORDS=("the",))
+def test_first_steps(tmp_path, monkeypatch):
+    shown = run("first_steps", tmp_path, monkeypatch, FOLDER="run", STEPS=1, VOCABULARY=500, WORDS=("the",))
     assert (tmp_path / "run" / "run" / "checkpoints").is_dir()
     assert sum("image/png" in output.data for output in shown) == 2
 
 
-def test_inspect_checkpoint(start, reviews, tmp_path):
+def test_inspect_checkpoint(start, reviews, tmp_path, monkeypatch):
     words = " ".join(word for word in WORDS if word.isalpha())
     text = "the [MASK] sat down."
-    shown = run("inspect_checkpoint", tmp_path, MODEL=start, TEXT=text, LABELLED=reviews, WORDS=words)
+    shown = run("inspect_checkpoint", tmp_path, monkeypatch, MODEL=start, TEXT=text, LABELLED=reviews, WORDS=words)
     assert sum("image/png" in output.data for output in shown) == 11
 
 
-def test_fine_tune_and_explain(start, reviews, tmp_path):
+def test_fine_tune_and_explain(start, reviews, tmp_path, monkeypatch):
     shown = run(
         "fine_tune_and_explain",
         tmp_path,
+        monkeypatch,
         START=start,
         TRAIN=reviews,
         VALIDATION=reviews,

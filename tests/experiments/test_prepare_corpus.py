@@ -26,7 +26,9 @@ def listen_to_interrupts():
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_build_says_so_and_goes_on(jsonl_files, tmp_path, number):
-    flags = [f"--source=jsonl:{jsonl_files}", f"--output={tmp_path}/c", "--vocab_size=300", "--num_workers=2"]
+    # Several sources, so that the build is not over before it is told.
+    flags = [*(f"--source={name}=jsonl:{jsonl_files}" for name in "abcd"), f"--output={tmp_path}/c"]
+    flags += ["--vocab_size=300", "--num_workers=2"]
     process = subprocess.Popen(
         command(*flags), stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=listen_to_interrupts
     )

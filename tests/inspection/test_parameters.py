@@ -36,12 +36,12 @@ SHARDED = """
 import sys, jax, jax.numpy as jnp, numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from bert_jax.training.state import TrainState
-from bert_jax.training.workdir.checkpoints import Checkpoints
+from bert_jax.training.workdir.checkpoints import Checkpoints, Preserved
 from bert_jax.training.workdir.checksums import checksums
 mesh = jax.make_mesh((8,), ("fsdp",))
 word = jnp.arange(64.0).reshape(16, 4)
 params = {"bert": {"embeddings": {"word": jax.device_put(word, NamedSharding(mesh, PartitionSpec("fsdp")))}}}
-checkpoints = Checkpoints(sys.argv[1], keep=1, assets={})
+checkpoints = Checkpoints(sys.argv[1], Preserved(1), {})
 state = TrainState(jnp.int32(5), params, (), jnp.uint32(0))
 checkpoints.save(5, state, checksums(state))
 checkpoints.close()
