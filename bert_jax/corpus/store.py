@@ -247,11 +247,9 @@ def _rebuild_index(directory: epath.Path, manifest: dict, vocab_size: int) -> ep
     """Derives the index from the shards, and returns the folder it is in: the corpus or, if read-only, the cache."""
     copy = remote.cached(manifest["fingerprint"])
     if not os.access(directory, os.W_OK) and (copy / "index").exists():
-        try:
+        with contextlib.suppress(CorpusError):
             _open_index(copy, manifest)
             return copy
-        except CorpusError:
-            pass
     _verify_shards(directory, manifest)
     if (directory / "index").exists():
         with contextlib.suppress(CorpusError):  # another process may have rebuilt it meanwhile

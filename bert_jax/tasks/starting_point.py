@@ -50,14 +50,17 @@ def check_is_model(path: epath.Path) -> None:
     if not path.exists():
         beside = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
         raise CheckpointError(f"There is no folder {path}.{did_you_mean(path.name, beside)}")
-    if is_released(path) or find_checkpoints(path)[0].exists():
+    if _is_model(path):
         return
-    inside = sorted(one.name for one in path.iterdir() if one.is_dir()) if path.is_dir() else []
-    models = [name for name in inside if is_released(path / name) or (path / name / "checkpoints").exists()]
+    models = sorted(one.name for one in path.iterdir() if one.is_dir() and _is_model(one)) if path.is_dir() else []
     raise CheckpointError(
         f"{path} is neither a run nor a released model: it has no checkpoints, config.json or bert_config.json."
         + (f" Did you mean {path / models[0]}?" if models else "")
     )
+
+
+def _is_model(path: epath.Path) -> bool:
+    return is_released(path) or find_checkpoints(path)[0].exists()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -405,7 +405,8 @@ def opening(
     if _is_finished(config, start, best):
         end = best.describe_end(start, steps) if best and start < steps else f"{steps:,} of {steps:,} steps"
         return "\n".join([*lines, f"This run is finished: {end}."])
-    first, end = (run_file.batch_of(workdir.record(), step) for step in (start, steps))  # later ones after a rewind
+    record = workdir.record()
+    first, end = (run_file.batch_of(record, step) for step in (start, steps))  # later ones after a rewind
     left = forecast.phases_left(starts, first, end)
     compiled = [program.compiled(placed.work(step).batch) for step in (left if complete else left[:1])]
     evaluation = program.compiled_evaluation(next(placed.held_out_batches()))
