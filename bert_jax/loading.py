@@ -15,7 +15,7 @@ from bert_jax import configuration
 from bert_jax.errors import CheckpointError, ConfigError, choice_problem
 from bert_jax.interop.folders import is_released, read_released
 from bert_jax.interop.released import ReleasedModel
-from bert_jax.model.config import ACTIVATIONS, DTYPES
+from bert_jax.model.config import CHOICES
 from bert_jax.model_file import read_description
 from bert_jax.objectives.embeddings import Embeddings
 from bert_jax.pretrained import Pretrained
@@ -58,8 +58,8 @@ def _load(path: epath.Path, step: int | None, dtype: str | None, activation: str
     changes: dict[str, Any] = {
         name: value for name, value in (("dtype", dtype), ("activation", activation)) if value is not None
     }
-    for name, choices in (("dtype", DTYPES), ("activation", ACTIVATIONS)):
-        if name in changes and (problems := choice_problem(name, changes[name], choices)):
+    for name in ("dtype", "activation"):
+        if name in changes and (problems := choice_problem(name, changes[name], CHOICES[name])):
             raise ConfigError(*problems)
     opened = open_folder(path, step)
     if isinstance(opened, ReleasedModel):
@@ -107,7 +107,7 @@ def _run(path: epath.Path, saved: SavedParams) -> Pretrained:
     is_embedder = any(isinstance(one, Embeddings) for one in objectives)  # it embeds as it was trained to
     return Pretrained(
         source=str(path),
-        config=config.model,
+        config=config.model.after(saved.step),
         objectives=objectives,
         params=_placed(saved.parts()),
         tokenizer=tokenizer_from(files),

@@ -94,7 +94,7 @@ def _word_head(bert: Pretrained, name: str) -> Any:
     head = bert.objective(MaskedWords, "predict words").head(bert.config)(name)
 
     def logits(params: Any, vectors: jax.Array) -> jax.Array:
-        if bert.config.norm_position == "pre":
+        if "final_norm" in params["bert"]["encoder"]:
             norm = {"params": params["bert"]["encoder"]["final_norm"]}
             vectors = jnp.asarray(make_norm(bert.config).apply(norm, vectors))
         hidden = vectors.astype(bert.config.dtype)[:, None]

@@ -4,10 +4,10 @@ import flax.linen as nn
 import jax
 
 from bert_jax.batch import Batch
-from bert_jax.model.attention import Layout
 from bert_jax.model.config import ModelConfig
 from bert_jax.model.embeddings import Embeddings
 from bert_jax.model.encoder import Encoder
+from bert_jax.model.layout import Layout
 from bert_jax.model.pooling import Pooler
 
 
@@ -27,7 +27,7 @@ class Bert(nn.Module):
 
     def encode(self, batch: Batch, dropout_keys: jax.Array | None = None) -> jax.Array:
         """Returns one vector per token: [B, S, H]."""
-        return self.encoder(self.embeddings(batch, dropout_keys), Layout.of(batch), dropout_keys)
+        return self.encoder(self.embeddings(batch, dropout_keys), Layout.of(batch, dropout_keys))
 
     def pool(self, hidden: jax.Array, batch: Batch) -> jax.Array:
         """Pools hidden states [B, S, H] to one vector per example, [B, N, H]."""

@@ -56,16 +56,14 @@ class Dropout(nn.Module):
 class AttentionDropout(Dropout):
     """Dropout for attention probabilities, where an element belongs to a head and a pair of tokens."""
 
-    def __call__(self, probabilities: jax.Array, keys: jax.Array | None) -> jax.Array:
-        """Drops elements of `probabilities` [B, heads, S, S] (queries, keys) according to the tokens' `keys` [B, S]."""
-        if keys is None or self.rate == 0:
+    def __call__(self, probabilities: jax.Array, keys: jax.Array | None, others: jax.Array | None) -> jax.Array:
+        """Drops elements of `probabilities` [B, heads, …, queries, others], with the keys of both: [B, …, tokens]."""
+        if keys is None or others is None or self.rate == 0:
             return probabilities
-        batch, heads, queries, others = probabilities.shape
-        words = -(-heads // 4)
-        query = mix32(keys ^ self._site())[:, None, :, None] + (jnp.arange(words, dtype=jnp.uint32) * GOLDEN32).reshape(
-            1, words, 1, 1
-        )
-        word = mix32(query ^ (keys * GOLDEN32)[:, None, None, :])
-        shift = jnp.arange(0, 32, 8, dtype=jnp.uint32)[:, None, None]
-        random_bytes = ((word[:, :, None] >> shift) & 255).reshape(batch, 4 * words, queries, others)
+        heads, words = probabilities.shape[1], -(-probabilities.shape[1] // 4)
+        of_head = (jnp.arange(words, dtype=jnp.uint32) * GOLDEN32).reshape(1, words, *(1,) * keys.ndim)
+        query = mix32(keys ^ self._site())[:, None, ..., :, None] + of_head
+        word = mix32(query ^ (others * GOLDEN32)[:, None, ..., None, :])
+        shift = jnp.arange(0, 32, 8, dtype=jnp.uint32).reshape(1, 1, 4, *(1,) * keys.ndim)
+        random_bytes = ((word[:, :, None] >> shift) & 255).reshape(word.shape[0], 4 * words, *word.shape[2:])
         return self._apply(probabilities, random_bytes[:, :heads])

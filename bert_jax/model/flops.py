@@ -18,9 +18,20 @@ def body_flops(config: ModelConfig, batch: Batch) -> float:
     rows, slots = batch["example_ids"].shape[0], batch["cls_positions"].shape[1] + 1
     slot = batch["example_ids"] + slots * np.arange(rows)[:, None]
     lengths = np.bincount(slot.ravel(), minlength=rows * slots).reshape(rows, slots)[:, 1:].astype(np.float64)
-    width, inner = config.hidden_size, config.feed_forward_size
-    weights = 4 * width**2 + 2 * width * inner
-    return config.num_layers * (FLOPS_PER_WEIGHT * (weights * lengths + 2 * width * lengths**2)).sum()
+    width, kv_width = config.hidden_size, config.kv_heads * config.head_size
+    matrices = 3 if config.feed_forward == "gated" else 2
+    weights = 2 * width * (width + kv_width) + matrices * width * config.feed_forward_size
+    seen = sum(_pairs(lengths, config.window(layer)) for layer in range(config.num_layers))
+    return FLOPS_PER_WEIGHT * (config.num_layers * weights * lengths.sum() + 2 * width * seen)
+
+
+def _pairs(lengths: np.ndarray, window: int | None) -> float:
+    """Counts the pairs of tokens of which one attends to the other, in examples of these lengths."""
+    if window is None:
+        return (lengths**2).sum()
+    # Each token but the outermost sees 2 · window + 1; an example that fits into a window is seen whole.
+    reach = np.minimum(lengths - 1, window).clip(min=0)
+    return (lengths * (2 * reach + 1) - reach * (reach + 1)).sum()
 
 
 def pooler_flops(config: ModelConfig, batch: Batch) -> float:

@@ -11,14 +11,25 @@ from bert_jax.model.composite import Encoded
 from bert_jax.model.config import ModelConfig
 from bert_jax.model.dropout import Dropout, keys_at
 from bert_jax.model.feed_forward import activation
-from bert_jax.model.layers import Dense, whole_width, zeros
+from bert_jax.model.layers import Dense, last_deviation, weights, whole_width, zeros
 from bert_jax.model.norms import make_norm
 from bert_jax.model.pooling import embed, members
 from bert_jax.model.products import product
 
 
+def transform(config: ModelConfig, x: jax.Array, has_transform: bool) -> jax.Array:
+    """Applies the linear layer, activation and norm at the beginning of a head, as its parts: [..., H] to [..., H]."""
+    if not has_transform:
+        return x
+    deviation = last_deviation(config) if config.initializer == "modernbert" else None
+    size, bias = (config.hidden_size,), config.head_bias
+    x = Dense(config, size, ("embed",), ("embed_out",), "float32", bias, deviation, name="transform")(x)
+    x = nn.with_logical_constraint(activation(config, x), ("batch", *(None,) * (x.ndim - 2), "activation_embed"))
+    return make_norm(config, "norm")(x)
+
+
 class MaskedWordsHead(nn.Module):
-    """Scores all words, at the predicted positions only; the output matrix is the word table."""
+    """Scores all words, at the predicted positions only; the output matrix is the word table, or one of its own."""
 
     config: ModelConfig
 
@@ -27,13 +38,15 @@ class MaskedWordsHead(nn.Module):
         """Returns logits [B, K, V] at `masked_positions` [B, K]."""
         config = self.config
         x = jnp.take_along_axis(encoded.hidden, batch["masked_positions"][..., None], axis=1)
-        dense = Dense(config, (config.hidden_size,), ("embed",), ("embed_out",), "float32", name="transform")
-        x = activation(config, dense(x))
-        x = nn.with_logical_constraint(x, ("batch", None, "activation_embed"))
-        x = make_norm(config, name="norm")(x)
-        bias = self.param("bias", zeros(("vocab",)), (config.vocab_size,))
-        table = whole_width(encoded.word_table.astype(config.dtype), ("vocab", "embed"))
+        x = transform(config, x, config.head_transform != "none")
+        table, axes = encoded.word_table, ("vocab", "embed")
+        if not config.tied_output:
+            table = self.param("output", weights(config, axes), table.shape)
+        bias = self.param("bias", zeros(("vocab",)), (config.vocab_size,)) if config.output_bias else 0.0
+        table = whole_width(table.astype(config.dtype), axes)
         logits = product(x.reshape(-1, config.hidden_size), table.T).reshape(*x.shape[:-1], -1) + bias
+        if config.logit_cap is not None:
+            logits = config.logit_cap * jnp.tanh(logits / config.logit_cap)
         # With `tensor`, each device scores its own words. `losses.py` reduces over them without gathering the logits.
         return nn.with_logical_constraint(logits, ("batch", None, "activation_vocab"))
 
@@ -49,7 +62,8 @@ class ExampleLabelsHead(nn.Module):
     def __call__(self, encoded: Encoded, batch: Batch) -> jax.Array:
         """Returns logits [B, N, C]."""
         keys = keys_at(encoded.dropout_keys, batch["cls_positions"])
-        x = Dropout(self.dropout, name="dropout")(encoded.pooled(), keys)
+        x = transform(self.config, encoded.pooled(), self.config.head_transform == "all")
+        x = Dropout(self.dropout, name="dropout")(x, keys)
         return _labels(self.config, self.num_labels)(x).astype(jnp.float32)
 
 
@@ -63,12 +77,14 @@ class TokenLabelsHead(nn.Module):
     @nn.compact
     def __call__(self, encoded: Encoded, batch: Batch) -> jax.Array:
         """Returns logits [B, S, C]."""
-        x = Dropout(self.dropout, name="dropout")(encoded.hidden, encoded.dropout_keys)
+        x = transform(self.config, encoded.hidden, self.config.head_transform == "all")
+        x = Dropout(self.dropout, name="dropout")(x, encoded.dropout_keys)
         return _labels(self.config, self.num_labels)(x).astype(jnp.float32)
 
 
 def _labels(config: ModelConfig, num_labels: int) -> Dense:
-    return Dense(config, (num_labels,), ("embed",), ("labels",), name="dense")
+    deviation = config.hidden_size**-0.5 if config.initializer == "modernbert" else None
+    return Dense(config, (num_labels,), ("embed",), ("labels",), deviation=deviation, name="dense")
 
 
 class SpanLogits(NamedTuple):
@@ -92,7 +108,8 @@ class SpansHead(nn.Module):
     @nn.compact
     def __call__(self, encoded: Encoded, batch: Batch) -> SpanLogits:
         """Returns the logits; like BERT, without dropout."""
-        logits = _labels(self.config, 2)(encoded.hidden).astype(jnp.float32)
+        x = transform(self.config, encoded.hidden, self.config.head_transform == "all")
+        logits = _labels(self.config, 2)(x).astype(jnp.float32)
         logits = jnp.where(members(batch)[..., None], logits[:, None], jnp.finfo(jnp.float32).min)
         return SpanLogits(logits[..., 0], logits[..., 1])
 

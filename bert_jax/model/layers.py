@@ -20,9 +20,17 @@ from bert_jax.model.products import product
 Initializer = Callable[..., Any]
 
 
-def weights(config: ModelConfig, axes: Sequence[str]) -> Initializer:
-    """Returns BERT's initialiser of weights, for an array with these logical axes."""
-    return _named(nn.initializers.truncated_normal(config.initializer_range), axes)
+def weights(config: ModelConfig, axes: Sequence[str], deviation: float | None = None) -> Initializer:
+    """Returns the initialiser of weights for an array with these logical axes; None: with BERT's deviation."""
+    return _named(nn.initializers.truncated_normal(deviation or config.initializer_range), axes)
+
+
+def last_deviation(config: ModelConfig) -> float:
+    """Returns the initial deviation of the last layer of a block, whose output is added to the residual stream."""
+    if config.initializer == "normal":
+        return config.initializer_range
+    # So that a sum over 2 L blocks has the deviation of one (Radford et al. 2019; Shoeybi et al. 2019).
+    return config.initializer_range / (2 * config.num_layers) ** 0.5
 
 
 def zeros(axes: Sequence[str]) -> Initializer:
@@ -68,6 +76,8 @@ class Dense(nn.Module):
       output_shape: the axes of y that replace the contracted axes of x.
       input_axes, output_axes: logical names; as many axes of x are contracted as there are input names.
       output_dtype: of y; None: that of the model.
+      bias: whether there is a bias.
+      deviation: of the initial kernel; None: `ModelConfig.initializer_range`.
     """
 
     config: ModelConfig
@@ -75,18 +85,20 @@ class Dense(nn.Module):
     input_axes: tuple[str, ...]
     output_axes: tuple[str, ...]
     output_dtype: str | None = None
+    bias: bool = True
+    deviation: float | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         lead, contracted = x.shape[: -len(self.input_axes)], x.shape[-len(self.input_axes) :]
-        shape = (*contracted, *self.output_shape)
+        shape, axes = (*contracted, *self.output_shape), (*self.input_axes, *self.output_axes)
         dtype = jnp.dtype(self.config.dtype)
-        kernel = self.param("kernel", weights(self.config, (*self.input_axes, *self.output_axes)), shape)
-        bias = self.param("bias", zeros(self.output_axes), self.output_shape)
+        kernel = self.param("kernel", weights(self.config, axes, self.deviation), shape)
+        bias = self.param("bias", zeros(self.output_axes), self.output_shape).reshape(-1) if self.bias else 0.0
         # Each device needs all of what `fsdp` splits, but only its own part of what `tensor` splits.
-        kernel = whole_width(kernel.astype(dtype), (*self.input_axes, *self.output_axes))
+        kernel = whole_width(kernel.astype(dtype), axes)
         # In two dimensions: on CPU, products with three axes are slower.
         kernel = kernel.reshape(int(np.prod(contracted)), -1)
         # In float32, so that the gradient of the bias is summed in float32, too.
-        y = product(x.astype(dtype).reshape(-1, kernel.shape[0]), kernel) + bias.reshape(-1)
+        y = product(x.astype(dtype).reshape(-1, kernel.shape[0]), kernel) + bias
         return y.astype(self.output_dtype or dtype).reshape(*lead, *self.output_shape)

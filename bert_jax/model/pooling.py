@@ -56,4 +56,6 @@ class Pooler(nn.Module):
         if config.pooling == "mean":
             return mean_pool(hidden, batch)
         first = jnp.take_along_axis(hidden, batch["cls_positions"][..., None], axis=1)
+        if config.head_transform == "all":
+            return first
         return jnp.tanh(Dense(config, (config.hidden_size,), ("embed",), ("pooled",), name="dense")(first))

@@ -1,6 +1,6 @@
-"""The position embeddings that `ModelConfig.positions` chooses from.
+"""The position embeddings that `ModelConfig.positions` chooses from, which are added to the words.
 
-Positions that act inside attention, such as rotary ones, belong in `attention.py`, on query and key.
+Positions that act inside attention are in `rotary.py` and `alibi.py`.
 """
 
 import flax.linen as nn

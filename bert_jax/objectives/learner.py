@@ -49,6 +49,15 @@ class Learner:
         return Composite(self.config, tuple((one.name, one.head(self.config)) for one in self.objectives))
 
     @property
+    def phase_starts(self) -> tuple[int, ...]:
+        """The steps at which the phases of `ModelConfig.phases` begin."""
+        return self.config.phase_starts
+
+    def at(self, step: int) -> "Learner":
+        """Returns the learner of a step, counted from 0, with the same parameters."""
+        return dataclasses.replace(self, config=self.config.at(step))
+
+    @property
     def columns(self) -> dict[str, Column]:
         """The columns that a batch must have. Where objectives share a column, it has the bound of one that has any."""
         found = dict(schema.CORE)

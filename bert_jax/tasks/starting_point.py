@@ -26,18 +26,46 @@ DECIDED = (
     "num_layers",
     "hidden_size",
     "num_heads",
+    "num_kv_heads",
     "intermediate_size",
     "positions",
     "max_positions",
     "num_token_types",
-    "norm_position",
+    "rotary_share",
+    "query_key_norm",
+    "attention_bias",
+    "feed_forward",
+    "feed_forward_bias",
     "activation",
+    "norm",
+    "norm_position",
+    "norm_bias",
+    "embedding_norm",
+    "first_norm",
+    "final_norm",
     "layer_norm_epsilon",
 )
-# Model fields that a new run takes from the checkpoint unless it sets them.
-INHERITED = ("pooling", "initializer_range")
-# Those that decide it but do not show in the shapes of parameters.
-SHAPELESS = ("positions", "norm_position", "activation", "layer_norm_epsilon")
+# Model fields that a new run takes from the checkpoint unless it sets them: those of new heads, and those that further
+# training may change, such as for longer texts.
+INHERITED = (
+    "rotary_base",
+    "local_rotary_base",
+    "rotary_scale",
+    "local_window",
+    "global_every",
+    "head_transform",
+    "head_bias",
+    "output_bias",
+    "tied_output",
+    "logit_cap",
+    "pooling",
+    "initializer_range",
+    "initializer",
+)
+# Model fields that are each run's own.
+OWN = ("dropout", "embedding_dropout", "feed_forward_dropout", "attention_dropout", "dtype", "phases", "remat")
+# Those of DECIDED that do not show in the shapes of parameters.
+SHAPELESS = ("positions", "rotary_share", "norm_position", "activation", "norm", "layer_norm_epsilon")
 TOKENIZER = "tokenizer/"  # folder in the workdir
 
 
@@ -82,13 +110,14 @@ def read_starting_point(path: epath.PathLike) -> StartingPoint:
     if is_released(folder):
         model = read_released(folder)
         return StartingPoint(model.config, model.tokenizer)
-    assets = warm_start.open_start(path).assets
+    start = warm_start.open_start(path)
+    assets = start.assets
     try:
         if MODEL_FILE in assets:
             model = json.loads(assets[MODEL_FILE])["model"]
         else:
             model = json.loads(assets["config.json"])["config"]["model"]
-        return StartingPoint(configuration.from_dict(ModelConfig, model), tokenizer_from(assets))
+        return StartingPoint(configuration.from_dict(ModelConfig, model).after(start.step or 0), tokenizer_from(assets))
     except (KeyError, TypeError, ValueError, ConfigError) as error:
         raise CheckpointError(f"The checkpoint in {path} has no valid model config or tokenizer ({error!r}).") from None
 

@@ -83,8 +83,8 @@ class Loop:
 
     Args:
       state: the state to start from.
-      train_step: (state, batch) -> (state, metrics).
-      evaluate: maps parameters to held-out scores, under their names in the log.
+      train_step: (state, batch, steps taken) -> (state, metrics).
+      evaluate: maps parameters and the steps taken to held-out scores, under their names in the log.
       epochs: returns the passes over each source after a number of steps.
       schedule: when to log, evaluate, save and stop.
       watch: looks for bad steps.
@@ -99,8 +99,8 @@ class Loop:
     def __init__(
         self,
         state: TrainState,
-        train_step: Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]],
-        evaluate: Callable[[Any], dict[str, float]],
+        train_step: Callable[[TrainState, Any, int], tuple[TrainState, dict[str, jax.Array]]],
+        evaluate: Callable[[Any, int], dict[str, float]],
         epochs: Callable[[int], dict[str, float]],
         schedule: Schedule,
         watch: Watch,
@@ -169,7 +169,7 @@ class Loop:
         self._watch.wait(STEPS_UNDER_WAY)
         compiled = outputs.meter.compiled()
         with jax.profiler.StepTraceAnnotation("train", step_num=step):
-            self.state, metrics = self._train_step(self.state, work.batch)
+            self.state, metrics = self._train_step(self.state, work.batch, self._step)
         outputs.meter.pause(outputs.meter.compiled() - compiled)  # at the first step of a phase
         outputs.profile.after(step, metrics)
         self._watch.add(step, metrics)
@@ -218,7 +218,7 @@ class Loop:
         """Scores the held-out set, and returns what is logged of it."""
         began = time.perf_counter()
         self._outputs.watchdog.doing(f"the evaluation after step {self._step}", PATIENT)
-        values = self._evaluate(self.state.params)
+        values = self._evaluate(self.state.params, self._step)
         check_scores(self._step, values)
         timed = values | {"eval/seconds": time.perf_counter() - began}
         self._outputs.writer.write(self._step, timed)

@@ -114,24 +114,25 @@ class PlacedTask:
     def _baselines(self) -> dict[str, float]:
         return self.task.learner.baselines(self.task.held_out)
 
-    def evaluate(self, program: Program, params: Any) -> dict[str, float]:
-        """Returns the held-out scores, their baselines and the scores of probes, each as `eval/NAME`."""
-        found = self._score(program, params, self.task.held_out) | self._baselines
+    def evaluate(self, program: Program, params: Any, step: int) -> dict[str, float]:
+        """Returns the held-out scores, their baselines and the scores of probes after `step`, each as `eval/NAME`."""
+        step = max(0, step - 1)  # a phase that begins here has not trained the parameters yet
+        found = self._score(program, params, self.task.held_out, step) | self._baselines
         if other := self.task.other_held_out:
-            found |= other.named(self._score(program, params, other.rows), self.task.learner.scores)
+            found |= other.named(self._score(program, params, other.rows, step), self.task.learner.scores)
         for one in self.task.probes:
-            found |= one.score(self.features(program, params, one.rows))
+            found |= one.score(self.features(program, params, one.rows, step))
         found |= self.probe(self.task, program.merge(params)) if self.probe else {}
         return {f"eval/{name}": value for name, value in found.items()}
 
-    def _score(self, program: Program, params: Any, rows: Batch) -> dict[str, float]:
-        found = [program.eval_step(params, batch) for batch in self.held_out_batches(rows)]
+    def _score(self, program: Program, params: Any, rows: Batch, step: int) -> dict[str, float]:
+        found = [program.eval_step(params, batch, step) for batch in self.held_out_batches(rows)]
         return score_batches(self.task.learner, found, rows)
 
-    def features(self, program: Program, params: Any, rows: Batch) -> np.ndarray:
+    def features(self, program: Program, params: Any, rows: Batch, step: int) -> np.ndarray:
         """Returns the learner's features of these rows, on the host: [rows, N, H]."""
         batches = cut(rows, self._batch_size(rows))
-        found = [program.features(params, sharding.place_batch(batch, self.mesh)) for batch in batches]
+        found = [program.features(params, sharding.place_batch(batch, self.mesh), step) for batch in batches]
         return np.concatenate(jax.device_get(found))[: len(rows["example_ids"])]
 
 

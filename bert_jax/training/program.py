@@ -40,6 +40,7 @@ class Program:
     state_shapes: TrainState
     frozen: Any
     trained: Any
+    _phase_of: Callable[[int], int]
     _rate: Any
     _train_step: Any
     _eval_step: Any
@@ -54,33 +55,41 @@ class Program:
         """The seconds spent on compilation so far."""
         return sum(self._seconds)
 
-    def compiled(self, batch: dict[str, Any]) -> jax.stages.Compiled:
-        """Returns the training step compiled for a batch of these shapes (arrays or `jax.ShapeDtypeStruct`), cached."""
-        return self._compile(self._train_step, (self.state_shapes, _RATE), batch)
+    def compiled(self, batch: dict[str, Any], step: int = 0) -> jax.stages.Compiled:
+        """Returns the training step compiled for a batch of these shapes (arrays or `jax.ShapeDtypeStruct`), cached.
 
-    def compiled_evaluation(self, batch: dict[str, Any]) -> jax.stages.Compiled:
-        """Returns the evaluation step compiled for a batch of these shapes, cached."""
-        return self._compile(self._eval_step, (self.state_shapes.params,), batch)
+        Args:
+          batch: the shapes.
+          step: the steps taken before, on which the phase of the model depends.
+        """
+        return self._compile(self._train_step, (self.state_shapes, _RATE), batch, step)
 
-    def _compile(self, step: Any, first: tuple[Any, ...], batch: dict[str, Any]) -> jax.stages.Compiled:
-        key = step, tuple((name, value.shape) for name, value in batch.items())
+    def compiled_evaluation(self, batch: dict[str, Any], step: int = 0) -> jax.stages.Compiled:
+        """Returns the evaluation step compiled for a batch of these shapes after so many steps, cached."""
+        return self._compile(self._eval_step, (self.state_shapes.params,), batch, step)
+
+    def _compile(self, fn: Any, first: tuple[Any, ...], batch: dict[str, Any], step: int) -> jax.stages.Compiled:
+        phase = self._phase_of(step)
+        key = fn, phase, tuple((name, value.shape) for name, value in batch.items())
         if key not in self._compiled:
             began = time.perf_counter()
-            self._compiled[key] = step.lower(*first, self.frozen, batch).compile()
+            self._compiled[key] = fn.lower(*first, self.frozen, batch, phase).compile()
             self._seconds.append(time.perf_counter() - began)
         return self._compiled[key]
 
-    def train_step(self, state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
-        """Takes one training step; `state` is donated."""
-        return self._run(self.compiled(batch), state, self._rate(state.step), self.frozen, batch)
+    def train_step(
+        self, state: TrainState, batch: dict[str, jax.Array], step: int = 0
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        """Takes one training step; `state` is donated. `step` is `state.step`, which need not be waited for."""
+        return self._run(self.compiled(batch, step), state, self._rate(state.step), self.frozen, batch)
 
-    def eval_step(self, params: Any, batch: dict[str, jax.Array]) -> tuple[Outcome, Any]:
+    def eval_step(self, params: Any, batch: dict[str, jax.Array], step: int = 0) -> tuple[Outcome, Any]:
         """Computes the outcome of a batch without dropout, and what else its scores need; the same in each process."""
-        return self._run(self.compiled_evaluation(batch), params, self.frozen, batch)
+        return self._run(self.compiled_evaluation(batch, step), params, self.frozen, batch)
 
-    def features(self, params: Any, batch: dict[str, jax.Array]) -> jax.Array:
+    def features(self, params: Any, batch: dict[str, jax.Array], step: int = 0) -> jax.Array:
         """Computes the features of a batch, float32 [B, N, H], the same in each process."""
-        compiled = self._compile(self._features, (self.state_shapes.params,), batch)
+        compiled = self._compile(self._features, (self.state_shapes.params,), batch, step)
         return self._run(compiled, params, self.frozen, batch)
 
     def _run(self, compiled: jax.stages.Compiled, *args: Any) -> Any:
@@ -110,25 +119,28 @@ def make_program(
         params = learner.init(key)
         return lora.with_adapters(params, rank, config.optimizer.lora_alpha, key) if rank else params
 
-    def eval_fn(params: Any, frozen: Any, batch: Batch, randomness: Randomness) -> tuple[Outcome, Any]:
-        return learner.eval_fn(lora.merged(params) if rank else params, frozen, batch, randomness)
+    def model(params: Any) -> Any:
+        return lora.merged(params) if rank else params
 
-    def features(params: Any, frozen: Any, batch: Batch) -> jax.Array:
-        return learner.features(lora.merged(params) if rank else params, batch)
-
-    def loss_fn(params: Any, frozen: Any, batch: Batch, randomness: Randomness) -> Outcome:
-        return learner.loss_fn(lora.merged(params) if rank else params, frozen, batch, randomness)
+    def features(params: Any, frozen: Any, batch: Batch, phase: int) -> jax.Array:
+        return learner.at(phase).features(model(params), batch)
 
     make_state, shapes = create_state(init, optimizer(schedule), config.train.seed, mesh)
     check_freeze(shapes.params, config.train.freeze)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)
 
+    def eval_step(params: Any, frozen: Any, batch: Batch, phase: int) -> tuple[Outcome, Any]:
+        return make_eval_step(learner.at(phase).eval_fn, config.train.seed)(model(params), frozen, batch)
+
     def train_step(
-        state: TrainState, rate: jax.Array, frozen: Any, batch: Batch
+        state: TrainState, rate: jax.Array, frozen: Any, batch: Batch, phase: int
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         # The rate is an argument, so that runs which differ in their rates or their length share what is compiled.
         def current(_: jax.typing.ArrayLike) -> jax.Array:
             return rate
+
+        def loss_fn(params: Any, frozen: Any, batch: Batch, randomness: Randomness) -> Outcome:
+            return learner.at(phase).loss_fn(model(params), frozen, batch, randomness)
 
         step = make_train_step(
             loss_fn,
@@ -147,14 +159,14 @@ def make_program(
         frozen=frozen,
         trained=trained(shapes.params, freeze),
         _one_at_a_time=mesh.size > 1 and mesh.devices.flat[0].platform == "cpu",
-        _eval_step=jax.jit(
-            make_eval_step(eval_fn, config.train.seed), out_shardings=NamedSharding(mesh, PartitionSpec())
-        ),
-        _features=jax.jit(features, out_shardings=NamedSharding(mesh, PartitionSpec())),
+        _phase_of=lambda step: max(start for start in learner.phase_starts if start <= step),
+        _eval_step=jax.jit(eval_step, static_argnums=3, out_shardings=NamedSharding(mesh, PartitionSpec())),
+        _features=jax.jit(features, static_argnums=3, out_shardings=NamedSharding(mesh, PartitionSpec())),
         _rate=jax.jit(lambda step: jnp.asarray(schedule(step), jnp.float32)),
         _train_step=jax.jit(
             train_step,
             donate_argnums=0,
+            static_argnums=4,
             out_shardings=(shardings, None),
             compiler_options=_COMPILER_OPTIONS.get(mesh.devices.flat[0].platform),
         ),

@@ -17,34 +17,32 @@ from bert_jax.training import processes
 from bert_jax.training.state import TrainState
 from bert_jax.training.workdir.checksums import array_name, bit_sums
 
-TrainStep = Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]
+TrainStep = Callable[[TrainState, Any, int], tuple[TrainState, dict[str, jax.Array]]]
 
 
 class HardwareError(BertJaxError):
     """Raised when the same computation has had two results."""
 
 
-def rechecked(train_step: TrainStep, every: int, step: int) -> TrainStep:
+def rechecked(train_step: TrainStep, every: int) -> TrainStep:
     """Wraps a training step, which then needs room for a second state.
 
     Args:
-      train_step: (state, batch) -> (state, metrics); donates the state, and is deterministic.
+      train_step: (state, batch, steps taken) -> (state, metrics); donates the state, and is deterministic.
       every: steps between those that are computed twice. Then, devices that hold the same part of a parameter are
         compared, too.
-      step: steps taken before the first call.
 
     Returns:
-      The same function, for one call a step, in order. It raises HardwareError.
+      The same function. It raises HardwareError.
     """
 
-    def twice(state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
-        nonlocal step
-        step += 1
+    def twice(state: TrainState, batch: Any, taken: int) -> tuple[TrainState, dict[str, jax.Array]]:
+        step = taken + 1
         if step % every:
-            return train_step(state, batch)
+            return train_step(state, batch, taken)
         shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
-        first = bit_sums(train_step(jax.jit(_copied, out_shardings=shardings)(state), batch)[0])
-        state, metrics = train_step(state, batch)
+        first = bit_sums(train_step(jax.jit(_copied, out_shardings=shardings)(state), batch, taken)[0])
+        state, metrics = train_step(state, batch, taken)
         second = bit_sums(state)
         # Each process sees its own devices, and all of them must end.
         if wrong := _union(processes.gather([name for name in first if first[name] != second[name]])):

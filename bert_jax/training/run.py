@@ -313,7 +313,7 @@ def _steps(
     meter = Meter(lambda: loader.waited, lambda: program.compile_seconds, devices.matrix_peak(task.learner.dtype))
     train_step = program.train_step
     if config.train.recheck_every:
-        train_step = rechecked(train_step, config.train.recheck_every, start)
+        train_step = rechecked(train_step, config.train.recheck_every)
 
     def tell_skipped(step: int, why: str) -> None:
         workdir.add_skipped(step, why)
@@ -363,7 +363,7 @@ def _measure(placed: PlacedTask, program: Program) -> int:
         program.train_step,
         lambda: program.make_state({}),
         lambda step: placed.work(step).batch,
-        lambda state: placed.evaluate(program, state.params),
+        lambda state: placed.evaluate(program, state.params, 0),
         config.eval.every,
         placed.phase_starts,
         seconds,
@@ -408,8 +408,8 @@ def opening(
     record = workdir.record()
     first, end = (run_file.batch_of(record, step) for step in (start, steps))  # later ones after a rewind
     left = forecast.phases_left(starts, first, end)
-    compiled = [program.compiled(placed.work(step).batch) for step in (left if complete else left[:1])]
-    evaluation = program.compiled_evaluation(next(placed.held_out_batches()))
+    compiled = [program.compiled(placed.work(step).batch, step) for step in (left if complete else left[:1])]
+    evaluation = program.compiled_evaluation(next(placed.held_out_batches()), max(0, start - 1))
     copies = 2 if config.train.recheck_every else 1
     need = forecast.memory(program.state_shapes, compiled, evaluation, devices.memory(), copies)
     params = program.state_shapes.params

@@ -90,12 +90,19 @@ class Learner(Protocol):
     Attributes:
       dtype: the dtype of the matrix products; utilisation is relative to their peak speed.
       scores: the scores that reports show.
+      phase_starts: the steps at which the model changes other than by training, in order; the first is 0.
     """
 
     @property
     def dtype(self) -> str: ...
     @property
     def scores(self) -> tuple[Score, ...]: ...
+    @property
+    def phase_starts(self) -> tuple[int, ...]: ...
+
+    def at(self, step: int) -> "Learner":
+        """Returns the learner of a step, counted from 0, with the same parameters."""
+        ...
 
     def check(self, batch: Batch) -> None:
         """Raises an error if a host batch does not match the schema."""

@@ -106,7 +106,7 @@ def probed(corpus: str, folder: pathlib.Path) -> list[float]:
             program = placed.program(STEPS)
             params = program.make_state({}).params
             features = placed.features(program, params, placed.task.probes[0].rows)
-            found.append((features, placed.evaluate(program, params)["eval/probe_words_accuracy"]))
+            found.append((features, placed.evaluate(program, params, 0)["eval/probe_words_accuracy"]))
     (one, accuracy), (eight, other) = found
     assert np.abs(one).max() > 0.1
     return [float(np.abs(one - eight).max()), abs(accuracy - other)]
@@ -127,7 +127,7 @@ def classified(corpus: str, folder: pathlib.Path) -> list[float]:
         placed = meshes.on_devices(config, mesh, jax.devices()[:count], Classification())
         seen = meshes.measure(placed, STEPS)
         with jax.set_mesh(placed.mesh), sharding.rules():
-            scores = placed.evaluate(seen.program, seen.state.params)
+            scores = placed.evaluate(seen.program, seen.state.params, 0)
         found.append(seen.losses + [scores[f"eval/label_{name}"] for name in ("loss", "accuracy", "macro_f1")])
     return [float(np.abs(np.subtract(one, found[0])).max()) for one in found[1:]]
 

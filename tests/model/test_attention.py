@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bert_jax.model.attention import Layout, SelfAttention, attend
+from bert_jax.model.attention import SelfAttention, attend
 from bert_jax.model.config import ModelConfig
+from bert_jax.model.layout import Layout
 
 B, HEADS, S, SIZE = 2, 3, 12, 4
 EXAMPLES = jnp.array([[1] * 5 + [2] * 4 + [0] * 3, [1] * 2 + [2] * 3 + [3] * 7], jnp.int32)
@@ -64,12 +65,12 @@ def test_neighbours_and_padding_are_not_seen():
 def test_observers_see_the_probabilities_before_dropout(dtype):
     query, key, value = inputs(dtype)
     seen = []
-    attend(query, key, value, LAYOUT, dropout=lambda p: p * 0, observe=seen.append)
+    attend(query, key, value, LAYOUT, dropout=lambda p, *_: p * 0, observe=seen.append)
     (maps,) = seen
     assert maps.dtype == jnp.float32
     np.testing.assert_allclose(maps, by_hand(query, key, value)[1], rtol=0, atol=1e-5 if dtype == "float32" else 0.02)
     np.testing.assert_allclose(maps.sum(-1), 1, rtol=1e-5)
-    assert (np.asarray(maps)[~np.broadcast_to(LAYOUT.mask(), maps.shape)] == 0).all()
+    assert (np.asarray(maps)[~np.broadcast_to(LAYOUT.mask(LAYOUT, None), maps.shape)] == 0).all()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -79,7 +80,7 @@ def test_dropout_is_applied_to_the_probabilities(dtype):
     kept = np.random.default_rng(0).random((B, HEADS, S, S)) < 0.5
     given = []
 
-    def dropout(probabilities):
+    def dropout(probabilities, *_):
         given.append(probabilities)
         return jnp.where(kept, 2 * probabilities, 0)
 
@@ -94,10 +95,10 @@ def test_dropout_is_applied_to_the_probabilities(dtype):
 def test_a_layer_scales_its_scores_drops_by_its_keys_and_shows_its_map():
     """The module around the seam: scores are divided by √(head size), dropout draws by the tokens' keys."""
     config = ModelConfig(vocab_size=9, hidden_size=HEADS * SIZE, num_heads=HEADS, attention_dropout=0.5)
-    layer, x = SelfAttention(config), jax.random.normal(jax.random.key(1), (B, S, HEADS * SIZE))
-    params = layer.init(jax.random.key(0), x, LAYOUT, None)["params"]
+    layer, x = SelfAttention(config, 0), jax.random.normal(jax.random.key(1), (B, S, HEADS * SIZE))
+    params = layer.init(jax.random.key(0), x, LAYOUT)["params"]
     params = jax.tree.map(lambda leaf: 20 * leaf.value, params, is_leaf=lambda leaf: hasattr(leaf, "value"))
-    whole, state = layer.apply({"params": params}, x, LAYOUT, None, mutable="intermediates")
+    whole, state = layer.apply({"params": params}, x, LAYOUT, mutable="intermediates")
     (seen,) = state["intermediates"]["attention_map"]
     fused = np.einsum("bsw,whpd->pbhsd", x, params["query_key_value"]["kernel"]) + np.moveaxis(
         np.asarray(params["query_key_value"]["bias"]), 1, 0
@@ -107,6 +108,6 @@ def test_a_layer_scales_its_scores_drops_by_its_keys_and_shows_its_map():
     expected = np.einsum("bhsd,hdw->bsw", context, params["output"]["kernel"]) + params["output"]["bias"]
     np.testing.assert_allclose(whole, expected, rtol=1e-4, atol=1e-4)
     keys = jax.random.bits(jax.random.key(2), (B, S))
-    dropped, state = layer.apply({"params": params}, x, LAYOUT, keys, mutable="intermediates")
+    dropped, state = layer.apply({"params": params}, x, LAYOUT.replace(dropout_keys=keys), mutable="intermediates")
     np.testing.assert_array_equal(state["intermediates"]["attention_map"][0], seen)
     assert float(jnp.abs(dropped - whole).mean()) > 0.1 * float(jnp.abs(whole).mean())

@@ -11,7 +11,7 @@ import pytest
 from bert_jax.model.bert import Bert
 from bert_jax.model.config import ModelConfig
 from bert_jax.model.intermediates import with_intermediates
-from bert_jax.model.norms import LayerNorm
+from bert_jax.model.norms import make_norm
 from bert_jax.training.step import Randomness
 from tests.model.composites import pretraining, pretraining_learner
 from tests.model.unpacking import unpack
@@ -144,7 +144,7 @@ def test_the_inside_can_be_looked_at(packed, norm_position, remat):
     assert np.array_equal(last, hidden) == (norm_position == "post")
     if norm_position == "pre":
         norm = params["bert"]["encoder"]["final_norm"]
-        assert_close(LayerNorm(config).apply({"params": norm}, last), hidden)
+        assert_close(make_norm(config).apply({"params": norm}, last), hidden)
     ids = packed["example_ids"]
     strangers = ids[:, :, None] != ids[:, None, :]
     for attention_map in inside.attention_maps:

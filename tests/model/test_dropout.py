@@ -68,7 +68,7 @@ def test_elements_are_independent_of_their_neighbours():
 
 def test_attention_masks_are_random_over_heads_queries_and_keys():
     p = jnp.ones((B, HEADS, S, S))
-    dropped = np.asarray(AttentionDropout(0.1, name="x").apply({}, p, keys())) == 0
+    dropped = np.asarray(AttentionDropout(0.1, name="x").apply({}, p, keys(), keys())) == 0
     assert abs(dropped.mean() - 26 / 256) < 0.002
     centred = dropped - 26 / 256
     variance = (centred**2).mean()

@@ -27,7 +27,7 @@ def test_a_step_begins_when_the_one_before_the_last_has_ended(monkeypatch):
     events = []
     monkeypatch.setattr(jax, "block_until_ready", lambda loss: events.append(f"end {int(loss)}"))
 
-    def train_step(state, batch):
+    def train_step(state, batch, taken):
         events.append(f"begin {batch['step']}")
         return state, {"loss": jnp.float32(batch["step"]), "grad_norm": jnp.float32(0)}
 
@@ -40,7 +40,7 @@ def test_a_run_that_is_told_to_stop_saves_and_leaves_the_evaluation_to_the_next_
     monkeypatch.setattr(loop, "checksums", lambda state: {})
     events = []
 
-    def train_step(state, batch):
+    def train_step(state, batch, taken):
         return state, {"loss": jnp.float32(1), "grad_norm": jnp.float32(0)}
 
     def events_of(told_at, stop_after=None):
@@ -48,7 +48,7 @@ def test_a_run_that_is_told_to_stop_saves_and_leaves_the_evaluation_to_the_next_
         asked = iter(range(1, 100))
         schedule = loop.Schedule(4, TrainConfig(stop_after=stop_after), 2, None, lambda: next(asked) == told_at)
         one = make_loop(train_step, schedule)
-        one._evaluate = lambda params: events.append(f"score {one._step}") or {}
+        one._evaluate = lambda params, taken: events.append(f"score {one._step}") or {}
         one._outputs.checkpoints.save = lambda step, *_: events.append(f"save {step}")
         one._outputs.checkpoints.add_scores = lambda step, *_: events.append(f"add {step}")
         one.run(work(4))

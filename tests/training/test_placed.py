@@ -44,7 +44,7 @@ def test_scores_do_not_depend_on_how_the_set_is_cut(config, examples):
         with jax.set_mesh(placed.mesh), sharding.rules():
             program = placed.program(10)
             params = params or nn.meta.unbox(program.make_state({}).params)
-            found.append(placed.evaluate(program, params))
+            found.append(placed.evaluate(program, params, 0))
             batches = list(placed.held_out_batches())
         sizes.append(len(batches[0]["token_ids"]))
         assert {len(batch["token_ids"]) for batch in batches} == {sizes[-1]}
