@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import jax
@@ -21,17 +22,34 @@ from bert_jax.objectives.objective import Objective
 from bert_jax.scores import Score
 
 
+@dataclasses.dataclass
+class MaskedWordsConfig:
+    """The loss of the masked language model."""
+
+    # weight of the square of log Σ exp(logits), which keeps logits from drifting, as in PaLM (Chowdhery et al. 2022);
+    # 0: none
+    z_loss: float = 0.0
+
+    def problems(self) -> list[str]:
+        """Returns a message for each setting that cannot work."""
+        if 0 <= self.z_loss < math.inf:
+            return []
+        return [f"mlm.z_loss={self.z_loss} must be at least 0 and finite."]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MaskedWords(Objective):
     """Cross-entropy over the vocabulary at the masked positions.
 
     Attributes:
+      z_loss: the weight of the square of log Σ exp(logits), a loss of its own; 0: none.
       sources: names of the corpus' sources; if there are several, the loss of each is also reported.
       word_counts: returns int64 [V], the frequency of each word in the training split; None for no baseline.
       never: ids of tokens that are never targets.
     """
 
     name: str = "mlm"
+    z_loss: float = 0.0
     sources: tuple[str, ...] = ()
     word_counts: Callable[[], np.ndarray] | None = None
     never: tuple[int, ...] = ()
@@ -61,7 +79,11 @@ class MaskedWords(Objective):
         if len(self.sources) > 1:
             groups = losses.weighted_sums_by_group(values, weights, sources_of_predictions(batch), self.sources)
             metrics |= {f"{self.name}_loss/{source}": one for source, one in groups.items()}
-        return Outcome({f"{self.name}_loss": Loss(losses.weighted_sum(values, weights), self.coefficient)}, metrics)
+        terms = {f"{self.name}_loss": Loss(losses.weighted_sum(values, weights), self.coefficient)}
+        if self.z_loss:
+            squares = losses.weighted_sum(jnp.square(jax.nn.logsumexp(prediction, axis=-1)), weights)
+            terms[f"{self.name}_z_loss"] = Loss(squares, self.coefficient * self.z_loss)
+        return Outcome(terms, metrics)
 
     @property
     def scores(self) -> tuple[Score, ...]:
@@ -92,7 +114,8 @@ class MaskedWords(Objective):
     def flops(self, config: ModelConfig, batch: Batch) -> float:
         """Counts the transform and the vocabulary projection at the used predictions."""
         assert config.vocab_size is not None  # the task has filled it in
-        weights = config.hidden_size**2 + config.hidden_size * config.vocab_size
+        transform = 0 if config.head_transform == "none" else config.hidden_size**2
+        weights = transform + config.hidden_size * config.vocab_size
         return FLOPS_PER_WEIGHT * weights * float(batch["masked_weights"].sum())
 
 

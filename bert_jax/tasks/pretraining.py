@@ -21,7 +21,7 @@ from bert_jax.errors import ConfigError, CorpusError, check_all
 from bert_jax.model.config import ModelConfig
 from bert_jax.objectives.candidates import Candidates
 from bert_jax.objectives.learner import Learner
-from bert_jax.objectives.masked_words import MaskedWords
+from bert_jax.objectives.masked_words import MaskedWords, MaskedWordsConfig
 from bert_jax.objectives.objective import Objective
 from bert_jax.objectives.sentence_pairs import SentencePairs
 from bert_jax.optim.optimizer import OptimizerConfig
@@ -52,6 +52,7 @@ class PretrainingConfig:
 
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    mlm: MaskedWordsConfig = dataclasses.field(default_factory=MaskedWordsConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     eval: HeldOutConfig = dataclasses.field(default_factory=HeldOutConfig)
@@ -108,7 +109,7 @@ class Pretraining(TaskKind[PretrainingConfig]):
         ]
 
     def objectives(self, config: PretrainingConfig, files: Mapping[str, bytes]) -> tuple[Objective, ...]:
-        return make_objectives(config.data)
+        return make_objectives(config.data, config.mlm)
 
     def open(self, config: PretrainingConfig, files: Mapping[str, bytes]) -> Task:
         corpora, stream = training_batches(config)
@@ -121,7 +122,7 @@ class Pretraining(TaskKind[PretrainingConfig]):
             check_pairs(stream.of_phase(index), "training", "Give the corpus documents of several sentences each")
         return Task(
             stream=stream,
-            learner=Learner(config.model, make_objectives(config.data, corpus)),
+            learner=Learner(config.model, make_objectives(config.data, config.mlm, corpus)),
             held_out=held_out_rows(corpus, config.data, config.eval),
             files=tokenizer_files(corpus.tokenizer),
             summary=summarize(config.data),
@@ -142,11 +143,15 @@ class Pretraining(TaskKind[PretrainingConfig]):
         return pretraining_report(config.data, model, epochs, fingerprints)
 
 
-def make_objectives(data: DataConfig, corpus: Corpus | None = None) -> tuple[Objective, ...]:
+def make_objectives(
+    data: DataConfig, mlm: MaskedWordsConfig | None = None, corpus: Corpus | None = None
+) -> tuple[Objective, ...]:
     """Returns the objectives for a kind of examples; without a corpus, without losses by source and baselines."""
-    words = MaskedWords()
+    z_loss = mlm.z_loss if mlm else 0.0
+    words = MaskedWords(z_loss=z_loss)
     if corpus:
         words = MaskedWords(
+            z_loss=z_loss,
             sources=corpus.sources,
             word_counts=lambda: corpus.train.token_counts,
             never=corpus.tokenizer.frame_ids,

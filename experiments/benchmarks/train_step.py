@@ -101,7 +101,7 @@ def _host(config: PretrainingConfig) -> tuple[Learner, list[Batch]]:
     """Returns the learner, for its FLOPs, and some batches; fills in the vocabulary size of the config."""
     corpora, stream = training_batches(config)
     config.model.vocab_size = corpora[config.data.corpus].tokenizer.vocab_size
-    learner = Learner(config.model, make_objectives(config.data))
+    learner = Learner(config.model, make_objectives(config.data, config.mlm))
     return learner, [stream.batch(step) for step in range(BATCHES)]
 
 

@@ -38,7 +38,7 @@ def joined(parts):
 def columns(corpus, examples="bert"):
     """Those that a batch for these examples must have."""
     wanted = dict(schema.CORE)
-    for objective in make_objectives(dataclasses.replace(CONFIG, examples=examples), corpus):
+    for objective in make_objectives(dataclasses.replace(CONFIG, examples=examples), corpus=corpus):
         wanted |= objective.columns
     return wanted
 

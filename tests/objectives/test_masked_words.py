@@ -100,3 +100,16 @@ def test_scores_have_their_numbers():
 
 def test_packing_changes_nothing():
     small.assert_packing_changes_nothing(rows(), MaskedWords(sources=SOURCES))
+
+
+def test_the_z_loss_is_the_mean_square_of_the_log_of_the_sum_and_no_score():
+    batch = rows()
+    logits = np.random.default_rng(1).normal(3, 1, (*batch["masked_targets"].shape, V)).astype(np.float32)
+    used = batch["masked_weights"] > 0
+    expected = (np.log(np.exp(np.asarray(logits[used], np.float64)).sum(-1)) ** 2).mean()
+    plain, outcome = (MaskedWords(z_loss=z, coefficient=0.5).outcome(logits, batch) for z in (0.0, 0.1))
+    assert list(plain.losses) == ["mlm_loss"]
+    term = outcome.losses["mlm_z_loss"]
+    assert term.coefficient == pytest.approx(0.05)
+    assert float(term.sum.mean) == pytest.approx(expected, rel=1e-5)
+    assert float(outcome.losses["mlm_loss"].sum.mean) == float(plain.losses["mlm_loss"].sum.mean)

@@ -24,7 +24,7 @@ MODEL = ModelConfig(vocab_size=300, num_layers=2, hidden_size=32, num_heads=4, m
 def make(corpus, examples):
     config = DataConfig(sequence_length=64, examples=examples, short_probability=0.5, max_examples=4, nsp_group_size=4)
     batch = Batches(corpus.train, corpus.sources, corpus.tokenizer, config, 0, 32).batch(0)
-    learner = Learner(MODEL, make_objectives(config, corpus))
+    learner = Learner(MODEL, make_objectives(config, corpus=corpus))
     params = nn.meta.unbox(learner.init(jax.random.key(0)))
     # Plain gradient descent: Adam would turn rounding errors of tiny gradients into steps of full size.
     optimizer = optax.sgd(1.0)
