@@ -24,7 +24,7 @@ def model_card(model: Any, objectives: Sequence[Objective], sentence_pooling: st
         ["layers", f"{config.num_layers}"],
         ["width", f"{config.hidden_size}"],
         ["attention heads", f"{config.num_heads}"],
-        ["positions", f"{config.max_positions:,}, {config.positions}"],
+        ["positions", f"{config.max_positions:,}, learned" if config.positions == "learned" else config.positions],
         ["vocabulary", f"{model.tokenizer.vocab_size:,} pieces"],
         ["longest input", f"{model.max_tokens:,} tokens"],
     ]

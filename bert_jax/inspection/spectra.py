@@ -47,9 +47,11 @@ def singular_values(params: Any) -> dict[str, np.ndarray]:
     found = {}
     for path, value in flax.traverse_util.flatten_dict(params, sep="/").items():
         array = np.asarray(value, np.float64)
-        if path.endswith("query_key_value/kernel"):  # [H, heads, 3, head size]
-            for i, part in enumerate(PARTS):
-                found[path.replace("query_key_value", part)] = _values(array[:, :, i].reshape(len(array), -1))
+        if path.endswith("query_key_value/kernel"):  # [H, heads of keys, queries of each + 2, head size]
+            for part, columns in zip(
+                PARTS, np.split(array, [array.shape[2] - 2, array.shape[2] - 1], axis=2), strict=True
+            ):
+                found[path.replace("query_key_value", part)] = _values(columns.reshape(len(array), -1))
         elif path.endswith("output/kernel") and array.ndim == 3:  # [heads, head size, H]
             found[path] = _values(array.reshape(-1, array.shape[-1]))
         elif array.ndim == 2 and not path.endswith("bias"):
