@@ -5,7 +5,7 @@ The same code runs on one device and on many: on a mesh of one device, everythin
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -199,6 +199,24 @@ def place_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array
         name: jax.make_array_from_callback(value.shape, sharding, lambda index, value=value: value[index])
         for name, value in batch.items()
     }
+
+
+def split_over_devices(compute: Callable[[jax.Array], jax.Array], stack: jax.Array) -> jax.Array:
+    """Computes `compute(stack)` with the first axis split over all devices, for functions that treat its entries alike.
+
+    Within `jax.jit` and `jax.set_mesh`. The mesh axes that split parameters are moved to the first axis one by one, and
+    back: in one move, XLA would gather the whole stack on each device.
+    """
+    if jax.sharding.get_abstract_mesh().size <= 1:
+        return compute(stack)
+    order, rest = ("fsdp", "tensor", "data"), (PartitionSpec.UNCONSTRAINED,) * (stack.ndim - 1)
+    moves = [PartitionSpec(order[:count], *rest) for count in range(1, len(order))] + [PartitionSpec(order)]
+    for move in moves:
+        stack = jax.lax.with_sharding_constraint(stack, move)
+    stack = compute(stack)
+    for move in reversed(moves):
+        stack = jax.lax.with_sharding_constraint(stack, move)
+    return stack
 
 
 def rules() -> contextlib.AbstractContextManager[None]:

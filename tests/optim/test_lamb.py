@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import pytest
 
-from bert_jax.optim.lamb import scale_by_trust_ratios, stacked_axes
+from bert_jax.optim.lamb import scale_by_trust_ratios
 from bert_jax.optim.optimizer import OptimizerConfig, make_optimizer, make_schedule
 
 
@@ -66,21 +65,6 @@ def test_scanned_layers_are_layers_apart():
         scanned["layers"],
         stack(list(expected.values())),
     )
-
-
-@pytest.mark.parametrize(
-    ("names", "shape", "axes"),
-    [
-        (("word",), (20, 8), ()),
-        (("layer_0", "attention", "query_key_value", "kernel"), (8, 2, 3, 4), (2,)),
-        (("layers", "attention", "query_key_value", "kernel"), (5, 8, 2, 3, 4), (0, 3)),
-        (("layers", "output", "kernel"), (5, 8, 8), (0,)),
-        (("output", "kernel"), (8, 8), ()),
-        (("kernel",), (8, 8), ()),
-    ],
-)
-def test_stacked_axes_are_told_from_the_path(names, shape, axes):
-    assert stacked_axes(tuple(jax.tree_util.DictKey(name) for name in names), len(shape)) == axes
 
 
 def test_a_norm_of_zero_leaves_the_update_alone():
