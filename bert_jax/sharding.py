@@ -10,6 +10,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -201,22 +202,27 @@ def place_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array
     }
 
 
-def split_over_devices(compute: Callable[[jax.Array], jax.Array], stack: jax.Array) -> jax.Array:
-    """Computes `compute(stack)` with the first axis split over all devices, for functions that treat its entries alike.
+def matrix_by_matrix(compute: Callable[[jax.Array], jax.Array], stack: jax.Array) -> jax.Array:
+    """Computes `compute(stack)`, for a function of each matrix by itself, with whole matrices split over all devices.
 
-    Within `jax.jit` and `jax.set_mesh`. The mesh axes that split parameters are moved to the first axis one by one, and
-    back: in one move, XLA would gather the whole stack on each device.
+    Call it within `jax.jit` and `jax.set_mesh`. The mesh axes move from the axes of the matrices to that of the stack
+    one by one, and back. In one move, or with parts of unequal size, XLA would gather the whole stack on each device.
+
+    Args:
+      compute: maps zeros to zeros; the stack is padded with them.
+      stack: matrices [matrices, embed, other], split as kernels are.
     """
-    if jax.sharding.get_abstract_mesh().size <= 1:
+    mesh, count = jax.sharding.get_abstract_mesh(), len(stack)
+    if mesh.size <= 1:
         return compute(stack)
-    order, rest = ("fsdp", "tensor", "data"), (PartitionSpec.UNCONSTRAINED,) * (stack.ndim - 1)
-    moves = [PartitionSpec(order[:count], *rest) for count in range(1, len(order))] + [PartitionSpec(order)]
+    moves = [(None, "fsdp", "tensor"), ("fsdp", None, "tensor"), (("fsdp", "tensor"),), (("fsdp", "tensor", "data"),)]
+    stack = jnp.pad(stack, ((0, -count % mesh.size), (0, 0), (0, 0)))
     for move in moves:
-        stack = jax.lax.with_sharding_constraint(stack, move)
+        stack = jax.lax.with_sharding_constraint(stack, PartitionSpec(*move))
     stack = compute(stack)
     for move in reversed(moves):
-        stack = jax.lax.with_sharding_constraint(stack, move)
-    return stack
+        stack = jax.lax.with_sharding_constraint(stack, PartitionSpec(*move))
+    return stack[:count]
 
 
 def rules() -> contextlib.AbstractContextManager[None]:

@@ -59,25 +59,39 @@ def over_matrices(path: tuple, x: jax.Array, reduce: Callable[..., jax.Array]) -
 
 
 def split(path: tuple, kernel: jax.Array) -> list[jax.Array]:
-    """Returns the matrices of a kernel, [layers, inputs, outputs] each; one layer if it is not a scan over layers."""
+    """Returns the matrices of a kernel of attention or feed-forward, with the width of the body first.
+
+    Those that lead back to the body are transposed. So all are split over devices alike.
+
+    Returns:
+      Arrays [layers, embed, other]; one layer if the kernel is not part of a scan over layers.
+    """
     layers = kernel.shape[0] if _is_scanned(path) else 1
-    if not (own := _own_entries(path)):
-        return [kernel.reshape(layers, -1, kernel.shape[-1])]
-    inputs, shared = kernel.shape[_is_scanned(path)], kernel.shape[-2] - own
+    if _leads_back(path):
+        return [kernel.reshape(layers, -1, kernel.shape[-1]).mT]
+    own = _own_entries(path)
+    shared = kernel.shape[-2] - own
     parts = [kernel[..., :shared, :]] + [kernel[..., i : i + 1, :] for i in range(shared, shared + own)]
-    return [part.reshape(layers, inputs, -1) for part in parts]
+    return [part.reshape(layers, body_width(path, kernel.shape), -1) for part in (parts if own else [kernel])]
 
 
 def join(path: tuple, matrices: list[jax.Array], shape: tuple[int, ...]) -> jax.Array:
     """Returns the kernel of this shape whose `split` is `matrices`."""
+    if _leads_back(path):
+        return matrices[0].mT.reshape(shape)
     if not _own_entries(path):
         return matrices[0].reshape(shape)
     return jnp.concatenate([part.reshape(*shape[:-2], -1, shape[-1]) for part in matrices], axis=-2)
 
 
 def body_width(path: tuple, shape: tuple[int, ...]) -> int:
-    """Returns the width of the body, H, from the shape of a kernel that leads from it or, as `output`, back to it."""
-    return shape[-1] if path_names(path)[-2] == "output" else shape[_is_scanned(path)]
+    """Returns the width of the body, H, from the shape of a kernel of attention or feed-forward."""
+    return shape[-1] if _leads_back(path) else shape[_is_scanned(path)]
+
+
+def _leads_back(path: tuple) -> bool:
+    """Tells whether a kernel leads back to the width of the body; all others lead away from it."""
+    return path_names(path)[-2] == "output"
 
 
 def _is_scanned(path: tuple) -> bool:

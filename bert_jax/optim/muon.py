@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from bert_jax.optim.matrices import join, split
-from bert_jax.sharding import split_over_devices
+from bert_jax.sharding import matrix_by_matrix
 
 # One step maps a singular value s to A s + B s³ + C s⁵. Five of them bring any from 0.01 to 1 to between 0.68 and 1.14.
 # From https://kellerjordan.github.io/posts/muon.
@@ -67,24 +67,21 @@ def _orthogonal(tree: Any, dtype: str) -> Any:
     by_shape: dict[tuple[int, ...], list[tuple[int, int]]] = {}
     for i, matrices in enumerate(parts):
         for j, matrix in enumerate(matrices):
-            by_shape.setdefault(tuple(sorted(matrix.shape[1:])), []).append((i, j))
-    for (_, longer), places in by_shape.items():
-        stack = jnp.concatenate([_lying(parts[i][j]) for i, j in places])
-        stack = ROOT_MEAN_SQUARE * longer**0.5 * split_over_devices(lambda stack: orthogonal(stack, dtype), stack)
+            by_shape.setdefault(matrix.shape[1:], []).append((i, j))
+    for shape, places in by_shape.items():
+        stack = jnp.concatenate([parts[i][j] for i, j in places])
+        stack = ROOT_MEAN_SQUARE * max(shape) ** 0.5 * matrix_by_matrix(lambda stack: orthogonal(stack, dtype), stack)
         ends = np.cumsum([len(parts[i][j]) for i, j in places])
         for (i, j), found in zip(places, jnp.split(stack, ends[:-1]), strict=True):
-            parts[i][j] = found if found.shape == parts[i][j].shape else found.mT
+            parts[i][j] = found
     joined = [join(path, found, kernel.shape) for (path, kernel), found in zip(kernels, parts, strict=True)]
     return jax.tree.unflatten(structure, joined)
 
 
-def _lying(matrix: jax.Array) -> jax.Array:
-    """Returns the matrices with the shorter side first, for which the products are smaller."""
-    return matrix.mT if matrix.shape[-2] > matrix.shape[-1] else matrix
-
-
 def orthogonal(stack: jax.Array, dtype: str) -> jax.Array:
     """Computes about U Vᵀ of each matrix U S Vᵀ in a stack [matrices, rows, columns], by Newton–Schulz steps."""
+    if stack.shape[1] > stack.shape[2]:
+        return orthogonal(stack.mT, dtype).mT  # less arithmetic
     a, b, c = COEFFICIENTS
     multiply = functools.partial(jnp.matmul, precision=None if dtype == "bfloat16" else jax.lax.Precision.HIGHEST)
     x = stack / (jnp.sqrt(jnp.square(stack).sum((1, 2), keepdims=True)) + 1e-7)  # matrices of zeros stay so

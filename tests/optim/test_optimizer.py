@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -243,3 +247,76 @@ def test_problems_are_named(field, values):
 def test_the_defaults_have_no_problems():
     assert OptimizerConfig().problems() == []
     assert len(configuration.fields(OptimizerConfig())) == 21
+
+
+SHARDED = """
+import jax, numpy as np, optax, re
+from jax.sharding import NamedSharding, PartitionSpec as P
+from bert_jax import sharding
+from bert_jax.optim.muon import scale_by_muon
+from bert_jax.optim.optimizer import OPTIMIZERS, OptimizerConfig, make_optimizer, make_schedule
+
+assert jax.device_count() == 4
+mesh = sharding.make_mesh(sharding.MeshConfig(data=1, fsdp=2, tensor=2))
+specs = {
+    "query_key_value": {"kernel": P("fsdp", "tensor"), "bias": P("tensor")},
+    "output": {"kernel": P("tensor", None, "fsdp")},
+    "intermediate": {"kernel": P("fsdp", "tensor")},
+    "norm": {"scale": P("fsdp")},
+}
+rng = np.random.default_rng(0)
+
+def draw():
+    layer = {
+        "query_key_value": {"kernel": rng.normal(size=(8, 2, 3, 4)), "bias": rng.normal(size=(2, 3, 4))},
+        "output": {"kernel": rng.normal(size=(2, 4, 8))},
+        "intermediate": {"kernel": rng.normal(size=(8, 16))},
+        "norm": {"scale": rng.normal(size=8)},
+    }
+    return {"bert": {"encoder": {"layer_0": layer}, "embeddings": {"word": rng.normal(size=(12, 8))}}}
+
+trees = [jax.tree.map(np.float32, draw()) for _ in range(11)]
+specs_of_kernels = {name: spec for name, spec in specs.items() if "kernel" in spec}
+specs = {"bert": {"encoder": {"layer_0": specs}, "embeddings": {"word": P("tensor", "fsdp")}}}
+
+def run(name, place):
+    config = OptimizerConfig(name=name, learning_rate=0.1)
+    optimizer = make_optimizer(config, make_schedule(config, 10))
+    params = place(trees[0])
+    state = jax.jit(optimizer.init)(params)
+
+    @jax.jit
+    def step(params, state, grads):
+        updates, state = optimizer.update(grads, state, params)
+        return optax.apply_updates(params, updates), state
+
+    for grads in trees[1:]:
+        params, state = step(params, state, place(grads))
+    return params
+
+for name in OPTIMIZERS:
+    alone = run(name, lambda tree: jax.device_put(tree, jax.devices()[0]))
+    with jax.set_mesh(mesh):
+        cut = run(name, lambda tree: jax.tree.map(lambda x, s: jax.device_put(x, NamedSharding(mesh, s)), tree, specs))
+    word = cut["bert"]["embeddings"]["word"]
+    assert len(word.sharding.device_set) == 4 and word.addressable_shards[0].data.shape == (6, 4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), alone, cut)
+
+# Whole matrices go to one device each, and back; none gathers a stack.
+layer = trees[0]["bert"]["encoder"]["layer_0"]
+kernels = {"layer_%d" % i: {name: {"kernel": layer[name]["kernel"]} for name in specs_of_kernels} for i in range(3)}
+shardings = {name: {"kernel": NamedSharding(mesh, specs_of_kernels[name]["kernel"])} for name in specs_of_kernels}
+shardings = {name: shardings for name in kernels}
+muon = scale_by_muon(0.95, "float32")
+with jax.set_mesh(mesh):
+    placed = {"in_shardings": (shardings,), "out_shardings": shardings}
+    direction = jax.jit(lambda tree: muon.update(tree, muon.init(tree))[0], **placed)
+    text = direction.lower(kernels).compile().as_text()
+assert " all-to-all(" in text and not re.search("all-gather|collective-permute|all-reduce", text)
+"""
+
+
+def test_parameters_cut_over_devices_learn_the_same():
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", SHARDED], capture_output=True, text=True, env=os.environ | flags)
+    assert done.returncode == 0, done.stderr
