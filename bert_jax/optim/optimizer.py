@@ -20,6 +20,7 @@ from bert_jax.optim.parameters import parameter_name, path_names
 from bert_jax.optim.rates import LayerOf, scale_by_layer
 from bert_jax.optim.schedules import ScheduleConfig, make_schedule
 from bert_jax.optim.stable_adam import clip_updates
+from bert_jax.optim.widths import scale_by_width
 
 __all__ = ["OPTIMIZERS", "OptimizerConfig", "decays", "make_optimizer", "make_schedule"]
 
@@ -50,6 +51,9 @@ class OptimizerConfig(ScheduleConfig):
     clip_norm: float = 1.0  # gradients with a larger global norm are scaled down to it; 0: never
     layer_decay: float = 1.0  # the rate of each layer of the body, as a share of that of the layer above; 1: all alike
     head_rate: float = 1.0  # the rate of the heads, as a multiple of learning_rate
+    # the hidden_size for which learning_rate and initializer_range were chosen: at another one, factors keep them right
+    # (µP); none: no factors
+    base_width: int | None = None
     # r: learn only an update of this rank for each matrix of attention and feed-forward (LoRA), besides pooler and
     # heads; 0: train all parameters
     lora_rank: int = 0
@@ -74,6 +78,13 @@ class OptimizerConfig(ScheduleConfig):
         for name in ("head_rate", "lora_alpha"):
             if not 0 < getattr(self, name) < math.inf:
                 found.append(f"optimizer.{name}={getattr(self, name)} must be above 0 and finite.")
+        if self.base_width is not None and self.base_width < 1:
+            found.append(f"optimizer.base_width={self.base_width} must be at least 1.")
+        if self.base_width and self.name == "lamb":
+            # Its steps are in proportion to ‖w‖, whatever factor the update has.
+            found.append("optimizer.base_width has no effect on the matrices of optimizer.name=lamb: leave it out.")
+        if self.base_width and self.lora_rank:
+            found.append("optimizer.base_width has no factors for the adapters of optimizer.lora_rank: leave one out.")
         if self.lora_rank < 0:
             found.append(f"optimizer.lora_rank={self.lora_rank} must not be negative.")
         if self.lora_rank and self.name == "lamb":
@@ -107,7 +118,7 @@ def make_optimizer(
       muon:         w − r · (0.2 √max(rows, columns) · O + d · w) for the matrices of attention and feed-forward, where
                     O is m with singular values near 1; adamw for all others.
     Biases and layer norms have d = 0 and no ‖w‖ / ‖u‖. With `layer_decay` and `head_rate`, r depends on the layer; see
-    `rates.rate_factors`.
+    `rates.rate_factors`. With `base_width`, a and O have a factor that depends on the width; see `widths`.
 
     Args:
       config: chooses the optimiser.
@@ -119,7 +130,8 @@ def make_optimizer(
     # Here, gradients are those of the whole global batch. BERT's code clips on each replica before it averages, so its
     # result depends on the number of replicas. NVIDIA's clips after averaging, as here. You et al. do not clip.
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
-    parts = [_direction(config), optax.add_decayed_weights(config.weight_decay, decays)]
+    widths = [scale_by_width(config.base_width, config.name == "muon")] if config.base_width else []
+    parts = [_direction(config), *widths, optax.add_decayed_weights(config.weight_decay, decays)]
     if config.name == "stable_adamw":
         parts = [clip_updates(optax.chain(*parts), config.b2, config.epsilon)]
     if config.name == "lamb":
