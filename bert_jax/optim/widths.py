@@ -54,6 +54,16 @@ def scale_by_width(base_width: int, muon: bool) -> optax.GradientTransformation:
     return optax.GradientTransformation(optax.init_empty_state, update)
 
 
+def describe_widths(params: Any, base_width: int | None, muon: bool) -> list[str]:
+    """Describes the factors in a line; no line without a base width."""
+    if not base_width:
+        return []
+    paths = jax.tree_util.tree_leaves_with_path(params)
+    ratio = next(_ratio(path, leaf, base_width) for path, leaf in paths if _role(path) == "hidden")
+    rates = f"{ratio**0.5:.3g} in the encoder, else × {ratio:.3g}" if muon else f"{ratio:.3g}"
+    return [f"widths       matrices start × {ratio**0.5:.3g}, outputs × {ratio:.3g}; their rates × {rates}"]
+
+
 def _ratio(path: tuple, leaf: Any, base_width: int) -> float:
     """Returns B / H for arrays that depend on the width, else 1."""
     role = _role(path)

@@ -3,7 +3,8 @@
     python -m experiments.benchmarks.widths --config=experiments/configs/quickstart.py --config.data.corpus=DIR \\
         --config.train.num_steps=400 --config.optimizer.warmup_ratio=0.1
 
-The first width is the base. Heads keep their size, so their number grows with the width, and so does feed-forward.
+The first width is the base, for which both are the same. Heads keep their size, so their number grows with the width,
+and so does feed-forward.
 """
 
 import copy
@@ -44,7 +45,7 @@ def main(config: PretrainingConfig) -> None:
     row("base_width", "width", *_RATES.value, "best")
     row(*["---"] * (len(rates) + 3))
     for base_width in (None, widths[0]):
-        for width in widths:
+        for width in widths[1:] if base_width else widths:
             losses = [last_loss(of_width(config, width, base_width, rate)) for rate in rates]
             best = rates[int(np.argmin(losses))]
             row(base_width or "none", width, *(f"{loss:.3f}" for loss in losses), f"{best:.4g}")

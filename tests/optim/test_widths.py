@@ -11,9 +11,11 @@ import optax
 import pytest
 
 from bert_jax.data.config import DataConfig
+from bert_jax.model.composite import layer_of
 from bert_jax.model.config import ModelConfig
 from bert_jax.objectives.learner import Learner
 from bert_jax.optim.optimizer import OptimizerConfig, make_optimizer
+from bert_jax.optim.rates import describe_rates
 from bert_jax.optim.widths import rescaled
 from bert_jax.tasks.pretraining import make_objectives
 
@@ -85,6 +87,17 @@ def test_the_base_model_is_as_without(boxed):
     ):
         for name, value in expected.items():
             np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+def test_the_factors_are_told(boxed):
+    def told(**changes):
+        return describe_rates(nn.meta.unbox(boxed), layer_of, dataclasses.replace(CONFIG, **changes))
+
+    line = "widths       matrices start × 0.5, outputs × 0.25; their rates × "
+    assert told() == []
+    assert told(base_width=BASE) == [line + "0.25"]
+    assert told(base_width=BASE, name="muon") == [line + "0.5 in the encoder, else × 0.25"]
+    assert told(base_width=BASE, head_rate=2.0)[1:] == [line + "0.25"]
 
 
 def outputs_moved(width, base_width, packed):
