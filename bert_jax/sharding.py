@@ -5,11 +5,12 @@ The same code runs on one device and on many: on a mesh of one device, everythin
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -199,6 +200,29 @@ def place_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array
         name: jax.make_array_from_callback(value.shape, sharding, lambda index, value=value: value[index])
         for name, value in batch.items()
     }
+
+
+def matrix_by_matrix(compute: Callable[[jax.Array], jax.Array], stack: jax.Array) -> jax.Array:
+    """Computes `compute(stack)`, for a function of each matrix by itself, with whole matrices split over all devices.
+
+    Call it within `jax.jit` and `jax.set_mesh`. The mesh axes move from the axes of the matrices to that of the stack
+    one by one, and back. In one move, or with parts of unequal size, XLA would gather the whole stack on each device.
+
+    Args:
+      compute: maps zeros to zeros; the stack is padded with them.
+      stack: matrices [matrices, embed, other], split as kernels are.
+    """
+    mesh, count = jax.sharding.get_abstract_mesh(), len(stack)
+    if mesh.size <= 1:
+        return compute(stack)
+    moves = [(None, "fsdp", "tensor"), ("fsdp", None, "tensor"), (("fsdp", "tensor"),), (("fsdp", "tensor", "data"),)]
+    stack = jnp.pad(stack, ((0, -count % mesh.size), (0, 0), (0, 0)))
+    for move in moves:
+        stack = jax.lax.with_sharding_constraint(stack, PartitionSpec(*move))
+    stack = compute(stack)
+    for move in reversed(moves):
+        stack = jax.lax.with_sharding_constraint(stack, PartitionSpec(*move))
+    return stack[:count]
 
 
 def rules() -> contextlib.AbstractContextManager[None]:

@@ -1,8 +1,9 @@
-"""AdamW, BERT's own Adam and LAMB, with clipping and decoupled weight decay; built from optax wherever possible."""
+"""AdamW and its kin, LAMB and Muon, with clipping and decoupled weight decay; built from optax wherever possible."""
 
 import dataclasses
 import functools
 import math
+import operator
 import re
 from typing import Any
 
@@ -13,31 +14,46 @@ from bert_jax.errors import ConfigError, choice_problem
 from bert_jax.optim import lora
 from bert_jax.optim.bert_adam import scale_by_bert_adam
 from bert_jax.optim.lamb import scale_by_trust_ratios
+from bert_jax.optim.matrices import in_encoder
+from bert_jax.optim.muon import DTYPES, scale_by_muon
 from bert_jax.optim.parameters import parameter_name, path_names
 from bert_jax.optim.rates import LayerOf, scale_by_layer
 from bert_jax.optim.schedules import ScheduleConfig, make_schedule
+from bert_jax.optim.stable_adam import clip_updates
+from bert_jax.optim.widths import scale_by_width
 
 __all__ = ["OPTIMIZERS", "OptimizerConfig", "decays", "make_optimizer", "make_schedule"]
 
-OPTIMIZERS = ("adamw", "bert_adam", "lamb")
+OPTIMIZERS = ("adamw", "stable_adamw", "bert_adam", "lamb", "muon")
 
 
 @dataclasses.dataclass
 class OptimizerConfig(ScheduleConfig):
     """The optimiser, and its learning rate over the run.
 
-    `adamw` is from Loshchilov & Hutter (2019), `bert_adam` from BERT's released code (Devlin et al. 2018), and `lamb`
-    from You et al. (2020).
+    `adamw` is from Loshchilov & Hutter (2019), `stable_adamw` from Wortsman et al. (2023), `bert_adam` from BERT's
+    released code (Devlin et al. 2018), `lamb` from You et al. (2020), and `muon` from Jordan et al. (2024), with the
+    scale of Liu et al. (2025). `stable_adamw` and `muon` need no clip_norm: their recipes set it to 0.
     """
 
-    name: str = "adamw"  # adamw; bert_adam: no bias correction; lamb: each matrix' step is proportional to its norm
+    # adamw; stable_adamw: smaller steps where gradients outgrow their running mean; bert_adam: no bias correction;
+    # lamb: each matrix' step is proportional to its norm; muon: in attention and feed-forward, steps of singular values
+    # near 1, elsewhere adamw
+    name: str = "adamw"
     b1: float = 0.9  # decay rate of the running mean of gradients
     b2: float = 0.999  # decay rate of the running mean of squared gradients
     epsilon: float = 1e-6  # added to the square root of that mean
+    muon_momentum: float = 0.95  # muon: decay rate of the running mean of the gradients of its matrices
+    muon_dtype: str = (
+        "float32"  # muon: of the products that find its steps: float32, or bfloat16, faster on accelerators
+    )
     weight_decay: float = 0.01  # share of a weight lost per step, times the learning rate; not layer norms and biases
     clip_norm: float = 1.0  # gradients with a larger global norm are scaled down to it; 0: never
     layer_decay: float = 1.0  # the rate of each layer of the body, as a share of that of the layer above; 1: all alike
     head_rate: float = 1.0  # the rate of the heads, as a multiple of learning_rate
+    # the hidden_size for which learning_rate and initializer_range were chosen: at another one, factors keep them right
+    # (µP); none: no factors
+    base_width: int | None = None
     # r: learn only an update of this rank for each matrix of attention and feed-forward (LoRA), besides pooler and
     # heads; 0: train all parameters
     lora_rank: int = 0
@@ -47,7 +63,8 @@ class OptimizerConfig(ScheduleConfig):
         """Returns a message for each setting that cannot work."""
         found = super().problems()
         found += choice_problem("optimizer.name", self.name, OPTIMIZERS)
-        for name in ("b1", "b2"):
+        found += choice_problem("optimizer.muon_dtype", self.muon_dtype, DTYPES)
+        for name in ("b1", "b2", "muon_momentum"):
             if not 0 <= getattr(self, name) < 1:
                 found.append(f"optimizer.{name}={getattr(self, name)} must be at least 0 and below 1.")
         if not 0 < self.epsilon < math.inf:
@@ -61,11 +78,22 @@ class OptimizerConfig(ScheduleConfig):
         for name in ("head_rate", "lora_alpha"):
             if not 0 < getattr(self, name) < math.inf:
                 found.append(f"optimizer.{name}={getattr(self, name)} must be above 0 and finite.")
+        if self.base_width is not None and self.base_width < 1:
+            found.append(f"optimizer.base_width={self.base_width} must be at least 1.")
+        if self.base_width and self.name == "lamb":
+            # Its steps are in proportion to ‖w‖, whatever factor the update has.
+            found.append("optimizer.base_width has no effect on the matrices of optimizer.name=lamb: leave it out.")
+        if self.base_width and self.lora_rank:
+            found.append("optimizer.base_width has no factors for the adapters of optimizer.lora_rank: leave one out.")
         if self.lora_rank < 0:
             found.append(f"optimizer.lora_rank={self.lora_rank} must not be negative.")
         if self.lora_rank and self.name == "lamb":
             # The step of a matrix is in proportion to its norm, and an adapter's begins at 0.
             found.append("optimizer.lora_rank does not learn with optimizer.name=lamb: use adamw or bert_adam.")
+        if self.lora_rank and self.name == "muon":
+            found.append(
+                "optimizer.lora_rank keeps the matrices as they are that optimizer.name=muon is for: use adamw."
+            )
         return found
 
 
@@ -83,11 +111,14 @@ def make_optimizer(
     """Makes the optimiser, which first clips gradients by their global norm.
 
     With learning rate r, weights w, decay d and Adam's direction a = m / (√v + epsilon), the new weights are
-      adamw:     w − r · (a + d · w), where m and v are divided by 1 − b1^t and 1 − b2^t;
-      bert_adam: the same, where m and v are not corrected;
-      lamb:      w − r · ‖w‖ / ‖u‖ · u, where u = a + d · w as in adamw, and ‖·‖ is the norm of each weight matrix.
+      adamw:        w − r · (a + d · w), where m and v are divided by 1 − b1^t and 1 − b2^t;
+      stable_adamw: w − r / max(1, RMS) · (a + d · w), the same, where RMS is that of g / √v over each matrix or vector;
+      bert_adam:    w − r · (a + d · w), where m and v are not corrected;
+      lamb:         w − r · ‖w‖ / ‖u‖ · u, where u = a + d · w as in adamw, and ‖·‖ is the norm of each weight matrix;
+      muon:         w − r · (0.2 √max(rows, columns) · O + d · w) for the matrices of attention and feed-forward, where
+                    O is m with singular values near 1; adamw for all others.
     Biases and layer norms have d = 0 and no ‖w‖ / ‖u‖. With `layer_decay` and `head_rate`, r depends on the layer; see
-    `rates.rate_factors`.
+    `rates.rate_factors`. With `base_width`, a and O have a factor that depends on the width; see `widths`.
 
     Args:
       config: chooses the optimiser.
@@ -99,8 +130,10 @@ def make_optimizer(
     # Here, gradients are those of the whole global batch. BERT's code clips on each replica before it averages, so its
     # result depends on the number of replicas. NVIDIA's clips after averaging, as here. You et al. do not clip.
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
-    adam = scale_by_bert_adam if config.name == "bert_adam" else optax.scale_by_adam
-    parts = [adam(config.b1, config.b2, config.epsilon), optax.add_decayed_weights(config.weight_decay, decays)]
+    widths = [scale_by_width(config.base_width, config.name == "muon")] if config.base_width else []
+    parts = [_direction(config), *widths, optax.add_decayed_weights(config.weight_decay, decays)]
+    if config.name == "stable_adamw":
+        parts = [clip_updates(optax.chain(*parts), config.b2, config.epsilon)]
     if config.name == "lamb":
         parts.append(optax.masked(scale_by_trust_ratios(), decays))
     # The means, and the step count that corrects their bias, continue from phase to phase. NVIDIA's code keeps the
@@ -114,6 +147,20 @@ def make_optimizer(
         return optimizer
     # Last, where frozen layers are still there to be counted.
     return optax.chain(optimizer, scale_by_layer(layer_of, config.layer_decay, config.head_rate))
+
+
+def _direction(config: OptimizerConfig) -> optax.GradientTransformation:
+    """Makes what replaces the gradient by the direction of the step."""
+    adam = scale_by_bert_adam if config.name == "bert_adam" else optax.scale_by_adam
+    elementwise = adam(config.b1, config.b2, config.epsilon)
+    if config.name != "muon":
+        return elementwise
+
+    def others(params: optax.Params) -> Any:
+        return jax.tree.map(operator.not_, in_encoder(params))
+
+    matrices = scale_by_muon(config.muon_momentum, config.muon_dtype)
+    return optax.chain(optax.masked(matrices, in_encoder), optax.masked(elementwise, others))
 
 
 def frozen_names(config: OptimizerConfig, freeze: str) -> str:

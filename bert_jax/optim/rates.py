@@ -9,6 +9,7 @@ import optax
 
 from bert_jax.optim.lora import base_path
 from bert_jax.optim.parameters import path_names
+from bert_jax.optim.widths import describe_widths
 
 # Maps the names on a parameter's path to its layer: embeddings, layer_0, …, pooler, or the name of a head.
 LayerOf = Callable[[tuple[str, ...]], str]
@@ -64,15 +65,16 @@ def scale_by_layer(layer_of: LayerOf, layer_decay: float, head_rate: float) -> o
 
 
 def describe_rates(params: Any, layer_of: LayerOf, config: Any) -> list[str]:
-    """Describes the peak rates of the first phase in a line; no line if all are the same.
+    """Describes the peak rates of the first phase and the factors of `base_width`; no line if all are the same.
 
     Args:
       params: the parameters.
       layer_of: maps the names on a path to a layer.
       config: an `OptimizerConfig`.
     """
+    widths = describe_widths(params, config.base_width, config.name == "muon")
     if config.layer_decay == config.head_rate == 1:
-        return []
+        return widths
     factors = rate_factors(params, layer_of, config.layer_decay, config.head_rate)
     layers = encoder_layers(params, layer_of)
 
@@ -81,4 +83,4 @@ def describe_rates(params: Any, layer_of: LayerOf, config: Any) -> list[str]:
 
     ends = ["embeddings", *layers[-1:]] if config.layer_decay != 1 else []
     body = " … ".join(f"{layer.replace('_', ' ')} {rate(factors[layer])}" for layer in ends) or f"body {rate(1)}"
-    return [f"rates        {body}, heads {rate(config.head_rate)}"]
+    return [f"rates        {body}, heads {rate(config.head_rate)}", *widths]

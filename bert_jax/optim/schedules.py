@@ -11,7 +11,8 @@ import optax
 from bert_jax import configuration
 from bert_jax.errors import ConfigError, choice_problem
 
-SCHEDULES = ("linear", "polynomial", "cosine", "wsd")
+SCHEDULES = ("linear", "polynomial", "cosine", "wsd", "trapezoid")
+LATE = ("wsd", "trapezoid")  # these stay at the peak until the last `decay_ratio` of the steps
 DECAY_FROM = ("warmup", "start")
 
 
@@ -20,12 +21,13 @@ class ScheduleConfig:
     """The learning rate over the steps of the run, or of a phase."""
 
     learning_rate: float = 1e-4  # the peak, at the end of the warm-up
-    schedule: str = "linear"  # how the rate decays: linear, polynomial, cosine, or wsd: constant, then as 1 − √
+    # how the rate decays: linear, polynomial, cosine; wsd: constant, then as 1 − √; trapezoid: constant, then linear
+    schedule: str = "linear"
     warmup_ratio: float = 0.01  # share of the steps over which the rate rises linearly, from 0 at the first step
     warmup_steps: int | None = None  # length of the warm-up in steps, instead of warmup_ratio; none: use warmup_ratio
     decay_from: str = "warmup"  # where the decay starts: warmup: at its end; start: at the first step, as in BERT
     power: float = 1.0  # polynomial: exponent of the share of steps that are left; 0.5 in NVIDIA's LAMB
-    decay_ratio: float = 0.1  # wsd: share of the steps, at the end, over which the rate decays; 0: never
+    decay_ratio: float = 0.1  # wsd, trapezoid: share of the steps, at the end, over which the rate decays; 0: never
     final_rate: float = 0.0  # where the decay ends, after the last step, as a share of the peak
     phases: str = ""  # STEP: field=value …; STEP: …: from that step on, a new schedule up to the next phase
 
@@ -65,9 +67,10 @@ def _problems(config: ScheduleConfig) -> list[str]:
     for name in ("decay_ratio", "final_rate"):
         if not 0 <= getattr(config, name) <= 1:
             found.append(f"optimizer.{name}={getattr(config, name)} must be from 0 to 1.")
-    if config.schedule == "wsd":
+    if config.schedule in LATE:
         if config.decay_from != "warmup":
-            found.append("optimizer.schedule=wsd decays over the last decay_ratio of the steps: leave out decay_from.")
+            late = f"optimizer.schedule={config.schedule}"
+            found.append(f"{late} decays over the last decay_ratio of the steps: leave out decay_from.")
         if config.warmup_steps is None and config.warmup_ratio + config.decay_ratio > 1:
             found.append(
                 f"optimizer.warmup_ratio={config.warmup_ratio} and decay_ratio={config.decay_ratio} add up to more than"
@@ -133,18 +136,18 @@ def _one_phase(config: ScheduleConfig, steps: int) -> optax.Schedule:
     warmup = warmup_length(config, steps)
     rise = optax.linear_schedule(0.0, config.learning_rate, warmup)
     begin = 0 if config.decay_from == "start" else warmup
-    if config.schedule == "wsd":
+    if config.schedule in LATE:
         begin = max(warmup, steps - round(config.decay_ratio * steps))
     fall = _fall(config, max(steps - begin, 1))
     # Joined at the end of the warm-up. A decay that starts earlier is already under way there. One that starts later,
-    # as with wsd, gets negative steps until then, which count as 0.
+    # as with those of `LATE`, gets negative steps until then, which count as 0.
     return optax.join_schedules([rise, lambda step: fall(step + (warmup - begin))], [warmup])
 
 
 def _fall(config: ScheduleConfig, steps: int) -> optax.Schedule:
     """Makes the decay from the peak at step 0 to the final rate at `steps`."""
     peak, final = config.learning_rate, config.learning_rate * config.final_rate
-    if config.schedule == "linear":
+    if config.schedule in ("linear", "trapezoid"):
         return optax.linear_schedule(peak, final, steps)
     if config.schedule == "polynomial":
         return optax.polynomial_schedule(peak, final, config.power, steps)

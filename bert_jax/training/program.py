@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bert_jax.batch import Batch
 from bert_jax.losses import Outcome
-from bert_jax.optim import lora
+from bert_jax.optim import lora, widths
 from bert_jax.optim.guard import guarded
 from bert_jax.optim.optimizer import check_freeze, frozen_names, make_optimizer, make_schedule, trained
 from bert_jax.training.state import TrainState, create_state
@@ -117,6 +117,8 @@ def make_program(
 
     def init(key: jax.Array) -> Any:
         params = learner.init(key)
+        if config.optimizer.base_width:
+            params = widths.rescaled(params, config.optimizer.base_width)
         return lora.with_adapters(params, rank, config.optimizer.lora_alpha, key) if rank else params
 
     def model(params: Any) -> Any:

@@ -1,14 +1,9 @@
-import os
-import subprocess
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import pytest
 
-from bert_jax.optim.lamb import scale_by_trust_ratios, stacked_axes
+from bert_jax.optim.lamb import scale_by_trust_ratios
 from bert_jax.optim.optimizer import OptimizerConfig, make_optimizer, make_schedule
 
 
@@ -68,21 +63,6 @@ def test_scanned_layers_are_layers_apart():
     )
 
 
-@pytest.mark.parametrize(
-    ("names", "shape", "axes"),
-    [
-        (("word",), (20, 8), ()),
-        (("layer_0", "attention", "query_key_value", "kernel"), (8, 2, 3, 4), (2,)),
-        (("layers", "attention", "query_key_value", "kernel"), (5, 8, 2, 3, 4), (0, 3)),
-        (("layers", "output", "kernel"), (5, 8, 8), (0,)),
-        (("output", "kernel"), (8, 8), ()),
-        (("kernel",), (8, 8), ()),
-    ],
-)
-def test_stacked_axes_are_told_from_the_path(names, shape, axes):
-    assert stacked_axes(tuple(jax.tree_util.DictKey(name) for name in names), len(shape)) == axes
-
-
 def test_a_norm_of_zero_leaves_the_update_alone():
     transform = scale_by_trust_ratios()
     ones, zeros = jnp.ones((2, 3)), jnp.zeros((2, 3))
@@ -101,56 +81,3 @@ def test_biases_and_norms_have_no_trust_ratio():
     np.testing.assert_allclose(updates["a"]["bias"], -1, rtol=1e-5)
     np.testing.assert_allclose(updates["norm"]["scale"], -1, rtol=1e-5)
     np.testing.assert_allclose(updates["word"], -50, rtol=1e-5)
-
-
-SHARDED = """
-import jax, numpy as np, optax
-from jax.sharding import NamedSharding, PartitionSpec as P
-from bert_jax import sharding
-from bert_jax.optim.optimizer import OptimizerConfig, make_optimizer, make_schedule
-
-assert jax.device_count() == 4
-mesh = sharding.make_mesh(sharding.MeshConfig(data=1, fsdp=2, tensor=2))
-specs = {
-    "query_key_value": {"kernel": P("fsdp", "tensor"), "bias": P("tensor")},
-    "norm": {"scale": P("fsdp")},
-    "word": P("tensor", "fsdp"),
-}
-rng = np.random.default_rng(0)
-
-def draw():
-    return {
-        "query_key_value": {"kernel": rng.normal(size=(8, 2, 3, 4)), "bias": rng.normal(size=(2, 3, 4))},
-        "norm": {"scale": rng.normal(size=8)},
-        "word": rng.normal(size=(12, 8)),
-    }
-
-trees = [jax.tree.map(np.float32, draw()) for _ in range(11)]
-
-def run(name, place):
-    config = OptimizerConfig(name=name, learning_rate=0.1)
-    optimizer = make_optimizer(config, make_schedule(config, 10))
-    params = place(trees[0])
-    state = jax.jit(optimizer.init)(params)
-
-    @jax.jit
-    def step(params, state, grads):
-        updates, state = optimizer.update(grads, state, params)
-        return optax.apply_updates(params, updates), state
-
-    for grads in trees[1:]:
-        params, state = step(params, state, place(grads))
-    return params
-
-for name in ("bert_adam", "lamb"):
-    alone = run(name, lambda tree: jax.device_put(tree, jax.devices()[0]))
-    cut = run(name, lambda tree: jax.tree.map(lambda x, s: jax.device_put(x, NamedSharding(mesh, s)), tree, specs))
-    assert len(cut["word"].sharding.device_set) == 4 and cut["word"].addressable_shards[0].data.shape == (6, 4)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), alone, cut)
-"""
-
-
-def test_parameters_cut_over_devices_learn_the_same():
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run([sys.executable, "-c", SHARDED], capture_output=True, text=True, env=os.environ | flags)
-    assert done.returncode == 0, done.stderr

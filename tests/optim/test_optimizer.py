@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -24,47 +28,72 @@ def random_tree(seed: int, scale: float = 1.0) -> dict:
     def array(*shape):
         return scale * rng.normal(size=shape)
 
-    return {
-        "layer_0": {
-            "query_key_value": {"kernel": array(8, 2, 3, 4), "bias": array(2, 3, 4)},
-            "output": {"kernel": array(2, 4, 8), "bias": array(8)},
-            "norm": {"scale": array(8), "bias": array(8)},
-        },
-        "word": array(11, 8),
+    layer = {
+        "query_key_value": {"kernel": array(8, 2, 3, 4), "bias": array(2, 3, 4)},
+        "output": {"kernel": array(2, 4, 8), "bias": array(8)},
+        "norm": {"scale": array(8), "bias": array(8)},
     }
+    feed_forward = {"intermediate": {"kernel": array(8, 16)}, "output": {"kernel": array(16, 8)}}
+    word = array(11, 8)
+    return {"bert": {"encoder": {"layer_0": layer | {"feed_forward": feed_forward}}, "embeddings": {"word": word}}}
 
 
-def apart(tree: dict) -> list[tuple[np.ndarray, bool]]:
-    """Each weight matrix and each vector of `random_tree` by itself, and whether it is a matrix."""
-    layer = tree["layer_0"]
-    fused = layer["query_key_value"]["kernel"]
-    matrices = [fused[:, :, 0], fused[:, :, 1], fused[:, :, 2], layer["output"]["kernel"], tree["word"]]
-    vectors = [layer["query_key_value"]["bias"], layer["output"]["bias"], layer["norm"]["scale"], layer["norm"]["bias"]]
-    return [(np.asarray(x, np.float64), True) for x in matrices] + [(np.asarray(x, np.float64), False) for x in vectors]
+MATRICES = 6  # in attention and feed-forward: queries, keys, values, and three others
+
+
+def apart(tree: dict) -> list[np.ndarray]:
+    """Each weight matrix of `random_tree`, the word table last, then each vector."""
+    layer = tree["bert"]["encoder"]["layer_0"]
+    fused, biases = layer["query_key_value"]["kernel"], layer["query_key_value"]["bias"]
+    feed_forward = layer["feed_forward"]
+    own = [part["kernel"] for part in (layer["output"], feed_forward["intermediate"], feed_forward["output"])]
+    matrices = [fused[:, :, 0], fused[:, :, 1], fused[:, :, 2], *own, tree["bert"]["embeddings"]["word"]]
+    vectors = [biases[:, 0], biases[:, 1], biases[:, 2], layer["output"]["bias"]]
+    vectors += [layer["norm"]["scale"], layer["norm"]["bias"]]
+    return [np.asarray(x, np.float64) for x in matrices + vectors]
+
+
+def newton_schulz(matrix: np.ndarray) -> np.ndarray:
+    """Muon's five steps, by their effect on singular values: near singular vectors, nothing is lost to rounding."""
+    left, values, right = np.linalg.svd(matrix, full_matrices=False)
+    values = values / (np.linalg.norm(values) + 1e-7)
+    for _ in range(5):
+        values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
+    return left * values @ right
+
+
+def muon_step(mean: np.ndarray, gradient: np.ndarray, momentum: float) -> np.ndarray:
+    """Of a matrix, or of a kernel [embed, heads, head] or [heads, head, embed]."""
+    ahead = momentum * mean + (1 - momentum) * gradient
+    matrix = ahead.reshape((8, -1) if ahead.shape[0] == 8 else (-1, 8))
+    return (0.2 * np.sqrt(max(matrix.shape)) * newton_schulz(matrix)).reshape(ahead.shape)
 
 
 def expected_weights(config: OptimizerConfig, grads: list[dict], rate: list[float]) -> list[np.ndarray]:
     """The papers' formulas, matrix by matrix, in float64."""
-    weights = apart(random_tree(0))
-    w, matrix = [x for x, _ in weights], [m for _, m in weights]
+    w = apart(random_tree(0))
     m, v = [np.zeros_like(x) for x in w], [np.zeros_like(x) for x in w]
     for t, tree in enumerate(grads, start=1):
-        g = [x for x, _ in apart(tree)]
+        g = apart(tree)
         norm = np.sqrt(sum((x * x).sum() for x in g))
         if config.clip_norm:
             g = [x * config.clip_norm / max(norm, config.clip_norm) for x in g]
         for i in range(len(w)):
-            m[i] = config.b1 * m[i] + (1 - config.b1) * g[i]
+            by_muon, step = config.name == "muon" and i < MATRICES, rate[t - 1]
+            b1 = config.muon_momentum if by_muon else config.b1
+            m[i] = b1 * m[i] + (1 - b1) * g[i]
             v[i] = config.b2 * v[i] + (1 - config.b2) * g[i] ** 2
             mean, square = m[i], v[i]
             if config.name != "bert_adam":
                 mean, square = mean / (1 - config.b1**t), square / (1 - config.b2**t)
-            u = mean / (np.sqrt(square) + config.epsilon)
-            if matrix[i]:
+            u = muon_step(m[i], g[i], b1) if by_muon else mean / (np.sqrt(square) + config.epsilon)
+            if i <= MATRICES:
                 u = u + config.weight_decay * w[i]
                 if config.name == "lamb":
                     u = u * np.linalg.norm(w[i]) / np.linalg.norm(u)
-            w[i] = w[i] - rate[t - 1] * u
+            if config.name == "stable_adamw":
+                step /= max(1, np.sqrt(np.mean(g[i] ** 2 / np.maximum(square, config.epsilon**2))))
+            w[i] = w[i] - step * u
     return w
 
 
@@ -96,7 +125,7 @@ def test_optimizers_follow_their_definitions(name, clip):
 
     def found(dtype) -> list[np.ndarray]:
         # Rates from a table: a schedule's are float32 whatever `dtype` is.
-        return [x for x, _ in apart(run(config, grads, lambda step: jnp.asarray(rate, dtype)[step], dtype))]
+        return apart(run(config, grads, lambda step: jnp.asarray(rate, dtype)[step], dtype))
 
     with jax.enable_x64(True):
         exact = found(jnp.float64)
@@ -141,7 +170,7 @@ def test_a_phase_changes_the_rate_and_keeps_the_means():
         found = run(config, grads, make_schedule(config, STEPS), jnp.float64)
     assert rate[12] == 0
     assert rate[14] == pytest.approx(0.05)
-    for (weights, _), expected in zip(apart(found), expected_weights(config, grads, rate), strict=True):
+    for weights, expected in zip(apart(found), expected_weights(config, grads, rate), strict=True):
         assert np.linalg.norm(weights - expected) <= 1e-6 * np.linalg.norm(expected)  # rates are float32
 
 
@@ -179,7 +208,8 @@ def test_the_state_is_arrays_placed_like_the_parameters(name):
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(state.opt_state))
     placed = {str(leaf.sharding.spec) + str(leaf.shape) for leaf in jax.tree.leaves(shapes.params)}
     arrays = [leaf for leaf in jax.tree.leaves(shapes.opt_state) if leaf.ndim]
-    assert len(arrays) == 2 * len(jax.tree.leaves(state.params))
+    kernels = 4 if name == "muon" else 0  # these have no mean of squares
+    assert len(arrays) == 2 * len(jax.tree.leaves(state.params)) - kernels
     assert {str(leaf.sharding.spec) + str(leaf.shape) for leaf in arrays} == placed
 
 
@@ -198,6 +228,8 @@ def test_the_state_is_arrays_placed_like_the_parameters(name):
         "name": ("adam",),
         "b1": ("1", "-1", "nan"),
         "b2": ("1", "-1", "nan"),
+        "muon_momentum": ("1", "-1", "nan"),
+        "muon_dtype": ("float16",),
         "epsilon": ("0", "-1", "nan", "inf"),
         "weight_decay": ("-1", "nan", "inf"),
         "clip_norm": ("-1", "nan", "inf"),
@@ -214,4 +246,77 @@ def test_problems_are_named(field, values):
 
 def test_the_defaults_have_no_problems():
     assert OptimizerConfig().problems() == []
-    assert len(configuration.fields(OptimizerConfig())) == 19
+    assert len(configuration.fields(OptimizerConfig())) == 21
+
+
+SHARDED = """
+import jax, numpy as np, optax, re
+from jax.sharding import NamedSharding, PartitionSpec as P
+from bert_jax import sharding
+from bert_jax.optim.muon import scale_by_muon
+from bert_jax.optim.optimizer import OPTIMIZERS, OptimizerConfig, make_optimizer, make_schedule
+
+assert jax.device_count() == 4
+mesh = sharding.make_mesh(sharding.MeshConfig(data=1, fsdp=2, tensor=2))
+specs = {
+    "query_key_value": {"kernel": P("fsdp", "tensor"), "bias": P("tensor")},
+    "output": {"kernel": P("tensor", None, "fsdp")},
+    "intermediate": {"kernel": P("fsdp", "tensor")},
+    "norm": {"scale": P("fsdp")},
+}
+rng = np.random.default_rng(0)
+
+def draw():
+    layer = {
+        "query_key_value": {"kernel": rng.normal(size=(8, 2, 3, 4)), "bias": rng.normal(size=(2, 3, 4))},
+        "output": {"kernel": rng.normal(size=(2, 4, 8))},
+        "intermediate": {"kernel": rng.normal(size=(8, 16))},
+        "norm": {"scale": rng.normal(size=8)},
+    }
+    return {"bert": {"encoder": {"layer_0": layer}, "embeddings": {"word": rng.normal(size=(12, 8))}}}
+
+trees = [jax.tree.map(np.float32, draw()) for _ in range(11)]
+specs_of_kernels = {name: spec for name, spec in specs.items() if "kernel" in spec}
+specs = {"bert": {"encoder": {"layer_0": specs}, "embeddings": {"word": P("tensor", "fsdp")}}}
+
+def run(name, place):
+    config = OptimizerConfig(name=name, learning_rate=0.1)
+    optimizer = make_optimizer(config, make_schedule(config, 10))
+    params = place(trees[0])
+    state = jax.jit(optimizer.init)(params)
+
+    @jax.jit
+    def step(params, state, grads):
+        updates, state = optimizer.update(grads, state, params)
+        return optax.apply_updates(params, updates), state
+
+    for grads in trees[1:]:
+        params, state = step(params, state, place(grads))
+    return params
+
+for name in OPTIMIZERS:
+    alone = run(name, lambda tree: jax.device_put(tree, jax.devices()[0]))
+    with jax.set_mesh(mesh):
+        cut = run(name, lambda tree: jax.tree.map(lambda x, s: jax.device_put(x, NamedSharding(mesh, s)), tree, specs))
+    word = cut["bert"]["embeddings"]["word"]
+    assert len(word.sharding.device_set) == 4 and word.addressable_shards[0].data.shape == (6, 4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), alone, cut)
+
+# Whole matrices go to one device each, and back; none gathers a stack.
+layer = trees[0]["bert"]["encoder"]["layer_0"]
+kernels = {"layer_%d" % i: {name: {"kernel": layer[name]["kernel"]} for name in specs_of_kernels} for i in range(3)}
+shardings = {name: {"kernel": NamedSharding(mesh, specs_of_kernels[name]["kernel"])} for name in specs_of_kernels}
+shardings = {name: shardings for name in kernels}
+muon = scale_by_muon(0.95, "float32")
+with jax.set_mesh(mesh):
+    placed = {"in_shardings": (shardings,), "out_shardings": shardings}
+    direction = jax.jit(lambda tree: muon.update(tree, muon.init(tree))[0], **placed)
+    text = direction.lower(kernels).compile().as_text()
+assert " all-to-all(" in text and not re.search("all-gather|collective-permute|all-reduce", text)
+"""
+
+
+def test_parameters_cut_over_devices_learn_the_same():
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", SHARDED], capture_output=True, text=True, env=os.environ | flags)
+    assert done.returncode == 0, done.stderr

@@ -6,7 +6,7 @@ import pytest
 
 from bert_jax.errors import ConfigError
 from bert_jax.optim.optimizer import OptimizerConfig, make_schedule
-from bert_jax.optim.schedules import warmup_problem
+from bert_jax.optim.schedules import SCHEDULES, warmup_problem
 
 
 def rates(config: OptimizerConfig, num_steps: int) -> np.ndarray:
@@ -66,12 +66,13 @@ def test_berts_rate_steps_down_where_the_warmup_ends():
 
 
 @pytest.mark.parametrize("final", [0.0, 0.001])
-def test_wsd_is_constant_and_then_falls_by_one_minus_sqrt(final):
+@pytest.mark.parametrize(("name", "fall"), [("wsd", "wsd"), ("trapezoid", "linear")])
+def test_late_schedules_are_constant_and_then_fall(name, fall, final):
     config = OptimizerConfig(
-        learning_rate=8e-4, schedule="wsd", warmup_steps=10, warmup_ratio=0.0, decay_ratio=0.2, final_rate=final
+        learning_rate=8e-4, schedule=name, warmup_steps=10, warmup_ratio=0.0, decay_ratio=0.2, final_rate=final
     )
     found, step = rates(config, 100), np.arange(101)
-    expected = np.where(step < 10, step / 10, formula("wsd", np.maximum(step - 80, 0) / 20, final))
+    expected = np.where(step < 10, step / 10, formula(fall, np.maximum(step - 80, 0) / 20, final))
     np.testing.assert_allclose(found, 8e-4 * expected, atol=1e-9)
     assert len(set(found[10:81])) == 1
     config.decay_ratio = 0.0
@@ -84,7 +85,7 @@ def test_a_number_of_warmup_steps_comes_before_the_ratio():
 
 
 def test_a_run_that_ends_within_its_warmup_only_rises():
-    for name in ("linear", "polynomial", "cosine", "wsd"):
+    for name in SCHEDULES:
         config = OptimizerConfig(learning_rate=1.0, schedule=name, warmup_steps=10)
         np.testing.assert_allclose(rates(config, 5)[:5], [0, 0.1, 0.2, 0.3, 0.4], atol=1e-6)
 
@@ -151,6 +152,7 @@ def test_only_the_schedule_changes_with_a_phase():
     ("values", "said"),
     [
         ({"schedule": "wsd", "decay_from": "start"}, "leave out decay_from"),
+        ({"schedule": "trapezoid", "decay_from": "start"}, "=trapezoid decays .* leave out decay_from"),
         ({"schedule": "wsd", "warmup_ratio": 0.5, "decay_ratio": 0.6}, "lower one"),
         ({"phases": "10: learning_rate=0"}, r"learning_rate=0.0 .* \(in the phase from step 10 on\)"),
         ({"phases": "10: warmup_steps=20; 30: warmup_steps=0"}, "does not fit the 20 steps of the phase from step 10"),

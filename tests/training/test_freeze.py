@@ -102,6 +102,28 @@ def test_a_run_keeps_what_is_frozen_and_resumes_bit_for_bit(config, tmp_path):
     assert all(row["train/grad_norm/embeddings"] == 0 < row["train/grad_norm/layer_1"] for row in logged)
 
 
+@pytest.mark.parametrize("name", ["stable_adamw", "muon"])
+def test_a_run_with_everything_at_once_resumes_bit_for_bit(name, config, tmp_path):
+    """Accumulation, frozen kernels, rates by layer and by width, and the guard."""
+    config.train.freeze, config.train.grad_accumulation_steps = "layer_0/attention/", 2
+    config.train.num_steps, config.train.checkpoint_every, config.train.on_bad_step = 4, 2, "skip"
+    config.eval.every = 4
+    config.optimizer = OptimizerConfig(name=name, learning_rate=1e-2, clip_norm=0.0, layer_decay=0.9, base_width=16)
+    pretrain(config, tmp_path / "straight")
+    for steps in (2, None):
+        config.train.stop_after = steps
+        pretrain(config, tmp_path / "stopped")
+        if steps:
+            first = parameters(tmp_path / "stopped")
+    assert results(tmp_path / "stopped") == results(tmp_path / "straight")
+    last = parameters(tmp_path / "straight")
+    assert {name for name in last if np.array_equal(last[name], first[name])} == {
+        f"bert/encoder/layer_0/attention/{part}/{kind}"
+        for part in ("output", "query_key_value")
+        for kind in ("bias", "kernel")
+    }
+
+
 def program(config, freeze):
     config.train.freeze = freeze
     return prepare(Pretraining(), config).program(4)
