@@ -87,11 +87,13 @@ def _summary(run: RunRecord, model: Pretrained | None) -> list[str]:
     steps = f"{run.step:,} steps"
     if run.num_steps and run.step < run.num_steps:
         steps = f"{run.step:,} of {run.num_steps:,} steps ({'stopped early' if run.stopped_early else 'unfinished'})"
+    ramp = f"{first} to " if (first := config.get("data.ramp_from")) else ""
+    rows = f"{ramp}{config.get('train.batch_size')} rows × {config.get('data.sequence_length')} tokens"
     parts = [
         f"A BERT of {config.get('model.num_layers')} layers, width {config.get('model.hidden_size')}"
         f" and {config.get('model.num_heads')} heads",
         *([f"with {size:,} parameters"] if size else []),
-        f"trained for {steps} of {config.get('train.batch_size')} rows × {config.get('data.sequence_length')} tokens",
+        f"trained for {steps} of {rows}",
         *([f"{_count(run.tokens)} real tokens in all"] if run.tokens else []),
     ]
     start = config.get("train.init_from")

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -17,7 +17,7 @@ from bert_jax.optim.guard import guarded
 from bert_jax.optim.optimizer import check_freeze, frozen_names, make_optimizer, make_schedule, trained
 from bert_jax.training.state import TrainState, create_state
 from bert_jax.training.step import Randomness, make_eval_step, make_train_step
-from bert_jax.training.task import Learner, RunConfig
+from bert_jax.training.task import Learner, Phase, RunConfig, microbatches
 
 # On TPUs, XLA would compute a sharded gradient in a ring, one slice of the product at a time, and reread the
 # activations for each slice: at these widths, 1.4 times the memory traffic of the step (docs/performance.md).
@@ -93,11 +93,18 @@ class Program:
 
 
 def make_program(
-    learner: Learner, config: RunConfig, num_steps: int, group_rows: int, mesh: Mesh, frozen: Any = None
+    learner: Learner,
+    config: RunConfig,
+    num_steps: int,
+    group_rows: int,
+    mesh: Mesh,
+    frozen: Any = None,
+    phases: Sequence[Phase] = (),
 ) -> Program:
     """Makes the functions of a run of `num_steps`; call them within `jax.set_mesh(mesh)` and `sharding.rules()`.
 
-    The mesh may consist of devices that you do not have: `compiled` then shows what a step would need on them.
+    The mesh may consist of devices that you do not have: `compiled` then shows what a step would need on them. The
+    batches of a ramp, of which `phases` tell, have fewer microbatches if they are smaller.
     """
     schedule, rank = make_schedule(config.optimizer, num_steps), config.optimizer.lora_rank
     freeze = frozen_names(config.optimizer, config.train.freeze)
@@ -123,6 +130,11 @@ def make_program(
     check_freeze(shapes.params, config.train.freeze)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)
 
+    parts: dict[int, int] = {}  # microbatches, by the rows of a batch
+    for phase in phases:
+        number = microbatches(phase, config.train.grad_accumulation_steps)
+        parts[phase.batch_size] = max(number, parts.get(phase.batch_size, 1))
+
     def train_step(
         state: TrainState, rate: jax.Array, frozen: Any, batch: Batch
     ) -> tuple[TrainState, dict[str, jax.Array]]:
@@ -135,7 +147,7 @@ def make_program(
             optimizer(current),
             current,
             lambda names: learner.layer_of(lora.base_path(names)),
-            config.train.grad_accumulation_steps,
+            parts.get(len(jax.tree.leaves(batch)[0]), config.train.grad_accumulation_steps),
             group_rows,
             freeze,
         )

@@ -29,7 +29,7 @@ from bert_jax.training.program import Program
 from bert_jax.training.progress import Progress
 from bert_jax.training.recheck import rechecked
 from bert_jax.training.state import TrainState
-from bert_jax.training.task import Config, RunConfig, TaskKind
+from bert_jax.training.task import Config, RunConfig, TaskKind, microbatches
 from bert_jax.training.watchdog import PATIENT, Watchdog
 from bert_jax.training.workdir import run_file
 from bert_jax.training.workdir.checkpoints import Checkpoints, Preserved, read_best
@@ -204,23 +204,30 @@ def check_config(kind: TaskKind[Config], config: Config, devices: list[jax.Devic
 def _device_problems(kind: TaskKind[Config], config: Config, count: int) -> list[str]:
     """Returns error messages about sizes that do not divide evenly over `count` devices."""
     found = sharding.mesh_problems(config.mesh, count, kind.cut_sizes(config))
-    rows, microbatches = sharding.data_devices(config.mesh, count), max(1, config.train.grad_accumulation_steps)
+    rows, parts = sharding.data_devices(config.mesh, count), max(1, config.train.grad_accumulation_steps)
     try:
         phases = kind.phases(config)
     except ConfigError:  # reported by the task
         return found
     group, group_name = max(1, kind.group_rows(config)), kind.group_rows_field
     for phase in phases:
-        if phase.batch_size % (unit := rows * microbatches * group):
-            where = f"data.phases: batch_size={phase.batch_size} (from step {phase.start} on)"
+        size, full = phase.batch_size, phase.full_batch_size
+        if full % (unit := rows * parts * group):
+            where = f"data.phases: batch_size={full} (from step {phase.start} on)"
             found.append(
-                (where if phase.start else f"train.batch_size={phase.batch_size}")
+                (where if full != phases[0].full_batch_size else f"train.batch_size={full}")
                 + f" must be a multiple of the {rows} data devices"
-                + (f" times train.grad_accumulation_steps={microbatches}" if microbatches > 1 else "")
+                + (f" times train.grad_accumulation_steps={parts}" if parts > 1 else "")
                 + (f" times {group_name}={group}" if group > 1 else "")
-                + f": choose {-(-phase.batch_size // unit) * unit}, for example."
+                + f": choose {-(-full // unit) * unit}, for example."
             )
-    return found
+        elif size < full and size % (rows * group * microbatches(phase, parts)):
+            found.append(
+                f"In the ramp to {full} rows, a batch of {size} rows cannot be cut evenly: choose multiples of"
+                f" {full // parts if parts > 1 else rows * group} for data.ramp_from and data.ramp_increment."
+            )
+            break
+    return list(dict.fromkeys(found))
 
 
 def _train(
