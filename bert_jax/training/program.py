@@ -14,6 +14,7 @@ from bert_jax.batch import Batch
 from bert_jax.losses import Outcome
 from bert_jax.optim import lora
 from bert_jax.optim.guard import guarded
+from bert_jax.optim.mean import averaged
 from bert_jax.optim.optimizer import check_freeze, frozen_names, make_optimizer, make_schedule, trained
 from bert_jax.training.state import TrainState, create_state
 from bert_jax.training.step import Randomness, make_eval_step, make_train_step
@@ -111,6 +112,8 @@ def make_program(
 
     def optimizer(schedule: optax.Schedule) -> optax.GradientTransformation:
         own = make_optimizer(config.optimizer, schedule, freeze, learner.layer_of)
+        if config.optimizer.mean_decay:
+            own = averaged(own, config.optimizer.mean_decay, freeze)
         return guarded(own, config.train.spike_factor) if config.train.guards else own
 
     def init(key: jax.Array) -> Any:

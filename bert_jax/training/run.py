@@ -370,7 +370,7 @@ def _measure(placed: PlacedTask, program: Program) -> int:
         program.train_step,
         lambda: program.make_state({}),
         lambda step: placed.work(step).batch,
-        lambda state: placed.evaluate(program, state.params),
+        lambda state: placed.evaluate(program, state.scored),
         config.eval.every,
         placed.phase_starts,
         seconds,
