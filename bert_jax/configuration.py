@@ -292,7 +292,12 @@ def leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def setting(
-    default: Any, *, may_change: str = "", fixed: Callable[[Any], Any] | None = None, chosen: bool = False
+    default: Any,
+    *,
+    may_change: str = "",
+    fixed: Callable[[Any], Any] | None = None,
+    chosen: bool = False,
+    until: Callable[[Any, int], Any] | None = None,
 ) -> Any:
     """Declares a config field together with what a second start of a run may do with it.
 
@@ -301,8 +306,11 @@ def setting(
       may_change: the reason why a second start may give another value. If empty, it may not.
       fixed: returns the part of a value that may not change all the same. None: all of it may.
       chosen: whether the first start fills in the field if it is not set.
+      until: returns the part of a value that decides about the first so many steps: what a run that is forked after
+        these steps must share. None: all of it.
     """
-    return dataclasses.field(default=default, metadata={"may_change": may_change, "fixed": fixed, "chosen": chosen})
+    metadata = {"may_change": may_change, "fixed": fixed, "chosen": chosen, "until": until}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def metadata(cls: type, prefix: str = "") -> dict[str, dict[str, Any]]:

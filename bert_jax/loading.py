@@ -21,13 +21,19 @@ from bert_jax.objectives.embeddings import Embeddings
 from bert_jax.pretrained import Pretrained
 from bert_jax.tasks.registry import task_named
 from bert_jax.tasks.starting_point import check_is_model, tokenizer_from
+from bert_jax.training.workdir.averaging import LastParams
 from bert_jax.training.workdir.checkpoints import SavedParams, find_checkpoints
 from bert_jax.training.workdir.folder import MODEL_FILE, task_of
 from bert_jax.training.workdir.reading import check_readable
 
 
 def load(
-    path: epath.PathLike, step: int | None = None, dtype: str | None = None, activation: str | None = None
+    path: epath.PathLike,
+    step: int | None = None,
+    dtype: str | None = None,
+    activation: str | None = None,
+    last: int | None = None,
+    mean: bool = True,
 ) -> Pretrained:
     """Opens a trained model.
 
@@ -40,6 +46,8 @@ def load(
         result's `step` says which it is.
       dtype: of products and activations, `float32` or `bfloat16`; None: as in its training, float32 for a released
         model. Parameters are float32 in any case.
+      last: take the mean of the parameters of so many checkpoints of a run: of the last ones, or of those up to `step`.
+      mean: of a run with `optimizer.mean_decay`, take the running mean of its parameters; False: those of the step.
 
     Raises:
       CheckpointError: there is no model, or it is damaged.
@@ -48,20 +56,22 @@ def load(
       TokenizerError: its tokenizer is missing or damaged.
     """
     try:
-        return _load(epath.Path(path).expanduser(), step, dtype, activation)
+        return _load(epath.Path(path).expanduser(), step, dtype, activation, last, mean)
     except OSError as error:
         check_readable(error, str(path))
         raise
 
 
-def _load(path: epath.Path, step: int | None, dtype: str | None, activation: str | None) -> Pretrained:
+def _load(
+    path: epath.Path, step: int | None, dtype: str | None, activation: str | None, last: int | None, mean: bool
+) -> Pretrained:
     changes: dict[str, Any] = {
         name: value for name, value in (("dtype", dtype), ("activation", activation)) if value is not None
     }
     for name in ("dtype", "activation"):
         if name in changes and (problems := choice_problem(name, changes[name], CHOICES[name])):
             raise ConfigError(*problems)
-    opened = open_folder(path, step)
+    opened = open_folder(path, step, last, mean)
     if isinstance(opened, ReleasedModel):
         model = _released(opened, str(path))
     else:
@@ -71,7 +81,9 @@ def _load(path: epath.Path, step: int | None, dtype: str | None, activation: str
     return dataclasses.replace(model, config=dataclasses.replace(model.config, **changes))
 
 
-def open_folder(path: epath.PathLike, step: int | None = None) -> ReleasedModel | SavedParams:
+def open_folder(
+    path: epath.PathLike, step: int | None = None, last: int | None = None, mean: bool = True
+) -> ReleasedModel | SavedParams:
     """Opens what `load` opens, without reading the parameters. The arguments are those of `load`.
 
     Raises:
@@ -82,9 +94,12 @@ def open_folder(path: epath.PathLike, step: int | None = None) -> ReleasedModel 
     if is_released(path):
         if step is not None:
             raise CheckpointError(f"{path} is not a run, so it has no step {step}.")
+        if last is not None:
+            raise CheckpointError(f"{path} is not a run, so it has no last {last} checkpoints.")
         return read_released(path)
     folder, named_step = find_checkpoints(path)
-    return SavedParams(folder, named_step if step is None else step)
+    chosen = named_step if step is None else step
+    return SavedParams(folder, chosen, mean) if last is None else LastParams(folder, last, chosen, mean)
 
 
 def _own(path: epath.Path, saved: SavedParams) -> Pretrained:

@@ -113,7 +113,8 @@ def abstract_held_out(
 def abstract_program(config: PretrainingConfig, mesh: jax.sharding.Mesh) -> tuple[Learner, Program]:
     """Makes the learner and the program of `experiments.pretrain`, on a mesh that cannot run them."""
     learner = Learner(config.model, make_objectives(config.data, config.mlm))
-    return learner, make_program(learner, config, config.train.length, config.data.group_rows, mesh)
+    phases = plan_phases(config.data, config.train.batch_size)
+    return learner, make_program(learner, config, config.train.length, config.data.group_rows, mesh, phases=phases)
 
 
 def compile_phase(

@@ -5,6 +5,8 @@ So the batch of any step is made by planning one or two blocks per source. Resum
 several processes makes only its own rows.
 """
 
+import copy
+
 import numpy as np
 
 from bert_jax.batch import Batch
@@ -31,6 +33,7 @@ class Batches:
       phase: distinguishes the streams of several phases.
 
     Attributes:
+      first_row: the row of the phase with which the batch of step 0 begins, see `resized`.
       shares: float64 [sources], the share of rows of each source.
       unused: float64 [sources], the share of each source's tokens that an epoch does not use, estimated from some of
         its blocks; 0 for a source without documents. Pairs that are too long lose tokens, and a few rows of each block
@@ -52,7 +55,7 @@ class Batches:
         phase: int = 0,
     ):
         self.split, self.sources, self.tokenizer, self.config = split, sources, tokenizer, config
-        self.batch_size = batch_size
+        self.batch_size, self.first_row = batch_size, 0
         self._token_ids = np.asarray(split.token_ids)  # a memory map is slower to index
         parts = [split.of_source(i) for i in range(len(sources))]
         if not any(part.num_documents for part in parts):
@@ -71,10 +74,16 @@ class Batches:
         tokens = [rows.num_tokens if rows else 0 for rows in self.rows]
         return float(np.average(self.unused, weights=tokens))
 
+    def resized(self, batch_size: int, first_row: int) -> "Batches":
+        """Returns batches of another size, of which the first begins with row `first_row` of the phase."""
+        other = copy.copy(self)  # shares the blocks that are planned
+        other.batch_size, other.first_row = batch_size, first_row
+        return other
+
     def epochs(self, step: int) -> dict[str, float]:
         """How many passes over each source are complete before `step` (counted from 0)."""
         group = self.config.group_rows
-        dealt = self._mixture.rows_until(step * self.batch_size // group) * group
+        dealt = self._mixture.rows_until((self.first_row + step * self.batch_size) // group) * group
         return {
             name: float(count / rows.rows_per_epoch) if rows else 0.0
             for name, count, rows in zip(self.sources, dealt, self.rows, strict=True)
@@ -84,9 +93,8 @@ class Batches:
         """The examples in rows begin..end of the batch of `step`, sorted by row and slot; their rows; their slots."""
         end = self.batch_size if end is None else end
         # Rows of one group come from the same source: candidates compete within a group.
-        group, within = np.divmod(
-            np.arange(step * self.batch_size + begin, step * self.batch_size + end), self.config.group_rows
-        )
+        first = self.first_row + step * self.batch_size
+        group, within = np.divmod(np.arange(first + begin, first + end), self.config.group_rows)
         source, index = self._mixture.locate(group)
         index = index * self.config.group_rows + within
         parts, places = [], []

@@ -23,6 +23,11 @@ def _without_corpora(phases: str) -> list[tuple[int, list[str]]]:
     ]
 
 
+def _until(phases: str, step: int) -> list[tuple[int, list[str]]]:
+    """Those of them that begin before a step."""
+    return [(start, changes) for start, changes in _without_corpora(phases) if start < step]
+
+
 @dataclasses.dataclass
 class DataConfig:
     """How to make examples from a corpus."""
@@ -48,7 +53,14 @@ class DataConfig:
     source_weights: str = ""  # share of rows per source, as in en=0.7,de=0.3; empty: by size and source_exponent
     source_exponent: float = 1.0  # share ~ size ** exponent; 1: by size, 0.7: as in multilingual BERT, 0: all equal
     # changes at given steps, as in 90000: sequence_length=512 batch_size=64; 95000: mask_rate=0.1
-    phases: str = setting("", may_change="the folder of a corpus in it, as for data.corpus", fixed=_without_corpora)
+    phases: str = setting(
+        "", may_change="the folder of a corpus in it, as for data.corpus", fixed=_without_corpora, until=_until
+    )
+    # rows per step at first, if they grow to train.batch_size; each size is held equally long, and compiled once; none:
+    # they do not grow
+    ramp_from: int | None = None
+    ramp_increment: int | None = None  # the rows that each size has more than the one before; none: ramp_from
+    ramp_steps: int = 0  # steps until there are train.batch_size rows
     prefetch: int = setting(2, may_change="waiting only")  # batches prepared ahead, in a thread
 
     @property

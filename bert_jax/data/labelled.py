@@ -113,6 +113,10 @@ class OnePhase:
     batch_size: int
     start: int = 0
 
+    @property
+    def full_batch_size(self) -> int:
+        return self.batch_size
+
 
 @dataclasses.dataclass(frozen=True)
 class LabelledStream:

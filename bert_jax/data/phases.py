@@ -1,11 +1,13 @@
 """Phases of a run: the sequence length, batch size, mask rate or corpus changes at given steps.
 
-Each phase has its own batches, so that the batch of any step remains a function of the step alone. A phase begins a new
-epoch with new draws.
+Each phase has its own batches, so that the batch of any step remains a function of the step alone. A phase of
+`data.phases` begins a new epoch with new draws. The batch sizes of a ramp are phases that share one stream of rows:
+each goes on where the one before ends, so the rows are those of a run without a ramp, in the same order.
 """
 
 import dataclasses
 import functools
+import itertools
 
 from bert_jax import configuration
 from bert_jax.batch import Batch
@@ -16,8 +18,9 @@ from bert_jax.data.config import DataConfig
 from bert_jax.data.statistics import describe
 from bert_jax.errors import ConfigError
 
-# One loss serves the whole run, so the kind of examples cannot change. The last two mean nothing in a phase.
-FIXED = ("examples", "nsp_group_size", "nsp_temperature", "phases", "prefetch")
+RAMP = ("ramp_from", "ramp_increment", "ramp_steps")
+# One loss serves the whole run, so the kind of examples cannot change. The others are the run's, too.
+FIXED = ("examples", "nsp_group_size", "nsp_temperature", *RAMP, "phases", "prefetch")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,11 +31,17 @@ class Phase:
       start: the number of completed steps when it begins.
       config: its complete data config.
       batch_size: B.
+      full_batch_size: B at the end of the ramp that it is a part of; `batch_size` if it is no part of one.
+      stream: the number of its stream of rows.
+      first_row: the rows of that stream that come before it.
     """
 
     start: int
     config: DataConfig
     batch_size: int
+    full_batch_size: int
+    stream: int
+    first_row: int
 
 
 @dataclasses.dataclass
@@ -47,20 +56,67 @@ def plan_phases(config: DataConfig, batch_size: int) -> tuple[Phase, ...]:
 
     Args:
       config: its field `phases` says what changes when, see `configuration.phases`. A phase may set `batch_size` and
-        the fields of `DataConfig`.
-      batch_size: of the first phase.
+        the fields of `DataConfig`. If it begins in a ramp and sets no other batch size, the ramp goes on.
+      batch_size: of the first phase, at the end of its ramp.
 
     Raises:
       ConfigError: the field is malformed, names an unknown field, has a value of another type, or its steps do not
-        increase.
+        increase; or the ramp cannot be.
     """
     fields = _Fields(**dataclasses.asdict(dataclasses.replace(config, phases="")), batch_size=batch_size)
-    phases = []
-    for start, phase in configuration.phases(fields, config.phases, "data.phases", FIXED):
+    ramp, phases = plan_ramp(config, batch_size), []
+    changes = configuration.phases(fields, config.phases, "data.phases", FIXED)
+    ends = [start for start, _ in changes[1:]]
+    for stream, ((start, phase), end) in enumerate(itertools.zip_longest(changes, ends)):
         values = dataclasses.asdict(phase)
-        size = values.pop("batch_size")
-        phases.append(Phase(start, DataConfig(**values), size))
+        full = values.pop("batch_size")
+        sizes = _between(ramp, start, end) if full == batch_size else [(start, full)]
+        data, row = DataConfig(**values), 0
+        for (begin, size), after in itertools.zip_longest(sizes, sizes[1:]):
+            phases.append(Phase(begin, data, size, full, stream, row))
+            row += (after[0] - begin) * size if after else 0
     return tuple(phases)
+
+
+def plan_ramp(config: DataConfig, batch_size: int) -> list[tuple[int, int]]:
+    """Returns (first step, rows per step) of each batch size of a ramp; one at step 0 if there is none.
+
+    Each size but the last is held for an equal share of `ramp_steps`, as in the ramp of ModernBERT (Warner et al. 2024,
+    arXiv 2412.13663), whose sizes grow by single rows.
+
+    Raises:
+      ConfigError: the sizes do not lead to `batch_size`, or there are too few steps.
+    """
+    first, steps = config.ramp_from, config.ramp_steps
+    if first is None:
+        if config.ramp_increment is not None or steps:
+            raise ConfigError("data.ramp_increment and data.ramp_steps have no effect without data.ramp_from.")
+        return [(0, batch_size)]
+    if not 1 <= first < batch_size:
+        raise ConfigError(f"data.ramp_from={first} must be at least 1 and below train.batch_size={batch_size}.")
+    by = first if config.ramp_increment is None else config.ramp_increment
+    if by < 1 or (batch_size - first) % by:
+        raise ConfigError(
+            f"data.ramp_increment={by} does not lead from data.ramp_from={first} to train.batch_size={batch_size}:"
+            f" choose a divisor of {batch_size - first}."
+        )
+    count = (batch_size - first) // by
+    if steps < count:
+        raise ConfigError(
+            f"data.ramp_steps={steps} is less than the {count} batch sizes before train.batch_size={batch_size}: raise"
+            " it, or data.ramp_increment."
+        )
+    return [(steps * i // count, first + i * by) for i in range(count + 1)]
+
+
+def _between(ramp: list[tuple[int, int]], start: int, end: int | None) -> list[tuple[int, int]]:
+    """Returns the sizes from step `start` on, the first of them at `start`, and up to step `end`."""
+    untils = [begin for begin, _ in ramp[1:]]
+    return [
+        (max(begin, start), size)
+        for (begin, size), until in itertools.zip_longest(ramp, untils)
+        if (until is None or until > start) and (end is None or begin < end)
+    ]
 
 
 def phase_problems(config: DataConfig, batch_size: int) -> list[str]:
@@ -89,9 +145,11 @@ class PhasedBatches:
 
     def _of_phase(self, index: int) -> Batches:
         phase = self.phases[index]
+        if phase.first_row:
+            return self.of_phase(index - 1).resized(phase.batch_size, phase.first_row)
         corpus = self._corpora[phase.config.corpus]
         return Batches(
-            corpus.train, corpus.sources, corpus.tokenizer, phase.config, self._seed, phase.batch_size, index
+            corpus.train, corpus.sources, corpus.tokenizer, phase.config, self._seed, phase.batch_size, phase.stream
         )
 
     @property
@@ -117,12 +175,13 @@ class PhasedBatches:
         return batches.batch(local, begin, end)
 
     def epochs(self, step: int) -> dict[str, float]:
-        """How many passes over each source are complete before `step`, summed over all phases."""
+        """How many passes over each source are complete before `step`, summed over all streams."""
         total: dict[str, float] = {}
-        for index, phase in enumerate(self.phases):
-            if phase.start >= step and index:
-                break
-            end = self.phases[index + 1].start if index + 1 < len(self.phases) else step
+        begun = [phase for phase in self.phases if phase.start < step] or self.phases[:1]
+        for index, (phase, after) in enumerate(itertools.zip_longest(begun, begun[1:])):
+            if after and after.first_row:
+                continue  # it counts the rows from the beginning of their stream
+            end = after.start if after else step
             for name, epochs in self.of_phase(index).epochs(min(end, step) - phase.start).items():
                 total[name] = total.get(name, 0.0) + epochs
         return total
@@ -143,7 +202,10 @@ class PhasedBatches:
         train, manifest = corpus.train, corpus.manifest
         lines = [f"data         {train.num_documents:,} documents, {train.num_tokens:,} tokens of text"]
         for index, phase in enumerate(self.phases):
-            if phase.start >= num_steps:
+            if phase.first_row:
+                if phase.start < num_steps:
+                    lines.append(f"from step {phase.start + 1:<3,}{phase.batch_size:,} rows, by the ramp")
+            elif phase.start >= num_steps:
                 lines.append(
                     f"from step {phase.start + 1:<3,}is after the last step, {num_steps:,}: this phase has no effect"
                 )

@@ -58,13 +58,16 @@ class OptimizerConfig(ScheduleConfig):
     # heads; 0: train all parameters
     lora_rank: int = 0
     lora_alpha: float = 16.0  # with lora_rank: the update is lora_alpha / r · a · b
+    # of the running mean of the parameters, which is scored and loaded in place of the last ones: what the mean before
+    # a step counts in the mean after it, such as 0.999; 0: no mean
+    mean_decay: float = 0.0
 
     def problems(self) -> list[str]:
         """Returns a message for each setting that cannot work."""
         found = super().problems()
         found += choice_problem("optimizer.name", self.name, OPTIMIZERS)
         found += choice_problem("optimizer.muon_dtype", self.muon_dtype, DTYPES)
-        for name in ("b1", "b2", "muon_momentum"):
+        for name in ("b1", "b2", "muon_momentum", "mean_decay"):
             if not 0 <= getattr(self, name) < 1:
                 found.append(f"optimizer.{name}={getattr(self, name)} must be at least 0 and below 1.")
         if not 0 < self.epsilon < math.inf:

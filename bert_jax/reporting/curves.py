@@ -40,10 +40,10 @@ def draw_curves(run: RunRecord, file: epath.PathLike | None = None) -> Figure:
         Panel("Throughput, real tokens per second", [_measured(run, "train/tokens_per_second")], from_zero=True),
         Panel("MFU, % of the measured matrix peak", [_measured(run, "train/mfu")], from_zero=True, scale=100),
     ]
-    marks = [(start.get("step", 0), ":") for start in run.restarts]
+    marks = [(step, ":") for step in [*run.forks, *(start.get("step", 0) for start in run.restarts)]]
     marks += [(step, "--") for step in dict.fromkeys(step for step, _ in run.phases) if step <= run.step]
     marks += [(run.best.step, "-.")] if run.best and run.best.step is not None else []
-    words = {":": "dotted: a restart", "--": "dashed: a new phase"}
+    words = {":": "dotted: a restart" + (" or a fork" if run.forks else ""), "--": "dashed: a new phase"}
     words["-."] = f"dash-dotted: the best checkpoint by {run.best.by}" if run.best else ""
     note = "; ".join(words[dash] for dash in dict.fromkeys(dash for _, dash in marks))
     return draw_panels(panels, file, marks=marks, note=f"Vertical lines, {note}." if note else "")

@@ -87,15 +87,19 @@ def _summary(run: RunRecord, model: Pretrained | None) -> list[str]:
     steps = f"{run.step:,} steps"
     if run.num_steps and run.step < run.num_steps:
         steps = f"{run.step:,} of {run.num_steps:,} steps ({'stopped early' if run.stopped_early else 'unfinished'})"
+    ramp = f"{first} to " if (first := config.get("data.ramp_from")) else ""
+    rows = f"{ramp}{config.get('train.batch_size')} rows × {config.get('data.sequence_length')} tokens"
     parts = [
         f"A BERT of {config.get('model.num_layers')} layers, width {config.get('model.hidden_size')}"
         f" and {config.get('model.num_heads')} heads",
         *([f"with {size:,} parameters"] if size else []),
-        f"trained for {steps} of {config.get('train.batch_size')} rows × {config.get('data.sequence_length')} tokens",
+        f"trained for {steps} of {rows}",
         *([f"{_count(run.tokens)} real tokens in all"] if run.tokens else []),
     ]
     start = config.get("train.init_from")
-    return [f"# {run.path.name}\n", f"{', '.join(parts)}{f', from `{start}`' if start else ''}. {run.summary}\n"]
+    parts += [f"from `{start}`"] if start else []
+    parts += [f"forked from `{path}` after step {step:,}" for step, path in run.forks.items()]
+    return [f"# {run.path.name}\n", f"{', '.join(parts)}. {run.summary}\n"]
 
 
 def _phases(run: RunRecord) -> list[str]:
@@ -217,6 +221,8 @@ def _origin(run: RunRecord) -> list[str]:
         facts = [start.get("time"), f"commit {commit}" if (commit := start.get("git_commit")) else None]
         facts += [start.get("devices"), f"jax {version}" if (version := start.get("jax")) else None]
         when = f"Resumed after step {start['step']:,}" if start.get("step") else "Started"
+        if "forked_from" in start:
+            when = f"Forked from `{start['forked_from']}` after step {start['step']:,}"
         lines += [
             f"{when}: {', '.join(map(str, filter(None, facts)))}.\n",
             f"```\n{start['command']}\n```\n",

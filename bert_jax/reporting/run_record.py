@@ -39,7 +39,8 @@ class RunRecord:
       data_fingerprints: fingerprints of its data, by name.
       versions: versions of the packages, by name.
       starts: one entry for each start, in order: `step` (steps done before it), `time`, `command`, `git_commit`,
-        `devices`, `num_devices`, `matrix_peak` and others.
+        `devices`, `num_devices`, `matrix_peak` and others. Those of a run that it is forked from come first; its own
+        first one names that run (`forked_from`).
       best: the best evaluation, as of the newest checkpoint; None if the run does not choose one.
       bad_steps: the steps that were skipped, and those from which the run was rewound (`rewound_to`).
     """
@@ -68,9 +69,15 @@ class RunRecord:
 
     @property
     def restarts(self) -> list[dict[str, Any]]:
-        """All starts but the first, without those that found nothing left to train."""
+        """All starts but the first and forks, without those that found nothing left to train."""
         end = self.step if self.stopped_early else self.num_steps
-        return [start for start in self.starts[1:] if end is None or start.get("step", 0) < end]
+        later = [start for start in self.starts[1:] if "forked_from" not in start]
+        return [start for start in later if end is None or start.get("step", 0) < end]
+
+    @property
+    def forks(self) -> dict[int, str]:
+        """The steps after which it went on from another run, and that run's folder."""
+        return {start["step"]: start["forked_from"] for start in self.starts if "forked_from" in start}
 
     @property
     def stopped_early(self) -> bool:
@@ -207,7 +214,7 @@ def read_run(workdir: epath.PathLike) -> RunRecord:
         scores=[Score(**{name: one[name] for name in SCORE_FIELDS & one.keys()}) for one in about.get("scores") or []],
         data_fingerprints=about.get("data_fingerprints") or {},
         versions=about.get("versions") or {},
-        starts=about.get("starts") or [],
+        starts=[*(about.get("earlier_starts") or []), *(about.get("starts") or [])],
         bad_steps=about.get("bad_steps") or [],
         best=read_best(workdir / "checkpoints"),
     )

@@ -118,7 +118,7 @@ class Pretraining(TaskKind[PretrainingConfig]):
             config.model.vocab_size = corpus.tokenizer.vocab_size
         if config.train.init_from and not files:
             _check_start(config, corpus)
-        for index in range(len(stream.phases)):
+        for index in (i for i, phase in enumerate(stream.phases) if not phase.first_row):
             check_pairs(stream.of_phase(index), "training", "Give the corpus documents of several sentences each")
         return Task(
             stream=stream,

@@ -63,6 +63,10 @@ class TrainConfig:
     init_skip: str = ""  # parameters to initialize at random anyway: a regular expression, searched in their paths
     # with init_from, this many of the encoder's top layers start at random all the same, and so does the pooler
     reinit_layers: int = 0
+    # the folder of a run to go on from, with its whole state, in a workdir of its own; only the schedule, the length,
+    # and the phases after fork_step may be others; empty: none
+    fork_from: str = setting("", may_change="the folder may move; its checkpoint is compared", fixed=bool)
+    fork_step: int | None = setting(None, chosen=True)  # the checkpoint of fork_from; none: the newest
     freeze: str = ""  # parameters that are not trained: a regular expression, such as ^bert/embeddings
     log_every: int = setting(100, may_change="cadence")  # steps between log lines
     # log lines between those that include the gradient norm of each layer
@@ -113,7 +117,7 @@ class TrainConfig:
             found.append(f"Give one of train.num_steps, train.num_epochs and train.time_budget{have}.")
         positive = (*self.ALTERNATIVES, "batch_size", "grad_accumulation_steps", "log_every", "grad_norms_every")
         positive += ("checkpoint_every", "keep_checkpoints", "keep_every", "hang_seconds", "max_bad_steps")
-        for name in (*positive, "recheck_every", "stop_after"):
+        for name in (*positive, "recheck_every", "stop_after", "fork_step"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 found.append(f"train.{name}={value} must be above 0 and finite.")
@@ -137,6 +141,15 @@ class TrainConfig:
             found.append(f"train.min_steps={self.min_steps} must not be negative.")
         if self.reinit_layers < 0:
             found.append(f"train.reinit_layers={self.reinit_layers} must not be negative.")
+        if self.fork_step is not None and not self.fork_from:
+            found.append("train.fork_step has no effect without train.fork_from: leave it out.")
+        if self.fork_from and self.time_budget is not None:
+            found.append("train.fork_from needs the number of steps of the whole run: give train.num_steps.")
+        if self.fork_from and self.num_steps is not None and self.num_steps <= (self.fork_step or 0):
+            found.append(
+                f"train.num_steps={self.num_steps} counts the steps before train.fork_step={self.fork_step} as well:"
+                " give more."
+            )
         for name in ("init_skip", "reinit_layers"):
             if getattr(self, name) and not self.init_from:
                 found.append(f"train.{name} has no effect without train.init_from: leave it out.")

@@ -218,7 +218,7 @@ class Loop:
         """Scores the held-out set, and returns what is logged of it."""
         began = time.perf_counter()
         self._outputs.watchdog.doing(f"the evaluation after step {self._step}", PATIENT)
-        values = self._evaluate(self.state.params, self._step)
+        values = self._evaluate(self.state.scored, self._step)
         check_scores(self._step, values)
         timed = values | {"eval/seconds": time.perf_counter() - began}
         self._outputs.writer.write(self._step, timed)

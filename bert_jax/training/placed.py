@@ -71,7 +71,8 @@ class PlacedTask:
 
     def program(self, num_steps: int) -> Program:
         """Returns the compiled functions of a run of `num_steps` steps."""
-        return make_program(self.task.learner, self.config, num_steps, self.group_rows, self.mesh, self._frozen)
+        phases = self.task.stream.phases
+        return make_program(self.task.learner, self.config, num_steps, self.group_rows, self.mesh, self._frozen, phases)
 
     @functools.cached_property
     def _frozen(self) -> Any:
@@ -87,7 +88,7 @@ class PlacedTask:
         return self._batch_size(self.task.held_out)
 
     def _batch_size(self, rows: Batch) -> int:
-        microbatch = self.task.stream.phases[0].batch_size // self.config.train.grad_accumulation_steps
+        microbatch = self.task.stream.phases[0].full_batch_size // self.config.train.grad_accumulation_steps
         unit = sharding.data_devices(self.config.mesh, self.mesh.size) * self.group_rows
         return held_out_batch_size(len(rows["example_ids"]), microbatch, unit)
 

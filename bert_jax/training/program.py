@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,10 +14,11 @@ from bert_jax.batch import Batch
 from bert_jax.losses import Outcome
 from bert_jax.optim import lora, widths
 from bert_jax.optim.guard import guarded
+from bert_jax.optim.mean import averaged
 from bert_jax.optim.optimizer import check_freeze, frozen_names, make_optimizer, make_schedule, trained
 from bert_jax.training.state import TrainState, create_state
 from bert_jax.training.step import Randomness, make_eval_step, make_train_step
-from bert_jax.training.task import Learner, RunConfig
+from bert_jax.training.task import Learner, Phase, RunConfig, microbatches
 
 # On TPUs, XLA would compute a sharded gradient in a ring, one slice of the product at a time, and reread the
 # activations for each slice: at these widths, 1.4 times the memory traffic of the step (docs/performance.md).
@@ -102,17 +103,26 @@ class Program:
 
 
 def make_program(
-    learner: Learner, config: RunConfig, num_steps: int, group_rows: int, mesh: Mesh, frozen: Any = None
+    learner: Learner,
+    config: RunConfig,
+    num_steps: int,
+    group_rows: int,
+    mesh: Mesh,
+    frozen: Any = None,
+    phases: Sequence[Phase] = (),
 ) -> Program:
     """Makes the functions of a run of `num_steps`; call them within `jax.set_mesh(mesh)` and `sharding.rules()`.
 
-    The mesh may consist of devices that you do not have: `compiled` then shows what a step would need on them.
+    The mesh may consist of devices that you do not have: `compiled` then shows what a step would need on them. The
+    batches of a ramp, of which `phases` tell, have fewer microbatches if they are smaller.
     """
     schedule, rank = make_schedule(config.optimizer, num_steps), config.optimizer.lora_rank
     freeze = frozen_names(config.optimizer, config.train.freeze)
 
     def optimizer(schedule: optax.Schedule) -> optax.GradientTransformation:
         own = make_optimizer(config.optimizer, schedule, freeze, learner.layer_of)
+        if config.optimizer.mean_decay:
+            own = averaged(own, config.optimizer.mean_decay, freeze)
         return guarded(own, config.train.spike_factor) if config.train.guards else own
 
     def init(key: jax.Array) -> Any:
@@ -130,6 +140,11 @@ def make_program(
     make_state, shapes = create_state(init, optimizer(schedule), config.train.seed, mesh)
     check_freeze(shapes.params, config.train.freeze)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)
+
+    parts: dict[int, int] = {}  # microbatches, by the rows of a batch
+    for phase in phases:
+        number = microbatches(phase, config.train.grad_accumulation_steps)
+        parts[phase.batch_size] = max(number, parts.get(phase.batch_size, 1))
 
     def eval_step(params: Any, frozen: Any, batch: Batch, phase: int) -> tuple[Outcome, Any]:
         return make_eval_step(learner.at(phase).eval_fn, config.train.seed)(model(params), frozen, batch)
@@ -149,7 +164,7 @@ def make_program(
             optimizer(current),
             current,
             lambda names: learner.layer_of(lora.base_path(names)),
-            config.train.grad_accumulation_steps,
+            parts.get(len(jax.tree.leaves(batch)[0]), config.train.grad_accumulation_steps),
             group_rows,
             freeze,
         )

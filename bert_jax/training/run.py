@@ -29,13 +29,14 @@ from bert_jax.training.program import Program
 from bert_jax.training.progress import Progress
 from bert_jax.training.recheck import rechecked
 from bert_jax.training.state import TrainState
-from bert_jax.training.task import Config, RunConfig, TaskKind
+from bert_jax.training.task import Config, RunConfig, TaskKind, microbatches
 from bert_jax.training.watchdog import PATIENT, Watchdog
 from bert_jax.training.workdir import run_file
 from bert_jax.training.workdir.checkpoints import Checkpoints, Preserved, read_best
 from bert_jax.training.workdir.folder import Workdir, version
+from bert_jax.training.workdir.fork import Fork, forked_from
 from bert_jax.training.workdir.metrics import MetricWriter, read_metrics
-from bert_jax.training.workdir.resume import check_resumed
+from bert_jax.training.workdir.resume import check_forked, check_resumed
 from bert_jax.training.workdir.warm_start import WarmStart
 
 
@@ -65,9 +66,9 @@ def run(
 ) -> dict[str, float]:
     """Trains, or resumes from the last checkpoint in the workdir. All results go to `workdir`.
 
-    The parameters come from (1) the newest complete checkpoint of this workdir, (2) `train.init_from`, or (3) random
-    initialization, in this order. Data and dropout are functions of the step, so an interrupted run ends bit for bit
-    like an uninterrupted one.
+    The parameters come from (1) the newest complete checkpoint of this workdir, (2) `train.fork_from`, which gives the
+    whole state, (3) `train.init_from`, or (4) random initialization, in this order. Data and dropout are functions of
+    the step, so an interrupted run ends bit for bit like an uninterrupted one.
 
     Args:
       kind: the kind of task.
@@ -135,17 +136,26 @@ def prepare(
       BertJaxError: the config cannot work.
     """
     stored = check_start(kind, config, folder)
+    origin = forked_from(config.train, folder)
+    if origin:
+        check_forked(config, origin.run_config(kind), str(origin.path))
     if folder and stored is not None:
         check_resumed(config, stored, folder.latest_step() or 0, str(folder.path))
         if config.train.init_from != stored.train.init_from:
             folder.compare_data({"init_from": kind.open_start(config.train.init_from).fingerprint})
+        if config.train.fork_from != stored.train.fork_from:
+            folder.compare_data(Fork.open(config.train).fingerprints)
+    files = origin.files() if origin else folder.files() if folder and stored is not None else {}
     mesh = sharding.make_mesh(config.mesh)
-    task = kind.open(config, folder.files() if folder and stored is not None else {})
+    task = kind.open(config, files)
     if config.eval.probes and not task.probes:
         raise ConfigError(f"The task {kind.name} has no probes: leave out eval.probes.")
     others = [task.other_held_out.rows] if task.other_held_out else []
     for batch in (task.held_out, *others, task.stream.batch(0, 0, 1)):
         task.learner.check(batch)
+    if origin:
+        begun = [phase for phase in task.stream.phases if phase.start < (config.train.fork_step or 0)]
+        origin.compare_data(task.fingerprints, len(begun))
     if folder:
         folder.compare_data(task.fingerprints)
     if config.train.num_steps is None and config.train.num_epochs is not None:
@@ -168,7 +178,10 @@ def check_start(kind: TaskKind[Config], config: Config, folder: Workdir | None) 
       BertJaxError: the config cannot work, or the workdir cannot be used.
     """
     stored = folder.load_config(kind) if folder else None
-    kind.complete(config, stored)
+    if stored is not None and config.train.fork_step is None:
+        config.train.fork_step = stored.train.fork_step
+    origin = forked_from(config.train, folder)
+    kind.complete(config, origin.run_config(kind) if origin else stored)
     checks = [functools.partial(check_config, kind, config)]
     if folder:
         checks.append(folder.check_checkpoints)
@@ -204,23 +217,30 @@ def check_config(kind: TaskKind[Config], config: Config, devices: list[jax.Devic
 def _device_problems(kind: TaskKind[Config], config: Config, count: int) -> list[str]:
     """Returns error messages about sizes that do not divide evenly over `count` devices."""
     found = sharding.mesh_problems(config.mesh, count, kind.cut_sizes(config))
-    rows, microbatches = sharding.data_devices(config.mesh, count), max(1, config.train.grad_accumulation_steps)
+    rows, parts = sharding.data_devices(config.mesh, count), max(1, config.train.grad_accumulation_steps)
     try:
         phases = kind.phases(config)
     except ConfigError:  # reported by the task
         return found
     group, group_name = max(1, kind.group_rows(config)), kind.group_rows_field
     for phase in phases:
-        if phase.batch_size % (unit := rows * microbatches * group):
-            where = f"data.phases: batch_size={phase.batch_size} (from step {phase.start} on)"
+        size, full = phase.batch_size, phase.full_batch_size
+        if full % (unit := rows * parts * group):
+            where = f"data.phases: batch_size={full} (from step {phase.start} on)"
             found.append(
-                (where if phase.start else f"train.batch_size={phase.batch_size}")
+                (where if full != phases[0].full_batch_size else f"train.batch_size={full}")
                 + f" must be a multiple of the {rows} data devices"
-                + (f" times train.grad_accumulation_steps={microbatches}" if microbatches > 1 else "")
+                + (f" times train.grad_accumulation_steps={parts}" if parts > 1 else "")
                 + (f" times {group_name}={group}" if group > 1 else "")
-                + f": choose {-(-phase.batch_size // unit) * unit}, for example."
+                + f": choose {-(-full // unit) * unit}, for example."
             )
-    return found
+        elif size < full and size % (rows * group * microbatches(phase, parts)):
+            found.append(
+                f"In the ramp to {full} rows, a batch of {size} rows cannot be cut evenly: choose multiples of"
+                f" {full // parts if parts > 1 else rows * group} for data.ramp_from and data.ramp_increment."
+            )
+            break
+    return list(dict.fromkeys(found))
 
 
 def _train(
@@ -233,30 +253,33 @@ def _train(
         # Any schedule length will do for now: it does not affect the cost of a step.
         program = placed.program(config.train.num_steps or max(1000, placed.phase_starts[-1] + 1))
         start = workdir.latest_step()
+        fork = warm = None
         with processes.together():
-            warm = None
-            if start is None:
+            if start is None and config.train.fork_from:
+                fork = Fork.open(config.train)
+            elif start is None:
                 params, layer_of = program.state_shapes.params, task.learner.layer_of
                 warm = WarmStart.plan(config.train, params, kind.open_start, layer_of)
             if warm and config.optimizer.lora_rank:
                 lora.check_start(warm.new)
-        processes.check_same(warm.fingerprints if warm else {})
+        source = fork or warm
+        processes.check_same(source.fingerprints if source else {})
         if config.train.num_steps is None:
             config.train.num_steps = _measure(placed, program)
             program = placed.program(config.train.num_steps)
             complete_evaluation(config.eval, task.learner.scores, config.train.num_steps)
-        if warm:
-            workdir.compare_data(warm.fingerprints)
+        if source:
+            workdir.compare_data(source.fingerprints)
         if options.dry_run:
-            best = read_best(workdir.checkpoints)
-            text = opening(kind, placed, program, workdir, start or 0, best, warm, complete=True)
+            best, taken = read_best(workdir.checkpoints), fork.step if fork else start or 0
+            text = opening(kind, placed, program, workdir, taken, best, source, complete=True)
             if processes.is_first():
                 print(text)
             return {}
         with processes.together():
             if processes.is_first():  # after every process has read the workdir, before any reads it again
-                fingerprints = task.fingerprints | (warm.fingerprints if warm else {})
-                workdir.begin(kind.name, config, task, fingerprints)
+                fingerprints = task.fingerprints | (source.fingerprints if source else {})
+                workdir.begin(kind.name, config, task, fingerprints, fork.record if fork else None)
         train = config.train
         assets, told = workdir.assets(), workdir.add_first_checkpoint
         preserved = Preserved(
@@ -265,16 +288,19 @@ def _train(
         checkpoints = Checkpoints(workdir.checkpoints, preserved, assets, told)
         watchdog.doing("reading the checkpoint", PATIENT)
         state = checkpoints.restore_latest(program.state_shapes)
-        if state is None:
-            state = program.make_state(warm.read(program.state_shapes.params) if warm else {})
         best = checkpoints.best or Best.of_run(config.eval, task.learner.scores)
+        if state is None and fork:
+            state = fork.read(program.state_shapes)
+            best = best.after(fork.step, fork.about.scores) if best and fork.about.scores else best
+        elif state is None:
+            state = program.make_state(warm.read(program.state_shapes.params) if warm else {})
         peak = devices.matrix_peak(task.learner.dtype)
         if processes.is_first() and not rewound:
-            workdir.add_start(int(state.step), options.command, peak)
+            workdir.add_start(int(state.step), options.command, peak, str(fork.path) if fork else "")
         watchdog.doing("compiling", PATIENT)
         progress = Progress(int(state.step), config.train.num_steps, quiet=not processes.is_first())
-        progress.note(opening(kind, placed, program, workdir, int(state.step), best, warm, complete=False))
-        state, best = _steps(placed, program, state, best, workdir, options, checkpoints, progress, watchdog)
+        progress.note(opening(kind, placed, program, workdir, int(state.step), best, source, complete=False))
+        state, best = _steps(placed, program, state, best, workdir, options, checkpoints, progress, watchdog, fork)
         processes.wait()  # until the first process has written the last log line
     step = int(state.step)
     if not _is_finished(config, step, best):
@@ -302,10 +328,12 @@ def _steps(
     checkpoints: Checkpoints,
     progress: Progress,
     watchdog: Watchdog,
+    fork: Fork | None,
 ) -> tuple[TrainState, Best | None]:
     task, config, start = placed.task, placed.config, int(state.step)
+    lines, history = checkpoints.lines if start else None, fork.rows if fork else None
     # A run that starts over also repeats the evaluation before its first step.
-    writer = MetricWriter(workdir.path, start or -1, checkpoints.lines if start else None, workdir.check_held)
+    writer = MetricWriter(workdir.path, start or -1, lines, workdir.check_held, history)
     stop = start if _is_finished(config, start, best) else config.train.length
     batch_of = functools.partial(run_file.batch_of, workdir.record())
     loader = Loader(lambda step: placed.work(batch_of(step)), start, stop, task.prefetch)
@@ -322,6 +350,10 @@ def _steps(
     with contextlib.ExitStack() as opened:  # closes all of them, even if one raises
         for one in (checkpoints, writer, profile, loader):
             opened.callback(one.close)
+        if fork:  # from here on, nothing is needed of the other run
+            watchdog.doing(f"the checkpoint of step {start}", PATIENT)
+            checkpoints.save(start, state, fork.about.checksums, best, fork.about.scores, writer.lines)
+            checkpoints.lacks_scores = not fork.about.scores
         steps = loop.Loop(
             state,
             train_step,
@@ -363,7 +395,7 @@ def _measure(placed: PlacedTask, program: Program) -> int:
         program.train_step,
         lambda: program.make_state({}),
         lambda step: placed.work(step).batch,
-        lambda state: placed.evaluate(program, state.params, 0),
+        lambda state: placed.evaluate(program, state.scored, 0),
         config.eval.every,
         placed.phase_starts,
         seconds,
@@ -384,7 +416,7 @@ def opening(
     workdir: Workdir,
     start: int,
     best: Best | None,
-    warm: WarmStart | None,
+    source: WarmStart | Fork | None,
     complete: bool,
 ) -> str:
     """Describes what the run will do, as a block of text; see `planning/forecast.py`.
@@ -396,7 +428,7 @@ def opening(
       workdir: where the results go.
       start: number of steps already taken.
       best: the best evaluation up to there.
-      warm: where the initial parameters come from, if not random.
+      source: where the initial parameters, or the whole state, come from; None: from this workdir, or random.
       complete: compile and measure all remaining phases, not only the next one.
     """
     config, learner, starts = placed.config, placed.task.learner, placed.phase_starts
@@ -420,7 +452,7 @@ def opening(
     details = [
         *forecast.describe_memory(need, sum(sizes), learned),
         *describe_rates(params, learner.layer_of, config.optimizer),
-        *(warm.describe() if warm else []),
+        *(source.describe() if source else []),
         forecast.describe_devices(placed.mesh),
         *placed.task.stream.describe(steps),
         *describe_length(config.train, placed.task.stream),
@@ -430,5 +462,5 @@ def opening(
         *forecast.describe_work(flops, devices.matrix_peak(learner.dtype)),
         f"results      {workdir.path}",
     ]
-    begin = f"resuming after step {start:,}" if start else "starting"
+    begin = f"{'going on' if isinstance(source, Fork) else 'resuming'} after step {start:,}" if start else "starting"
     return "\n".join([*lines, f"{begin}, {steps:,} steps in all", *(f"  {line}" for line in details)])

@@ -12,6 +12,7 @@ import optax
 from jax.sharding import Mesh
 
 from bert_jax import sharding
+from bert_jax.optim.mean import mean_params
 from bert_jax.optim.parameters import parameter_name
 
 
@@ -28,6 +29,11 @@ class TrainState:
     params: Any
     opt_state: Any
     seed: jax.Array
+
+    @property
+    def scored(self) -> Any:
+        """The parameters that are scored, and that a loaded model has: their mean if there is one."""
+        return mean_params(self.opt_state, self.params)
 
 
 def create_state(

@@ -42,12 +42,20 @@ class Phase(Protocol):
     Attributes:
       start: steps taken when the phase begins; 0 for the first phase.
       batch_size: B.
+      full_batch_size: B at the end of the ramp that the phase is a part of; `batch_size` if it is no part of one.
     """
 
     @property
     def start(self) -> int: ...
     @property
     def batch_size(self) -> int: ...
+    @property
+    def full_batch_size(self) -> int: ...
+
+
+def microbatches(phase: Phase, grad_accumulation_steps: int) -> int:
+    """Returns the microbatches of a batch: as few as keep them no larger than those at the end of the phase's ramp."""
+    return -(-phase.batch_size * grad_accumulation_steps // phase.full_batch_size)
 
 
 class Stream(Protocol):

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from bert_jax import load, lock
+from bert_jax import load, lock, sharding
 from bert_jax.corpus.builder.prepare import prepare_corpus
 from bert_jax.errors import ConfigError, CorpusError, LockError
 from bert_jax.objectives.masked_words import sources_of_predictions
@@ -14,9 +14,10 @@ from bert_jax.reporting import write_report
 from bert_jax.tasks.pretraining import Pretraining, PretrainingConfig, open_batches, pretrain
 from bert_jax.training.bad_steps import TrainingError
 from bert_jax.training.placed import PlacedTask
-from bert_jax.training.planning import budget
+from bert_jax.training.planning import budget, forecast
 from bert_jax.training.program import Program
 from bert_jax.training.run import Options, check_config, prepare
+from bert_jax.training.task import microbatches
 from bert_jax.training.workdir.checkpoints import SavedParams, read_best, read_params
 from bert_jax.training.workdir.metrics import read_metrics
 from tests.conftest import make_documents
@@ -383,6 +384,64 @@ def test_a_run_through_phases_resumes_across_them(config, tmp_path):
     assert results(tmp_path / "run") == results(tmp_path / "straight")
     batches = open_batches(tmp_path / "run")
     assert [batches.batch(step)["token_ids"].shape for step in (4, 5, 8, 9)] == [(8, 32), (4, 64), (4, 64), (4, 64)]
+
+
+def test_a_run_through_a_ramp_resumes_inside_it(config, tmp_path, monkeypatch):
+    """Stopped inside and at its end, and killed inside, where a phase changes the masks and the sources, too."""
+    config.train.batch_size, config.train.grad_accumulation_steps = 8, 2
+    config.data.ramp_from, config.data.ramp_increment, config.data.ramp_steps = 4, 2, 8
+    config.data.phases = "6: mask_rate=0.3 source_exponent=0.5"
+    pretrain(config, tmp_path / "straight")
+    for stop in (3, 5, 8, None):
+        config.train.stop_after = stop
+        pretrain(config, tmp_path / "run")
+    assert results(tmp_path / "run") == results(tmp_path / "straight")
+    batches = open_batches(tmp_path / "run")
+    assert [len(batches.batch(step)["token_ids"]) for step in range(9)] == [4] * 4 + [6] * 4 + [8]
+
+    evaluate, calls = PlacedTask.evaluate, itertools.count(1)
+
+    def breaks_at_step_6(*args):
+        if next(calls) == 1:
+            raise KeyboardInterrupt
+        return evaluate(*args)
+
+    monkeypatch.setattr(PlacedTask, "evaluate", breaks_at_step_6)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(config, tmp_path / "killed")
+    assert read_metrics(tmp_path / "killed")[-1]["step"] == 6
+    pretrain(config, tmp_path / "killed")
+    assert results(tmp_path / "killed") == results(tmp_path / "straight")
+    assert "12 steps of 4 to 8 rows × 64 tokens" in write_report(tmp_path / "run")
+
+
+def test_a_ramp_ends_in_the_batches_of_a_run_without_one(config):
+    """Of 8 rows in 2 microbatches, 4 are computed at once and 6 in two parts; work is forecast size by size."""
+    config.train.grad_accumulation_steps = 2
+    config.data.ramp_from, config.data.ramp_increment, config.data.ramp_steps = 4, 2, 8
+    run = prepare(Pretraining(), config)
+    assert [microbatches(phase, 2) for phase in run.task.stream.phases] == [1, 2, 2]
+    work = {step: run.work(step) for step in (0, 4, 8)}
+    flops = forecast.total_flops(run.work, run.phase_starts, 2, 10)
+    assert flops == pytest.approx(2 * run.work(2).flops + 4 * work[4].flops + 2 * work[8].flops)
+    assert work[0].tokens < work[4].tokens < work[8].tokens
+    assert forecast.phases_left(run.phase_starts, 2, 10) == [2, 4, 8]
+    assert run.held_out_batch_size == 4
+    with jax.set_mesh(run.mesh), sharding.rules():
+        program = run.program(12)
+        loops = [program.compiled(work[step].batch).as_text().count("while(") for step in work]
+    assert loops[0] < loops[1] == loops[2]
+
+
+def test_sizes_of_a_ramp_are_checked_before_anything_is_compiled(config):
+    config.train.batch_size, config.train.grad_accumulation_steps = 12, 3
+    config.data.ramp_from, config.data.ramp_steps = 2, 9
+    with pytest.raises(
+        ConfigError, match=r"ramp to 12 rows, a batch of 10 rows cannot be cut evenly: .* multiples of 4"
+    ):
+        check_config(Pretraining(), config)
+    config.data.ramp_from = 4
+    check_config(Pretraining(), config)
 
 
 def test_phases_are_checked_before_anything_is_compiled(config):

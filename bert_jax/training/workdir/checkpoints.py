@@ -34,6 +34,7 @@ from bert_jax.training.workdir.reading import check_readable, in_parts, read_abo
 # TensorStore, which writes the arrays, raises ValueError: "RESOURCE_EXHAUSTED: Error writing local file …".
 TENSORSTORE = re.compile(r"[A-Z_]+: .*[Ww]rit")
 MIN_GB = 0.1  # of arrays that are written at a time
+MEAN = re.compile(r"opt_state/(?:inner/)?mean/(.+)")  # see `optim/mean.py`; `inner` is the guard's
 
 
 def _is_news(record: Any) -> bool:
@@ -146,6 +147,7 @@ class SavedParams:
     Args:
       directory: a `checkpoints/` folder.
       step: which checkpoint; None: the best one if the run keeps it (`eval.best_by`), else the newest.
+      mean: take the mean of the parameters (`optimizer.mean_decay`) where the checkpoint has it.
 
     Attributes:
       step: the step of the checkpoint.
@@ -159,7 +161,7 @@ class SavedParams:
       CheckpointError: there is no checkpoint, or it cannot be read.
     """
 
-    def __init__(self, directory: epath.PathLike, step: int | None = None):
+    def __init__(self, directory: epath.PathLike, step: int | None = None, mean: bool = True):
         self._directory = epath.Path(directory).absolute()
         if not self._directory.exists():
             raise CheckpointError(f"There is no checkpoint in {directory}.")
@@ -180,10 +182,14 @@ class SavedParams:
                 if best and best.step is not None and best.step in steps:
                     self.step = best.step
                     about = read_about(manager, self.step)
-                self._tree = manager.item_metadata(self.step)["state"].tree["params"]
+                tree = manager.item_metadata(self.step)["state"].tree
                 self.assets, self.scores, self._checksums = about.assets, about.scores, about.checksums
-                leaves: dict[str, Any] = flax.traverse_util.flatten_dict(self._tree, sep="/")
+                leaves: dict[str, Any] = flax.traverse_util.flatten_dict(tree["params"], sep="/")
                 self._names = tuple(leaves)
+                # What is not trained has no mean.
+                means = {match[1]: path for path in self._checksums if (match := MEAN.match(path))} if mean else {}
+                self._paths = {name: means.get(name, f"params/{name}") for name in leaves}
+                self._leaves = leaves
                 own = lora.own_names(leaves)
                 self.shapes = {name: tuple(leaf.shape) for name, leaf in own.items()}
                 self.dtypes = {name: np.dtype(leaf.dtype) for name, leaf in own.items()}
@@ -191,7 +197,7 @@ class SavedParams:
     @property
     def fingerprint(self) -> str:
         """A hash of the parameters."""
-        return hashing.fingerprint({name: self._checksums.get(f"params/{name}") for name in self._names})
+        return hashing.fingerprint({name: self._checksums.get(path) for name, path in self._paths.items()})
 
     def read(self, wanted: Mapping[str, ocp.RestoreArgs]) -> dict[str, Any]:
         """Reads some parameters, by name.
@@ -202,19 +208,19 @@ class SavedParams:
         Raises:
           CheckpointError: an array is damaged.
         """
-        leaves = flax.traverse_util.flatten_dict(self._tree, sep="/")
         adapters = {name: parts for name in wanted if (parts := lora.adapter_of(name, self._names))}
         on_host = ocp.RestoreArgs(restore_type=np.ndarray)
         everything = {**wanted, **{part: on_host for parts in adapters.values() for part in parts}}
         item, arguments = (
-            {"params": flax.traverse_util.unflatten_dict({name: source[name] for name in everything}, sep="/")}
-            for source in (leaves, everything)
+            flax.traverse_util.unflatten_dict({self._paths[name]: source[name] for name in everything}, sep="/")
+            for source in (self._leaves, everything)
         )
         restore = ocp.args.PyTreeRestore(item=item, restore_args=arguments, partial_restore=True)
         with reader(self._directory) as manager, self._reading():
             restored = manager.restore(self.step, args=ocp.args.Composite(state=restore))["state"]
         compare_checksums(restored, self._checksums, self.step)
-        found = flax.traverse_util.flatten_dict(restored["params"], sep="/")
+        read = flax.traverse_util.flatten_dict(restored, sep="/")
+        found = {name: read[self._paths[name]] for name in everything}
         for name, parts in adapters.items():
             kernel, adapter = found[name], [found.pop(part) for part in parts]
             place = (

@@ -16,7 +16,7 @@ import importlib.metadata
 import pathlib
 import platform
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -140,6 +140,10 @@ class Workdir:
         """Returns the step of the newest checkpoint, even if it is damaged; None without checkpoints."""
         return max(steps_in(self.checkpoints), default=None)
 
+    def checkpoint_steps(self) -> list[int]:
+        """Returns the steps of all checkpoints, damaged ones too, in ascending order."""
+        return steps_in(self.checkpoints)
+
     def check_checkpoints(self) -> None:
         """Checks that the checkpoints which earlier starts wrote are not all gone.
 
@@ -151,7 +155,9 @@ class Workdir:
         starts = self.record().get("starts") or []
         # A start makes the folder. In a bucket, there are no empty ones.
         is_local = not storage.is_remote(self.path)
-        steps = [step for start in starts for step in (start["step"], start.get("first_checkpoint")) if step]
+        # A start that forks another run takes its first step from there.
+        found = [(0 if "forked_from" in start else start["step"], start.get("first_checkpoint")) for start in starts]
+        steps = [step for both in found for step in both if step]
         if steps or (starts and is_local and not self.checkpoints.exists()):
             which = f", and a checkpoint of step {max(steps)}" if steps else ""
             raise ConfigError(
@@ -160,7 +166,9 @@ class Workdir:
                 f" another --workdir, or delete {self.path}/run.json to start over."
             )
 
-    def begin(self, kind: str, config: Any, task: Task, fingerprints: dict[str, str]) -> None:
+    def begin(
+        self, kind: str, config: Any, task: Task, fingerprints: dict[str, str], forked: Mapping[str, Any] | None = None
+    ) -> None:
         """Writes `config.json`, `run.json` and the model's small files. Call `compare_data` first.
 
         Args:
@@ -168,17 +176,19 @@ class Workdir:
           config: the complete config.
           task: the task.
           fingerprints: identify the data; those of earlier starts are kept.
+          forked: what is kept of the `run.json` of the run that this one is forked from at this start.
 
         Raises:
           WriteError: a file cannot be written.
         """
-        file, before = self.path / RUN_FILE, self.record()
+        file, before = self.path / RUN_FILE, {**(forked or {}), **{k: v for k, v in self.record().items() if v}}
         about = {
             "summary": task.summary,
             "scores": [dataclasses.asdict(score) for score in task.scores],
             "files": list(task.files),
             "data_fingerprints": (before.get("data_fingerprints") or {}) | fingerprints,
             "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},
+            "earlier_starts": before.get("earlier_starts") or [],
             "starts": before.get("starts") or [],
             "bad_steps": before.get("bad_steps") or [],
         }
@@ -202,8 +212,8 @@ class Workdir:
         names = self.record().get("files") or []
         return {name: (self.path / name).read_bytes() for name in names if (self.path / name).exists()}
 
-    def add_start(self, step: int, command: str, matrix_peak: float) -> None:
-        """Records this start in `run.json`: its step, time, command, code version and devices."""
+    def add_start(self, step: int, command: str, matrix_peak: float, forked_from: str = "") -> None:
+        """Records this start in `run.json`: its step, time, command, code version, devices, and the run it forks."""
         about = self.record()
         about["starts"].append(
             {
@@ -217,6 +227,7 @@ class Workdir:
                 "matrix_peak": matrix_peak,
                 "jax": version("jax"),
             }
+            | ({"forked_from": forked_from} if forked_from else {})
         )
         with storage.writing(self.path):
             storage.write_json(self.path / RUN_FILE, about)
@@ -281,8 +292,12 @@ class Workdir:
         with storage.writing(self.path):
             storage.write_json(self.path / RUN_FILE, about)
 
-    def compare_data(self, fingerprints: dict[str, str]) -> None:
+    def compare_data(self, fingerprints: dict[str, str], phases: int | None = None) -> None:
         """Compares fingerprints with those of the first start, if there was one. Writes nothing.
+
+        Args:
+          fingerprints: identify the data.
+          phases: compare those of so many phases, the first ones; None: of all.
 
         Raises:
           ConfigError: a fingerprint differs, or there is no record of the first start.
@@ -291,7 +306,7 @@ class Workdir:
             return
         stored = self.data_fingerprints()
         for name, value in fingerprints.items():
-            if stored.get(name) != value:
+            if _of_phases(stored.get(name), phases) != _of_phases(value, phases):
                 raise ConfigError(
                     f"{self.path} was started on other data ({name} was {stored.get(name)}, is {value}):"
                     f" use the data of the first start, or choose another --workdir."
@@ -319,6 +334,14 @@ class Workdir:
         """Returns the small files that belong in each checkpoint, by their path in the workdir."""
         own = {name: (self.path / name).read_bytes() for name in ("config.json", "run.json")}
         return own | self.files()
+
+
+def _of_phases(fingerprint: str | None, phases: int | None) -> str | list[str] | None:
+    """Returns the fingerprints of the first phases. One fingerprint is that of all phases."""
+    if fingerprint is None or phases is None:
+        return fingerprint
+    parts = fingerprint.split()
+    return (parts * phases if len(parts) == 1 else parts)[:phases]
 
 
 def check_is_run(path: epath.PathLike) -> None:

@@ -24,6 +24,7 @@ class MetricWriter:
       after_step: lines of later steps are removed first, so that a resumed run repeats none.
       known: how many lines there were when that step was saved; a warning says how many are lost.
       check: raises an error if the workdir is no longer where it was.
+      history: the rows to begin with, in place of those that are there.
 
     Attributes:
       lines: how many lines there are.
@@ -38,12 +39,13 @@ class MetricWriter:
         after_step: int,
         known: int | None = None,
         check: Callable[[], None] = lambda: None,
+        history: list[dict[str, float]] | None = None,
     ):
         self._writes, self.lines, self.check = processes.is_first(), 0, check
         if not self._writes:
             return
         self._directory = epath.Path(directory)
-        rows, damaged = _read(self._directory)
+        rows, damaged = _read(self._directory) if history is None else (history, {})
         # An evaluation of the last step may have come after its checkpoint.
         kept = [row for row in rows if row["step"] <= after_step][:known]
         self.lines = len(kept)
@@ -63,7 +65,9 @@ class MetricWriter:
             file = self._directory / FILE
             storage.write_bytes(file, "".join(json.dumps(row) + "\n" for row in kept).encode())
             self._file = file.open("a")
-            self._events = EventFile(self._directory / "tensorboard", after_step)
+            self._events = EventFile(self._directory / "tensorboard", after_step if history is None else -1)
+            for row in history or []:
+                self._events.write(int(row["step"]), {name: value for name, value in row.items() if name != "step"})
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Writes one line, and flushes it. Values that are not finite, for which JSON has no form, are left out."""

@@ -9,6 +9,11 @@ from bert_jax import storage
 
 RUN_FILE = "run.json"
 # What is read of it; a file of another version may lack any of these.
+_STARTS = [
+    {"step": int, "first_checkpoint?": int, "matrix_peak?": float}
+    | dict.fromkeys(("time?", "command?", "git_commit?", "devices?", "jax?", "forked_from?"), str)
+    | dict.fromkeys(("num_devices?", "num_processes?"), int)
+]
 RUN_FORM = {
     "summary?": str,
     "scores?": [
@@ -17,11 +22,8 @@ RUN_FORM = {
     "files?": [str],
     "data_fingerprints?": {str: str},
     "versions?": {str: str},
-    "starts?": [
-        {"step": int, "first_checkpoint?": int, "matrix_peak?": float}
-        | dict.fromkeys(("time?", "command?", "git_commit?", "devices?", "jax?"), str)
-        | dict.fromkeys(("num_devices?", "num_processes?"), int)
-    ],
+    "starts?": _STARTS,
+    "earlier_starts?": _STARTS,  # of the run that this one is forked from, up to there
     # Those that the run has skipped, and those for which it was rewound: their batch, counted as steps are in the logs;
     # to which step, and over how many batches.
     "bad_steps?": [{"step": int, "why": str, "batch?": int, "rewound_to?": int, "batches?": int}],

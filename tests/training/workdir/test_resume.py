@@ -50,10 +50,10 @@ def test_every_field_may_change_or_is_refused_with_both_values(name):
 def test_every_field_says_what_a_second_start_may_do_with_it():
     assert list(SETTINGS) == list(configuration.fields(PretrainingConfig()))
     chosen = {name for name, setting in SETTINGS.items() if setting["chosen"]}
-    assert chosen == {"model.vocab_size", "train.num_steps", "eval.every", "eval.best_by"}
-    assert len(MAY_CHANGE) == 24
+    assert chosen == {"model.vocab_size", "train.num_steps", "train.fork_step", "eval.every", "eval.best_by"}
+    assert len(MAY_CHANGE) == 25
     fixed = [name for name, setting in SETTINGS.items() if setting["fixed"]]
-    assert fixed == ["data.phases", "train.init_from", "eval.probes", "eval.corpus"]
+    assert fixed == ["data.phases", "train.init_from", "train.fork_from", "eval.probes", "eval.corpus"]
 
 
 @pytest.mark.parametrize(
