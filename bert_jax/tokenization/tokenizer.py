@@ -13,8 +13,14 @@ from etils import epath
 from bert_jax import storage
 
 PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-# The same five as XLM-R and RoBERTa spell them. The first spelling in a vocabulary is used.
-SPELLINGS = {PAD: (PAD, "<pad>"), UNK: (UNK, "<unk>"), CLS: (CLS, "<s>"), SEP: (SEP, "</s>"), MASK: (MASK, "<mask>")}
+# The same five as XLM-R and RoBERTa, Gemma and Llama spell them. The first spelling in a vocabulary is used.
+SPELLINGS = {
+    PAD: (PAD, "<pad>", "<|pad|>"),
+    UNK: (UNK, "<unk>"),
+    CLS: (CLS, "<s>", "<bos>", "<|begin_of_text|>"),
+    SEP: (SEP, "</s>", "<eos>", "<|end_of_text|>"),
+    MASK: (MASK, "<mask>", "<|mask|>"),
+}
 # The fields of Hugging Face's files that name them.
 NAME_FIELDS = {"pad_token": PAD, "unk_token": UNK, "cls_token": CLS, "sep_token": SEP, "mask_token": MASK}
 # Free places in a vocabulary, for tokens to be added later.
