@@ -220,7 +220,9 @@ def same_specials_and_pairs(ours, theirs):
     found = {name: getattr(theirs, f"{name}_token_id") for name in ("pad", "unk", "cls", "sep", "mask", "bos", "eos")}
     # Llama's and Gemma's vocabularies have a beginning and an end instead, and Llama's has nothing for unknown text.
     unknown = ours.unk_id if found["unk"] is None else found["unk"]
-    ends = (found[name] if found[name] is not None else found[other] for name, other in (("cls", "bos"), ("sep", "eos")))
+    ends = (
+        found[name] if found[name] is not None else found[other] for name, other in (("cls", "bos"), ("sep", "eos"))
+    )
     assert five == (found["pad"], unknown, *ends, found["mask"])
     masked = [ours.cls_id, *ours.encode_masked("The cat[MASK] sat."), ours.sep_id]
     assert theirs(f"The cat{theirs.mask_token} sat.")["input_ids"] == masked

@@ -42,7 +42,8 @@ NASTY = (
 )
 # GPT-2's pattern is the library's own; this is Llama 3's.
 LLAMA_WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
 
@@ -140,7 +141,20 @@ def mm_bert() -> dict[str, bytes]:
     learnt = [piece for piece in learnt if len(piece) > 1 or ord(piece) < 0x500 or piece in {*known, "▁"}]
     kept = {*learnt}
     merges = [pair for pair in merges if kept.issuperset((*pair, "".join(pair)))]
-    head = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<unused0>", "<unused1>", "\n", "\n\n", "▁▁", "▁▁▁", "<table>"]
+    head = [
+        "<pad>",
+        "<eos>",
+        "<bos>",
+        "<unk>",
+        "<mask>",
+        "<unused0>",
+        "<unused1>",
+        "\n",
+        "\n\n",
+        "▁▁",
+        "▁▁▁",
+        "<table>",
+    ]
     pieces = list(dict.fromkeys([*head, *(f"<0x{byte:02X}>" for byte in range(256)), *learnt]))
     special = {"<pad>", "<eos>", "<bos>", "<unk>", "<mask>"}
     added = [_token(i, name, name in special, name == "<mask>") for i, name in enumerate(head)]

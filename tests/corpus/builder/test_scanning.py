@@ -71,5 +71,7 @@ def test_a_sample_that_is_larger_than_intended_is_thinned_in_all_sources(tmp_pat
             (tmp_path / f"{source}.sample.txt").write_text("".join(f"{source} words\n" for _ in range(lines)))
             self.file = lambda name: epath.Path(tmp_path / f"{source}.{name}")
 
-    lines = collections.Counter(scanning._lines([Sampled(0, 3000), Sampled(1, 1000)], {0: 1.0, 1: 3.0}))
+    options = Options(source=("text:x",), tokenizer="sentencepiece")
+    sampled = [Sampled(0, 3000), Sampled(1, 1000)]
+    lines = collections.Counter(scanning._lines(options, sampled, {0: 1.0, 1: 3.0}, lambda line: None))
     assert {text: count / 500 for text, count in lines.items()} == pytest.approx({"0 words": 1, "1 words": 1}, abs=0.1)
