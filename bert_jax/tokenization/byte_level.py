@@ -1,6 +1,7 @@
 """Byte-level BPE (Radford et al. 2019): its alphabet, where its words begin, and its `tokenizer.json`."""
 
 import functools
+import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,6 +32,20 @@ def _byte_letters() -> dict[str, int]:
 
 
 BYTE_LETTERS = _byte_letters()
+
+
+def bytes_of(piece: str) -> bytes:
+    """The bytes that a piece spells; characters that spell none are left out."""
+    return bytes(BYTE_LETTERS[letter] for letter in piece if letter in BYTE_LETTERS)
+
+
+def letters_of(piece: str) -> str:
+    """The text that a piece spells, with `Ġ` for spaces; the piece itself if it begins or ends within a character."""
+    try:
+        text = bytes_of(piece).decode().replace(" ", "Ġ")
+    except UnicodeDecodeError:
+        return piece
+    return text if text.isprintable() and text else piece
 
 
 def begins_word(content: bytes) -> bool:
@@ -103,6 +118,11 @@ def trained_document(
         pre_tokenizer={"type": "Sequence", "pretokenizers": [words, _bytes(use_regex=False)]},
         **parts,
     )
+
+
+def spells_bytes(document: dict[str, Any]) -> bool:
+    """Whether the pieces of a `tokenizer.json` spell bytes in `BYTE_LETTERS`."""
+    return '"ByteLevel"' in json.dumps([document.get(part) for part in ("normalizer", "pre_tokenizer", "decoder")])
 
 
 def without_space(document: dict[str, Any]) -> dict[str, Any] | None:

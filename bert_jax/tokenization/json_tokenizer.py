@@ -10,7 +10,7 @@ import tokenizers
 from absl import logging
 
 from bert_jax.errors import TokenizerError, quoted
-from bert_jax.tokenization.byte_level import BYTE_LETTERS, begins_word, without_space
+from bert_jax.tokenization.byte_level import begins_word, bytes_of, letters_of, spells_bytes, without_space
 from bert_jax.tokenization.chunks import Chunks, cuts_at_spaces
 from bert_jax.tokenization.frames import separators_between, unusual_frame
 from bert_jax.tokenization.offsets import tidy
@@ -69,7 +69,7 @@ class JsonTokenizer(Tokenizer):
         unspaced = None if added else without_space(document)
         self._puts_space = unspaced is not None
         self._backend = _open(unspaced or document, self)
-        self._begins = _word_mark(document)
+        self._begins, self._spells_bytes = _word_mark(document), spells_bytes(document)
         self._cut = Chunks(self.encode_continuation).cut if cuts_at_spaces(unspaced or document, added) else None
         processor = document.get("post_processor")
         self.separators_between = separators_between(processor)
@@ -113,6 +113,10 @@ class JsonTokenizer(Tokenizer):
 
     def decode(self, ids: Sequence[int]) -> str:
         return self._decode_around_specials(ids, self._backend.decode)
+
+    def name(self, index: int) -> str:
+        piece = self.vocabulary[index]
+        return letters_of(piece) if self._spells_bytes and index not in self.special_ids else piece
 
     def files(self) -> dict[str, bytes]:
         """Returns `tokenizer.json` and, if special tokens have unusual names, these in `tokenizer_config.json`."""
@@ -199,7 +203,7 @@ def _word_mark(document: dict[str, Any]) -> Callable[[str], bool]:
     if prefix:
         return lambda piece: not piece.startswith(prefix)
     text = json.dumps([document.get("normalizer"), document.get("pre_tokenizer"), document.get("decoder")])
-    if '"ByteLevel"' in text:
+    if spells_bytes(document):
         begins = _begins_word_in_letters
     elif "Metaspace" in text or "\\u2581" in text:
         begins = _begins_word_after_space
@@ -216,7 +220,7 @@ def _added(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _begins_word_in_letters(piece: str) -> bool:
-    return begins_word(bytes(BYTE_LETTERS[letter] for letter in piece if letter in BYTE_LETTERS))
+    return begins_word(bytes_of(piece))
 
 
 def _begins_word_after_space(piece: str) -> bool:

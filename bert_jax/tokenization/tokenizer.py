@@ -131,6 +131,10 @@ class Tokenizer(abc.ABC):
     def decode(self, ids: Sequence[int]) -> str:
         """Readable text, with the pieces of each word joined. Special tokens remain visible."""
 
+    def name(self, index: int) -> str:
+        """How to show a piece: as the vocabulary spells it, or in letters where that spells bytes."""
+        return self.vocabulary[index]
+
     @abc.abstractmethod
     def files(self) -> dict[str, bytes]:
         """The content of the tokenizer's files by name; `from_files` is the inverse."""

@@ -22,9 +22,13 @@ PROSE = [
 ]
 
 
-@pytest.fixture(params=["uncased", "cased", "accents", "whole_cjk", "unigram", "unigram_cased", "bpe"])
+@pytest.fixture(
+    params=["uncased", "cased", "accents", "whole_cjk", "unigram", "unigram_cased", "bpe", "bytes", "bytes_uncased"]
+)
 def tokenizer(request):
     text = [*samples.sentences(), *PROSE * 20]
+    if request.param.startswith("bytes"):
+        return training.train_byte_level(text, 600, lowercase="uncased" in request.param, reserved_slots=2)
     if request.param.startswith(("unigram", "bpe")):
         kind = request.param.partition("_")[0]
         return training.train_sentencepiece(

@@ -10,6 +10,7 @@ from bert_jax import hashing, storage
 from bert_jax.corpus.builder import reading, text
 from bert_jax.corpus.builder.sources import Unit
 from bert_jax.errors import CorpusError, choice_problem
+from bert_jax.tokenization.tokenizer import SPECIAL_TOKENS
 
 TRAINED = ("wordpiece", "sentencepiece", "sentencepiece-bpe", "bpe")
 MAX_VOCAB_SIZE = 10_000_000  # embeddings of so many pieces would fill the memory of any device
@@ -70,6 +71,12 @@ class Options:
         if self.tokenizer == "bpe" and self.character_coverage != Options.character_coverage:
             raise CorpusError(
                 "character_coverage has no effect on tokenizer=bpe, which spells every character: leave it out."
+            )
+        least = 256 + len(SPECIAL_TOKENS) + len(self.special_tokens) + self.reserved_slots
+        if self.tokenizer == "bpe" and self.vocab_size < least:
+            raise CorpusError(
+                f"vocab_size={self.vocab_size} leaves no room for 256 bytes besides {least - 256} special pieces: use"
+                f" at least {least}."
             )
         if problems := choice_problem("deduplicate", self.deduplicate, DEDUPLICATE):
             raise CorpusError(*problems)

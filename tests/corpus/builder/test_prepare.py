@@ -195,16 +195,16 @@ def test_a_given_vocabulary_without_deduplication_needs_one_reading(corpus_path,
         prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / "d", num_workers=1, deduplicate="documents", **options)
 
 
-@pytest.mark.parametrize("tokenizer", ["sentencepiece", "sentencepiece-bpe"])
-def test_sentencepiece_vocabularies_are_trained(jsonl_files, tmp_path, tokenizer):
-    options = QUIET | {"tokenizer": tokenizer, "special_tokens": ("[DOC]",), "reserved_slots": 3, "vocab_size": 200}
+@pytest.mark.parametrize(("tokenizer", "size"), [("sentencepiece", 200), ("sentencepiece-bpe", 200), ("bpe", 400)])
+def test_vocabularies_of_raw_text_are_trained(jsonl_files, tmp_path, tokenizer, size):
+    options = QUIET | {"tokenizer": tokenizer, "special_tokens": ("[DOC]",), "reserved_slots": 3, "vocab_size": size}
     built = [
         prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / str(workers), num_workers=workers, **options)
         for workers in (1, 2)
     ]
     assert files(tmp_path / "1") == files(tmp_path / "2")
     assert built[0].manifest["vocabulary_sample"] == 1.0
-    assert built[0].tokenizer.vocab_size <= 200
+    assert built[0].tokenizer.vocab_size <= size
     assert {"[DOC]", "[unused2]"} <= set(built[0].tokenizer.vocabulary)
     split = built[0].train
     assert "the" in built[0].tokenizer.decode(split.token_ids[: split.sentence_starts[1]])

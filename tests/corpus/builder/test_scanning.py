@@ -35,8 +35,16 @@ def test_sources_without_a_sample_have_no_weight():
     assert scanning.source_weights(options, {0: 100, 1: 9}, {0: 50, 1: 0}) == {0: 1.0, 1: 0.0}
 
 
-@pytest.mark.parametrize("tokenizer", ["wordpiece", "sentencepiece", "sentencepiece-bpe"])
-def test_a_small_source_gets_its_words_by_a_small_exponent(tmp_path, tokenizer):
+@pytest.mark.parametrize(
+    ("tokenizer", "options"),
+    [
+        ("wordpiece", {"vocab_size": 70, "character_coverage": 1.0}),
+        ("sentencepiece", {"vocab_size": 70, "character_coverage": 1.0}),
+        ("sentencepiece-bpe", {"vocab_size": 70, "character_coverage": 1.0}),
+        ("bpe", {"vocab_size": 300}),
+    ],
+)
+def test_a_small_source_gets_its_words_by_a_small_exponent(tmp_path, tokenizer, options):
     large = " ".join(f"{a}{b}{c}oria" for a in "bdfgklmn" for b in "aeiou" for c in "prstv")
     small = "zweihundert jahre zwischenzeitlich"
     (tmp_path / "large.txt").write_text("\n\n".join([large] * 60))
@@ -47,11 +55,10 @@ def test_a_small_source_gets_its_words_by_a_small_exponent(tmp_path, tokenizer):
             specs,
             tmp_path / f"{exponent}-{workers}",
             tokenizer=tokenizer,
-            vocab_size=70,
-            character_coverage=1.0,
             source_exponent=exponent,
             num_workers=workers,
             **QUIET,
+            **options,
         )
         for exponent, workers in ((1.0, 1), (0.0, 1), (0.0, 2))
     ]
