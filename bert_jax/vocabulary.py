@@ -104,6 +104,8 @@ def _spelt(old: Tokenizer, new: Tokenizer, i: int) -> tuple[int, ...]:
     if not piece:
         return ()
     text = new.decode([i])
+    if "\ufffd" in text and "\ufffd" not in piece:  # a part of a character
+        return ()
     if isinstance(new, WordPieceTokenizer):
         text = piece.removeprefix(PREFIX)
     ways = [old.encode(f" {text}"), old.encode_continuation(text)]

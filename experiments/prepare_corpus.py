@@ -3,8 +3,8 @@
 python -m experiments.prepare_corpus --source='jsonl:articles/*.jsonl' --output=corpora/articles --vocab_size=8192
 python -m experiments.prepare_corpus --source='de=jsonl[text=body,lang=de]:data/de/*.jsonl.gz' \\
   --source='en=parquet:data/en/**/*.parquet' --tokenizer=sentencepiece --deduplicate=paragraphs --output=corpora/two
-python -m experiments.prepare_corpus --source='code=text[documents=files]:src/**/*.py' --tokenizer=bpe \\
-  --vocab_size=50368 --output=corpora/code
+python -m experiments.prepare_corpus --source='jsonl:web/*.jsonl' --tokenizer=bpe --vocab_size=50368 \\
+  --output=corpora/web
 python -m experiments.prepare_corpus --source=tfds:wikipedia/20230601.simple --tokenizer=bert/vocab.txt \\
   --output=gs://bucket/corpora/simple
 

@@ -25,7 +25,7 @@ from bert_jax.tokenization.training import count_words, train_byte_level, train_
 # 100 per byte of a distinct word.
 SAMPLE_BYTES = {"wordpiece": 256 << 20, "sentencepiece": 32 << 20, "sentencepiece-bpe": 32 << 20, "bpe": 64 << 20}
 # Text without spaces has hardly a word that occurs twice, so that a byte of it counts as much as these of others.
-UNSPACED_BYTES = 8
+UNSPACED_BYTES = 16
 # How many distinct words and paragraphs are kept in memory. Beyond that, the rarer half of the words is dropped.
 MAX_WORDS = 1 << 20
 MAX_PARAGRAPHS = 1 << 20
