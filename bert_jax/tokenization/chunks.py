@@ -10,7 +10,7 @@ from bert_jax.tokenization.byte_level import WORDS
 # What is between two spaces, with the first of them. A word of usual letters is cut off before a sign, too: every
 # pattern below splits there.
 LETTERS, SIGNS = "A-Za-zÀ-ÖØ-öø-ɏΑ-ΡΣ-ωА-яЁё", "!-/:-@[-`{-~"
-CHUNK = re.compile(rf" ?[{LETTERS}]+(?=[ {SIGNS}]|\Z)| ?[^ ]+")
+CHUNK = re.compile(rf" ?[{LETTERS}]+(?=[{SIGNS}])| ?[^ ]+")
 # An added token that is never cut itself.
 WHOLE = re.compile(rf"[^ {LETTERS}][^ ]*|[^ {SIGNS}]+| {{2,}}")
 # Longer ones, as in scripts without spaces, do not come again. About 250 MB when full.

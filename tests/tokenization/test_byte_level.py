@@ -95,10 +95,16 @@ def test_the_head_of_the_vocabulary_and_its_size():
     ids = tokenizer.encode("<spk> the other [unused1] [MASK] cat")
     assert min(ids) >= len(head)
     assert min(tokenizer.ordinary_ids) == len(head)
-    # No merge leads to the special token "the", for any reader of the files.
+
+
+def test_no_merge_leads_to_a_special_token_for_any_reader_of_the_files():
+    tokenizer = train_byte_level(["bathe lathe scythe"] * 50, 300, special_tokens=["the"])
     library = tokenizers.Tokenizer.from_str(tokenizer.files()["tokenizer.json"].decode())
     library.encode_special_tokens = True
-    assert library.encode(" other", add_special_tokens=False).ids == tokenizer.encode("other")
+    ids = library.encode("bathe xthe", add_special_tokens=False).ids
+    assert ids == tokenizer.encode("bathe xthe")
+    assert tokenizer.vocabulary.index("the") not in ids
+    assert tokenizer.decode(ids) == "bathe xthe"
 
 
 def test_order_does_not_matter_and_rare_merges_are_not_learnt():
