@@ -80,6 +80,11 @@ class Tokenizer(abc.ABC):
         return starts
 
     @functools.cached_property
+    def needs_space(self) -> bool:
+        """Whether a word at the beginning of a text is other pieces than behind a space, as for RoBERTa."""
+        return self.encode("a") != self.encode(" a")
+
+    @functools.cached_property
     def sha256(self) -> str:
         """A hash of everything that decides the ids."""
         digest = hashlib.sha256()
