@@ -196,11 +196,11 @@ def _lines(
             for line in file:
                 for _ in range(int(weight) + (draws.random() < weight % 1)):
                     yield line.decode().removesuffix("\n")
-        if time.monotonic() - last > SECONDS_BETWEEN_LINES:
+        if time.monotonic() - last > SECONDS_BETWEEN_LINES and number + 1 < len(scanned):
             progress(f"training a vocabulary: {sum(costs[: number + 1]) / max(sum(costs), 1):.0%} of the sample read")
             last = time.monotonic()
     if time.monotonic() - begin > SECONDS_BETWEEN_LINES:
-        progress("training a vocabulary: all of the sample read, learning pieces from it")
+        progress("training a vocabulary: the sample is read, learning pieces from it")
 
 
 def _cost(options: Options, job: Job) -> int:

@@ -105,6 +105,5 @@ def test_training_that_takes_long_says_how_far_it_is(tmp_path, monkeypatch):
     assert len(list(scanning._lines(options, units, {0: 1.0, 1: 1.0}, said.append))) == 20
     assert said == [
         "training a vocabulary: 50% of the sample read",
-        "training a vocabulary: 100% of the sample read",
-        "training a vocabulary: all of the sample read, learning pieces from it",
+        "training a vocabulary: the sample is read, learning pieces from it",
     ]
