@@ -119,6 +119,15 @@ def test_parts_of_characters_have_no_text_to_start_from():
         assert fit.origins[i] == (() if "\ufffd" in text else tuple(old.encode_continuation(text)))
 
 
+def test_letters_that_stand_for_bytes_are_no_letters():
+    """Both are of a `tokenizer.json`: `ü` is a letter in one, and a byte in the other."""
+    letters, letters_for_bytes = all_kinds()["unigram_json"], trained_bytes()
+    fit = Refitting.between(letters, letters_for_bytes)
+    assert "ü" in letters.vocabulary
+    assert fit.origins[letters_for_bytes.vocabulary.index("ü")] == ()
+    assert fit.kept.sum() == 5
+
+
 def test_an_extended_model_is_written_read_and_exported(tmp_path):
     new = Refitting.between(OLD, add_words(OLD, ["moonroses"])).apply(model_of(OLD))
     new.save_checkpoint(tmp_path / "own")

@@ -69,7 +69,7 @@ class JsonTokenizer(Tokenizer):
         unspaced = None if added else without_space(document)
         self._puts_space = unspaced is not None
         self._backend = _open(unspaced or document, self)
-        self._begins, self._spells_bytes = _word_mark(document), spells_bytes(document)
+        self._begins, self.spells_bytes = _word_mark(document), spells_bytes(document)
         self._cut = Chunks(self.encode_continuation).cut if cuts_at_spaces(unspaced or document, added) else None
         processor = document.get("post_processor")
         self.separators_between = separators_between(processor)
@@ -116,7 +116,7 @@ class JsonTokenizer(Tokenizer):
 
     def name(self, index: int) -> str:
         piece = self.vocabulary[index]
-        return letters_of(piece) if self._spells_bytes and index not in self.special_ids else piece
+        return letters_of(piece) if self.spells_bytes and index not in self.special_ids else piece
 
     def files(self) -> dict[str, bytes]:
         """Returns `tokenizer.json` and, if special tokens have unusual names, these in `tokenizer_config.json`."""

@@ -44,9 +44,11 @@ class Tokenizer(abc.ABC):
       pad_id, unk_id, cls_id, sep_id, mask_id: the five special tokens, whatever their spelling in the vocabulary.
       special_ids: the sorted ids of these and of the extra special tokens.
       separators_between: how many separators the model was released with between two texts: 1, or RoBERTa's 2.
+      spells_bytes: whether the letters of the pieces stand for bytes, as in byte-level BPE.
     """
 
     separators_between = 1
+    spells_bytes = False
 
     def __init__(self, vocabulary: Iterable[str], five: Sequence[int], extra_ids: Iterable[int] = ()):
         """Stores the pieces, the ids of the five in the order of `SPECIAL_TOKENS`, and of extra special tokens."""
