@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from bert_jax.tokenization.stated import Stated
 from bert_jax.tokenization.tokenizer import stands_alone
 
 PIECES_FILE, MERGES_FILE = "vocab.json", "merges.txt"
+BYTE_PIECE = re.compile("<0x([0-9A-F]{2})>")
 # How a trained vocabulary cuts text into words: as GPT-2's (Radford et al. 2019), but marks stay with their letters, as
 # the vowel signs of Hindi do, and numbers are cut after three digits, as for Llama 3 (Grattafiori et al. 2024).
 WORDS = r"'(?i:[sdmt]|ll|ve|re)| ?\p{L}[\p{L}\p{M}]*| ?\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -37,6 +39,12 @@ BYTE_LETTERS = _byte_letters()
 def bytes_of(piece: str) -> bytes:
     """The bytes that a piece spells; characters that spell none are left out."""
     return bytes(BYTE_LETTERS[letter] for letter in piece if letter in BYTE_LETTERS)
+
+
+def byte_of(piece: str) -> bytes:
+    """The byte of a piece such as `<0xE6>`, by which SentencePiece spells unknown characters; none of others."""
+    found = BYTE_PIECE.fullmatch(piece)
+    return bytes.fromhex(found[1]) if found else b""
 
 
 def letters_of(piece: str) -> str:

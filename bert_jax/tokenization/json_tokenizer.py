@@ -10,7 +10,7 @@ import tokenizers
 from absl import logging
 
 from bert_jax.errors import TokenizerError, quoted
-from bert_jax.tokenization.byte_level import begins_word, bytes_of, letters_of, spells_bytes, without_space
+from bert_jax.tokenization.byte_level import begins_word, byte_of, bytes_of, letters_of, spells_bytes, without_space
 from bert_jax.tokenization.chunks import Chunks, cuts_at_spaces
 from bert_jax.tokenization.frames import separators_between, unusual_frame
 from bert_jax.tokenization.offsets import tidy
@@ -28,7 +28,6 @@ from bert_jax.tokenization.wordpiece import CONFIG_FILE
 JSON_FILE = "tokenizer.json"
 # A character that Unicode guarantees never to use. It is added to special pieces, so that no text spells them.
 SEAL = "\U0010ffff"
-BYTE_PIECE = re.compile("<0x([0-9A-F]{2})>")  # one byte of a character that has no piece
 # Byte-level BPE has no unknown text. A place that no text has stands for it, as in files of Llama's vocabulary.
 RESERVED_SPECIAL = re.compile(r"<\|reserved_special_token_\d+\|>")
 
@@ -85,26 +84,30 @@ class JsonTokenizer(Tokenizer):
     def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
         if self._cut:
             return [self.encode(text) for text in texts]
-        given = [_encodable(self._spaced(text)) for text in texts]
+        given = [self._encodable(self._spaced(text)) for text in texts]
         return [row.ids for row in self._backend.encode_batch_fast(given, add_special_tokens=False)]
 
     def encode_with_offsets(self, text: str) -> tuple[list[int], np.ndarray]:
         spaced = self._spaced(text)
-        found = self._backend.encode(_encodable(spaced), add_special_tokens=False)
+        found = self._backend.encode(self._encodable(spaced), add_special_tokens=False)
         ranges = np.array(found.offsets, np.int64).reshape(-1, 2) - (len(spaced) - len(text))
         return found.ids, tidy(text, np.maximum(ranges, 0))
 
     def encode_continuation(self, text: str) -> list[int]:
-        return self._backend.encode(_encodable(text), add_special_tokens=False).ids
+        return self._backend.encode(self._encodable(text), add_special_tokens=False).ids
 
     def _encode_after_mask(self, text: str) -> list[int]:
         return self.encode(text) if text[:1].isspace() else self.encode_continuation(text)
+
+    def _encodable(self, text: str) -> str:
+        # Letters that stand for bytes spell no seal.
+        return without_surrogates(text if self.spells_bytes else text.replace(SEAL, "\ufffd"))
 
     def _spaced(self, text: str) -> str:
         return f" {text}" if self._puts_space and text[:1] not in ("", " ") else text
 
     def spell_words(self, text: str) -> list[str]:
-        text = _encodable(self._spaced(text))
+        text = self._encodable(self._spaced(text))
         if self._backend.normalizer:
             text = self._backend.normalizer.normalize_str(text)
         if not self._backend.pre_tokenizer:
@@ -127,10 +130,6 @@ class JsonTokenizer(Tokenizer):
 
     def _starts_word(self, index: int, piece: str) -> bool:
         return self._begins(piece)
-
-
-def _encodable(text: str) -> str:
-    return without_surrogates(text.replace(SEAL, "\ufffd"))
 
 
 def _find_special_tokens(document: dict[str, Any], vocabulary: list[str], names: Mapping[str, str]) -> list[int]:
@@ -224,5 +223,5 @@ def _begins_word_in_letters(piece: str) -> bool:
 
 
 def _begins_word_after_space(piece: str) -> bool:
-    byte = BYTE_PIECE.fullmatch(piece)
-    return piece.startswith("▁") or (begins_word(bytes.fromhex(byte[1])) if byte else stands_alone(piece))
+    byte = byte_of(piece)
+    return piece.startswith("▁") or (begins_word(byte) if byte else stands_alone(piece))

@@ -24,6 +24,7 @@ PARTS = (
     "\ufe0f",
     "\u0338",
     "\x00",
+    "\U0010ffff",
     "'s",
     "don't",
     "'ll",
@@ -47,7 +48,6 @@ def texts(count, seed):
 
 def test_any_text_is_spelt_byte_by_byte():
     for text in texts(3000, 0):
-        text = text.replace("\U0010ffff", "")
         ids = TRAINED.encode(text)
         assert not set(ids) & set(TRAINED.special_ids)
         normal = unicodedata.normalize("NFC", text)
