@@ -86,6 +86,12 @@ def test_a_sample_that_is_larger_than_intended_is_thinned_in_all_sources(tmp_pat
     assert {text: count / 500 for text, count in lines.items()} == pytest.approx({"0 words": 1, "1 words": 1}, abs=0.1)
 
 
+def test_byte_level_vocabularies_are_cased_unless_told():
+    for chosen, uncased in (({}, False), ({"lowercase": True}, True), ({"tokenizer": "wordpiece"}, True)):
+        options = Options(**{"source": ("text:x",), "tokenizer": "bpe"} | chosen)
+        assert options.uncased is options.as_json()["lowercase"] is uncased
+
+
 def test_text_without_spaces_takes_more_of_the_sample_of_bytes(tmp_path, monkeypatch):
     monkeypatch.setitem(scanning.SAMPLE_BYTES, "bpe", 100_000)
     options, said = Options(source=("text:x",), tokenizer="bpe"), []
