@@ -194,6 +194,8 @@ def train_byte_level(
             f"vocab_size={vocab_size} leaves no room for {len(BYTE_LETTERS)} bytes besides {len(head)} special pieces:"
             f" use at least {needed}."
         )
+    if short := [token for token in special_tokens if token in BYTE_LETTERS]:
+        raise TokenizerError(f"The special token {short[0]} is a letter that a text needs: give it a longer name.")
     bpe = tokenizers.Tokenizer.from_str(json.dumps(trained_document({}, [], lowercase)))
     trainer = tokenizers.trainers.BpeTrainer(
         vocab_size=vocab_size - len(head),

@@ -167,5 +167,7 @@ def test_errors_say_what_to_do():
             train_byte_level(nothing, 300)
     with pytest.raises(TokenizerError, match="use at least 262"):
         train_byte_level(sentences(5), 261, reserved_slots=1)
+    with pytest.raises(TokenizerError, match="The special token a is a letter that a text needs"):
+        train_byte_level(sentences(5), 300, special_tokens=["a"])
     with pytest.raises(TokenizerError, match="already"):
         train_byte_level(sentences(5), 300, special_tokens=["[MASK]"])
