@@ -517,7 +517,8 @@ class Pretrained:
         wanted = self.params if heads is None else set(heads) & self.params.keys()
         written = [one for one in self.objectives if one.name in wanted and not sentence_pooling]
         params = {name: self.params[name] for name in ("bert", *(one.name for one in written))}
-        files = hugging_face_tokenizer_files(self.tokenizer, self.max_tokens)
+        two_types = self.config.num_token_types > 1
+        files = hugging_face_tokenizer_files(self.tokenizer, self.max_tokens, token_types=two_types)
         files["README.md"] = model_card(self, written, sentence_pooling).encode()
         write_folder(folder, self.config, params, written, files, sentence_pooling, self.max_tokens, self.normalize)
 

@@ -87,7 +87,7 @@ def _shared(old: Tokenizer, new: Tokenizer) -> dict[int, int]:
     Tokenizers of different kinds mark words differently, so that equal strings are different pieces.
     """
     found = {}
-    if type(old) is type(new):
+    if type(old) is type(new) and old.spells_bytes == new.spells_bytes:
         ids = {piece: i for i, piece in enumerate(old.vocabulary) if piece}
         for i, piece in enumerate(new.vocabulary):
             if (piece,) == old.vocabulary[i : i + 1]:
@@ -104,6 +104,8 @@ def _spelt(old: Tokenizer, new: Tokenizer, i: int) -> tuple[int, ...]:
     if not piece:
         return ()
     text = new.decode([i])
+    if new.spells_bytes and "\ufffd" in text:  # a part of a character
+        return ()
     if isinstance(new, WordPieceTokenizer):
         text = piece.removeprefix(PREFIX)
     ways = [old.encode(f" {text}"), old.encode_continuation(text)]

@@ -3,6 +3,8 @@
 python -m experiments.prepare_corpus --source='jsonl:articles/*.jsonl' --output=corpora/articles --vocab_size=8192
 python -m experiments.prepare_corpus --source='de=jsonl[text=body,lang=de]:data/de/*.jsonl.gz' \\
   --source='en=parquet:data/en/**/*.parquet' --tokenizer=sentencepiece --deduplicate=paragraphs --output=corpora/two
+python -m experiments.prepare_corpus --source='jsonl:web/*.jsonl' --tokenizer=bpe --vocab_size=50368 \\
+  --output=corpora/web
 python -m experiments.prepare_corpus --source=tfds:wikipedia/20230601.simple --tokenizer=bert/vocab.txt \\
   --output=gs://bucket/corpora/simple
 
@@ -32,12 +34,15 @@ _OUTPUT = flags.DEFINE_string("output", None, "The folder to create, local or in
 _TOKENIZER = flags.DEFINE_string(
     "tokenizer",
     Options.tokenizer,
-    f"{', '.join(job.TRAINED)}: train a vocabulary; otherwise, the file or folder of an existing one.",
+    f"{', '.join(job.TRAINED)}: train a vocabulary (bpe: of bytes, which spells any text); otherwise, the file or"
+    " folder of an existing one.",
 )
 _VOCAB_SIZE = flags.DEFINE_integer(
     "vocab_size", Options.vocab_size, "Number of pieces in a trained vocabulary.", lower_bound=8
 )
-_LOWERCASE = flags.DEFINE_bool("lowercase", Options.lowercase, "Train an uncased vocabulary.")
+_LOWERCASE = flags.DEFINE_bool(
+    "lowercase", Options.lowercase, "Train an uncased vocabulary. By default, all are but bpe."
+)
 _STRIP_ACCENTS = flags.DEFINE_bool(
     "strip_accents",
     Options.strip_accents,
@@ -45,7 +50,9 @@ _STRIP_ACCENTS = flags.DEFINE_bool(
     " documents have a script whose marks are letters, as in Hindi, Thai, Arabic, Japanese and Korean.",
 )
 _COVERAGE = flags.DEFINE_float(
-    "character_coverage", Options.character_coverage, "Share of the text whose characters the vocabulary can spell."
+    "character_coverage",
+    Options.character_coverage,
+    "Share of the text whose characters the vocabulary can spell; not for bpe.",
 )
 _SPECIAL = flags.DEFINE_list("special_tokens", [], "Extra special tokens of a trained vocabulary, separated by commas.")
 _RESERVED = flags.DEFINE_integer(

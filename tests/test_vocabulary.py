@@ -13,11 +13,11 @@ from bert_jax.pretrained import Pretrained
 from bert_jax.tokenization import WordPieceTokenizer
 from bert_jax.tokenization.extension import add_words
 from bert_jax.tokenization.tokenizer import SPECIAL_TOKENS
-from bert_jax.tokenization.training import train_sentencepiece
+from bert_jax.tokenization.training import train_byte_level, train_sentencepiece
 from bert_jax.vocabulary import Refitting
 from tests.interop.rows import padded_batch, random_params
 from tests.model import composites
-from tests.tokenization.samples import all_kinds, sentence_piece, sentences
+from tests.tokenization.samples import all_kinds, sentence_piece, sentences, trained_bytes
 
 CONFIG = ModelConfig(vocab_size=16, num_layers=1, hidden_size=12, num_heads=3, intermediate_size=20, max_positions=40)
 OLD = WordPieceTokenizer((*SPECIAL_TOKENS, "the", "cat", "moon", "rose", "##rose", "##s", ".", "un"), lowercase=True)
@@ -105,6 +105,27 @@ def test_each_kind_can_become_another(kind):
         assert "".join(old.vocabulary[i] for i in fit.origins[6]).strip("▁Ġ") == "cat"
     back = Refitting.between(OLD, old)
     assert not back.kept[[i for i in range(old.vocab_size) if i not in old.special_ids]].all()
+
+
+def test_parts_of_characters_have_no_text_to_start_from():
+    old = trained_bytes()
+    new = train_byte_level([*sentences(), "月月 有有 朋朋" * 9], 450)
+    fit = Refitting.between(old, new)
+    lacking = [i for i in np.flatnonzero(~fit.kept) if new.vocabulary[i].startswith("æľ")]
+    assert lacking
+    assert [fit.origins[i] for i in lacking if "\ufffd" in new.decode([i])] != []
+    for i in lacking:
+        text = new.decode([i])
+        assert fit.origins[i] == (() if "\ufffd" in text else tuple(old.encode_continuation(text)))
+
+
+def test_letters_that_stand_for_bytes_are_no_letters():
+    """Both are of a `tokenizer.json`: `ü` is a letter in one, and a byte in the other."""
+    letters, letters_for_bytes = all_kinds()["unigram_json"], trained_bytes()
+    fit = Refitting.between(letters, letters_for_bytes)
+    assert "ü" in letters.vocabulary
+    assert fit.origins[letters_for_bytes.vocabulary.index("ü")] == ()
+    assert fit.kept.sum() == 5
 
 
 def test_an_extended_model_is_written_read_and_exported(tmp_path):

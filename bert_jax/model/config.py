@@ -24,6 +24,11 @@ MAX_LAYERS, MAX_SIZE = 10_000, 1 << 30  # beyond what any machine holds: slips o
 PHASED = ("rotary_base", "local_rotary_base", "rotary_scale")
 
 
+def _until(phases: str, step: int) -> list[tuple[int, str]]:
+    """The phases in the text of `model.phases` that begin before a step."""
+    return [(start, changes) for start, changes in configuration.split_phases(phases, "model.phases") if start < step]
+
+
 @dataclasses.dataclass
 class ModelConfig(Section):
     """The shape of a bidirectional Transformer encoder (Devlin et al. 2018); the defaults are BERT-base."""
@@ -77,7 +82,7 @@ class ModelConfig(Section):
     initializer: str = "normal"
     dtype: str = "float32"  # of products and activations: float32 or bfloat16; parameters, softmax, losses stay float32
     # STEP: field=value …; STEP: …: once so many steps are done, rotary_base, local_rotary_base or rotary_scale change
-    phases: str = ""
+    phases: str = setting("", until=_until)
     # recompute each layer in the backward pass: less memory for about a third more arithmetic
     remat: bool = setting(False, may_change="memory only")
 

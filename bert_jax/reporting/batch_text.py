@@ -74,7 +74,7 @@ def _with_masks(places: list[int], shown: np.ndarray, targets: dict[int, int], t
         if place in targets:
             parts += [tokenizer.decode(run)] if run else []
             run = []
-            seen, target = (tokenizer.vocabulary[i] for i in (int(shown[place]), targets[place]))
+            seen, target = (tokenizer.name(i) for i in (int(shown[place]), targets[place]))
             parts.append(f"{{{seen}: {target}}}")
         else:
             run.append(int(shown[place]))

@@ -37,3 +37,22 @@ def separators_between(processor: dict[str, Any] | None) -> int:
                 return 2 if between == 2 else 1
             between = between + 1 if "SpecialToken" in step else 0
     return 1
+
+
+def unusual_frame(processor: dict[str, Any] | None, cls: str, sep: str) -> str:
+    """How a `post_processor` frames a text or a pair, if not as `cls A sep` and `cls A sep B sep`; else nothing.
+
+    A second separator between A and B is RoBERTa's, and usual.
+    """
+    if processor is None:
+        return ""
+    if processor["type"] == "Sequence":
+        return next(filter(None, (unusual_frame(one, cls, sep) for one in processor["processors"])), "")
+    if processor["type"] != "TemplateProcessing":
+        return ""
+    single, pair = [cls, "A", sep], [cls, "A", sep, "B", sep]
+    for kind, usual in (("single", (single,)), ("pair", (pair, [*single, *pair[2:]]))):
+        found = [part["id"] for step in processor[kind] for part in step.values()]
+        if found not in usual:
+            return " ".join(found)
+    return ""

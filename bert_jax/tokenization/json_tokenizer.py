@@ -1,6 +1,7 @@
 """Runs a `tokenizer.json` of any kind (byte-level BPE, Unigram, …) with the `tokenizers` library."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,9 @@ import tokenizers
 from absl import logging
 
 from bert_jax.errors import TokenizerError, quoted
-from bert_jax.tokenization.frames import separators_between
+from bert_jax.tokenization.byte_level import begins_word, byte_of, bytes_of, letters_of, spells_bytes, without_space
+from bert_jax.tokenization.chunks import Chunks, cuts_at_spaces
+from bert_jax.tokenization.frames import separators_between, unusual_frame
 from bert_jax.tokenization.offsets import tidy
 from bert_jax.tokenization.tokenizer import (
     NAME_FIELDS,
@@ -25,6 +28,8 @@ from bert_jax.tokenization.wordpiece import CONFIG_FILE
 JSON_FILE = "tokenizer.json"
 # A character that Unicode guarantees never to use. It is added to special pieces, so that no text spells them.
 SEAL = "\U0010ffff"
+# Byte-level BPE has no unknown text. A place that no text has stands for it, as in files of Llama's vocabulary.
+RESERVED_SPECIAL = re.compile(r"<\|reserved_special_token_\d+\|>")
 
 
 class JsonTokenizer(Tokenizer):
@@ -57,23 +62,52 @@ class JsonTokenizer(Tokenizer):
         }
         extra = [token["id"] for token in document["added_tokens"] if token["special"]]
         super().__init__(vocabulary, five, extra)
-        self._backend = _open(document, self)
-        self._begins = _word_mark(document)
-        self.separators_between = separators_between(document.get("post_processor"))
+        added = _added(document)
+        # The space that it puts before a text is put here, so that a text can also go on from a word. The library puts
+        # one behind each added token, too.
+        unspaced = None if added else without_space(document)
+        self._puts_space = unspaced is not None
+        self._backend = _open(unspaced or document, self)
+        self._begins, self.spells_bytes = _word_mark(document), spells_bytes(document)
+        self._cut = Chunks(self.encode_continuation).cut if cuts_at_spaces(unspaced or document, added) else None
+        processor = document.get("post_processor")
+        self.separators_between = separators_between(processor)
+        frame = vocabulary[self.cls_id], vocabulary[self.sep_id]
+        if said := unusual_frame(processor, *frame):
+            logging.warning("%s puts %s around texts, but here they are %s A %s.", JSON_FILE, said, *frame)
 
     def encode(self, text: str) -> list[int]:
-        return self._backend.encode(_encodable(text), add_special_tokens=False).ids
+        text = self._spaced(text)
+        found = self._cut(text) if self._cut else None
+        return self.encode_continuation(text) if found is None else found
 
     def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
-        rows = self._backend.encode_batch_fast([_encodable(text) for text in texts], add_special_tokens=False)
-        return [row.ids for row in rows]
+        if self._cut:
+            return [self.encode(text) for text in texts]
+        given = [self._encodable(self._spaced(text)) for text in texts]
+        return [row.ids for row in self._backend.encode_batch_fast(given, add_special_tokens=False)]
 
     def encode_with_offsets(self, text: str) -> tuple[list[int], np.ndarray]:
-        found = self._backend.encode(_encodable(text), add_special_tokens=False)
-        return found.ids, tidy(text, found.offsets)
+        spaced = self._spaced(text)
+        found = self._backend.encode(self._encodable(spaced), add_special_tokens=False)
+        ranges = np.array(found.offsets, np.int64).reshape(-1, 2) - (len(spaced) - len(text))
+        return found.ids, tidy(text, np.maximum(ranges, 0))
+
+    def encode_continuation(self, text: str) -> list[int]:
+        return self._backend.encode(self._encodable(text), add_special_tokens=False).ids
+
+    def _encode_after_mask(self, text: str) -> list[int]:
+        return self.encode(text) if text[:1].isspace() else self.encode_continuation(text)
+
+    def _encodable(self, text: str) -> str:
+        # Letters that stand for bytes spell no seal.
+        return without_surrogates(text if self.spells_bytes else text.replace(SEAL, "\ufffd"))
+
+    def _spaced(self, text: str) -> str:
+        return f" {text}" if self._puts_space and text[:1] not in ("", " ") else text
 
     def spell_words(self, text: str) -> list[str]:
-        text = _encodable(text)
+        text = self._encodable(self._spaced(text))
         if self._backend.normalizer:
             text = self._backend.normalizer.normalize_str(text)
         if not self._backend.pre_tokenizer:
@@ -82,6 +116,10 @@ class JsonTokenizer(Tokenizer):
 
     def decode(self, ids: Sequence[int]) -> str:
         return self._decode_around_specials(ids, self._backend.decode)
+
+    def name(self, index: int) -> str:
+        piece = self.vocabulary[index]
+        return letters_of(piece) if self.spells_bytes and index not in self.special_ids else piece
 
     def files(self) -> dict[str, bytes]:
         """Returns `tokenizer.json` and, if special tokens have unusual names, these in `tokenizer_config.json`."""
@@ -92,10 +130,6 @@ class JsonTokenizer(Tokenizer):
 
     def _starts_word(self, index: int, piece: str) -> bool:
         return self._begins(piece)
-
-
-def _encodable(text: str) -> str:
-    return without_surrogates(text.replace(SEAL, "\ufffd"))
 
 
 def _find_special_tokens(document: dict[str, Any], vocabulary: list[str], names: Mapping[str, str]) -> list[int]:
@@ -110,7 +144,8 @@ def _find_special_tokens(document: dict[str, Any], vocabulary: list[str], names:
     for token in SPECIAL_TOKENS:
         spellings = (names[token],) if token in names else SPELLINGS[token]
         found = next((ids[name] for name in spellings if name in ids), None)
-        found = unknown if token == UNK and unknown is not None else found
+        if token == UNK:
+            found = next((i for i in (unknown, found, _reserved(added)) if i is not None), None)
         if found is None:
             found = len(vocabulary)
             name = names.get(token, token)
@@ -124,6 +159,10 @@ def _find_special_tokens(document: dict[str, Any], vocabulary: list[str], names:
     for token in added:
         token["special"] = token["special"] or token["id"] in five
     return five
+
+
+def _reserved(added: list[dict[str, Any]]) -> int | None:
+    return next((one["id"] for one in added if one["special"] and RESERVED_SPECIAL.fullmatch(one["content"])), None)
 
 
 def _open(document: dict[str, Any], tokenizer: Tokenizer) -> tokenizers.Tokenizer:
@@ -163,23 +202,26 @@ def _word_mark(document: dict[str, Any]) -> Callable[[str], bool]:
     if prefix:
         return lambda piece: not piece.startswith(prefix)
     text = json.dumps([document.get("normalizer"), document.get("pre_tokenizer"), document.get("decoder")])
-    if '"ByteLevel"' in text:
-        return _begins_word_in_bytes
-    if "Metaspace" in text or "\\u2581" in text:
-        return lambda piece: piece.startswith("▁") or stands_alone(piece)
-    return lambda piece: True
+    if spells_bytes(document):
+        begins = _begins_word_in_letters
+    elif "Metaspace" in text or "\\u2581" in text:
+        begins = _begins_word_after_space
+    else:
+        return lambda piece: True
+    # Added tokens are plain text. One that takes the spaces before it, too, begins a word.
+    added = {token["content"]: token["lstrip"] or begins_word(token["content"].encode()) for token in _added(document)}
+    return lambda piece: added[piece] if piece in added else begins(piece)
 
 
-def _byte_letters() -> dict[str, int]:
-    """Maps the printable characters in byte-level pieces to the bytes they represent (Radford et al. 2019)."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
+def _added(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The tokens that are found in text before it is split into words."""
+    return [token for token in document["added_tokens"] if not token["special"]]
 
 
-BYTE_LETTERS = _byte_letters()
+def _begins_word_in_letters(piece: str) -> bool:
+    return begins_word(bytes_of(piece))
 
 
-def _begins_word_in_bytes(piece: str) -> bool:
-    text = bytes(BYTE_LETTERS[c] for c in piece if c in BYTE_LETTERS).decode(errors="ignore")
-    return text[:1].isspace() or stands_alone(text)
+def _begins_word_after_space(piece: str) -> bool:
+    byte = byte_of(piece)
+    return piece.startswith("▁") or (begins_word(byte) if byte else stands_alone(piece))

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from sentencepiece.sentencepiece_model_pb2 import ModelProto  # pyrefly: ignore[missing-module-attribute]
 
 from bert_jax.errors import TokenizerError, quoted
+from bert_jax.tokenization.byte_level import begins_word, byte_of
 from bert_jax.tokenization.offsets import tidy
 from bert_jax.tokenization.tokenizer import (
     RESERVED,
@@ -104,7 +105,7 @@ class SentencePieceTokenizer(Tokenizer):
 
     def _starts_word(self, index: int, piece: str) -> bool:
         if self._types[index] == Type.BYTE:
-            return False
+            return begins_word(byte_of(piece))
         return piece.startswith(SPACE) or stands_alone(piece)
 
 

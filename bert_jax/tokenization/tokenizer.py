@@ -13,8 +13,14 @@ from etils import epath
 from bert_jax import storage
 
 PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-# The same five as XLM-R and RoBERTa spell them. The first spelling in a vocabulary is used.
-SPELLINGS = {PAD: (PAD, "<pad>"), UNK: (UNK, "<unk>"), CLS: (CLS, "<s>"), SEP: (SEP, "</s>"), MASK: (MASK, "<mask>")}
+# The same five as XLM-R and RoBERTa, Gemma and Llama spell them. The first spelling in a vocabulary is used.
+SPELLINGS = {
+    PAD: (PAD, "<pad>", "<|pad|>"),
+    UNK: (UNK, "<unk>"),
+    CLS: (CLS, "<s>", "<bos>", "<|begin_of_text|>"),
+    SEP: (SEP, "</s>", "<eos>", "<|end_of_text|>"),
+    MASK: (MASK, "<mask>", "<|mask|>"),
+}
 # The fields of Hugging Face's files that name them.
 NAME_FIELDS = {"pad_token": PAD, "unk_token": UNK, "cls_token": CLS, "sep_token": SEP, "mask_token": MASK}
 # Free places in a vocabulary, for tokens to be added later.
@@ -38,9 +44,11 @@ class Tokenizer(abc.ABC):
       pad_id, unk_id, cls_id, sep_id, mask_id: the five special tokens, whatever their spelling in the vocabulary.
       special_ids: the sorted ids of these and of the extra special tokens.
       separators_between: how many separators the model was released with between two texts: 1, or RoBERTa's 2.
+      spells_bytes: whether the letters of the pieces stand for bytes, as in byte-level BPE.
     """
 
     separators_between = 1
+    spells_bytes = False
 
     def __init__(self, vocabulary: Iterable[str], five: Sequence[int], extra_ids: Iterable[int] = ()):
         """Stores the pieces, the ids of the five in the order of `SPECIAL_TOKENS`, and of extra special tokens."""
@@ -72,6 +80,11 @@ class Tokenizer(abc.ABC):
         starts = np.array([self._starts_word(i, piece) for i, piece in enumerate(self.vocabulary)], bool)
         starts[list(self.special_ids)] = True
         return starts
+
+    @functools.cached_property
+    def needs_space(self) -> bool:
+        """Whether a word at the beginning of a text is other pieces than behind a space, as for RoBERTa."""
+        return self.encode("a") != self.encode(" a")
 
     @functools.cached_property
     def sha256(self) -> str:
@@ -124,6 +137,10 @@ class Tokenizer(abc.ABC):
     @abc.abstractmethod
     def decode(self, ids: Sequence[int]) -> str:
         """Readable text, with the pieces of each word joined. Special tokens remain visible."""
+
+    def name(self, index: int) -> str:
+        """How to show a piece: as the vocabulary spells it, or in letters where that spells bytes."""
+        return self.vocabulary[index]
 
     @abc.abstractmethod
     def files(self) -> dict[str, bytes]:

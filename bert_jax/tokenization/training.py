@@ -14,6 +14,7 @@ Every vocabulary begins with `[PAD] [UNK] [CLS] [SEP] [MASK]`, followed by extra
 import collections
 import io
 import itertools
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
@@ -25,9 +26,12 @@ import tokenizers
 from sentencepiece.sentencepiece_model_pb2 import ModelProto  # pyrefly: ignore[missing-module-attribute]
 
 from bert_jax.errors import TokenizerError
+from bert_jax.tokenization.byte_level import BYTE_LETTERS, trained_document
+from bert_jax.tokenization.frames import template
+from bert_jax.tokenization.json_tokenizer import JsonTokenizer
 from bert_jax.tokenization.normalisation import Normaliser, is_cjk, is_punctuation
 from bert_jax.tokenization.sentence_piece import SentencePieceTokenizer
-from bert_jax.tokenization.tokenizer import RESERVED, SPECIAL_TOKENS, without_surrogates
+from bert_jax.tokenization.tokenizer import CLS, MASK, RESERVED, SEP, SPECIAL_TOKENS, without_surrogates
 from bert_jax.tokenization.wordpiece import MAX_WORD_CHARACTERS, PREFIX, WordPieceTokenizer
 
 # Two private planes of Unicode hold the two spellings of each letter. They cannot be confused with text, because every
@@ -157,6 +161,74 @@ def train_sentencepiece(
         raise TokenizerError(_said(error, vocab_size)) from None
     proto = ModelProto.FromString(model.getvalue())
     return SentencePieceTokenizer(proto.SerializeToString(deterministic=True))
+
+
+def train_byte_level(
+    texts: Iterable[str],
+    vocab_size: int,
+    *,
+    lowercase: bool = False,
+    special_tokens: Sequence[str] = (),
+    reserved_slots: int = 0,
+    min_count: int = 2,
+) -> JsonTokenizer:
+    """Learns byte-level BPE (Radford et al. 2019). It spells any text: all bytes are pieces.
+
+    Text is normalised to NFC, as for ModernBERT, and cut into words by `byte_level.WORDS`. The distinct words are held
+    in memory, so that text without spaces takes some 100 bytes of memory a byte.
+
+    Args:
+      texts: the text; their order does not matter.
+      vocab_size: the largest number of pieces, with special tokens and reserved slots; a small corpus gives fewer.
+      lowercase: whether text is lower-cased.
+      special_tokens: extra special tokens, which no text is encoded to.
+      reserved_slots: the number of free places for pieces to be added later.
+      min_count: merges that occur less often are not learnt.
+
+    Raises:
+      TokenizerError: there is no text, or no room for the special tokens and the bytes.
+    """
+    head = _head(special_tokens, reserved_slots)
+    if vocab_size < (needed := len(head) + len(BYTE_LETTERS)):
+        raise TokenizerError(
+            f"vocab_size={vocab_size} leaves no room for {len(BYTE_LETTERS)} bytes besides {len(head)} special pieces:"
+            f" use at least {needed}."
+        )
+    if short := [token for token in special_tokens if token in BYTE_LETTERS]:
+        raise TokenizerError(f"The special token {short[0]} is a letter that a text needs: give it a longer name.")
+    bpe = tokenizers.Tokenizer.from_str(json.dumps(trained_document({}, [], lowercase)))
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=vocab_size - len(head),
+        min_frequency=min_count,
+        show_progress=False,
+        initial_alphabet=list(BYTE_LETTERS),
+    )
+    nothing = True
+
+    def told() -> Iterator[str]:
+        nonlocal nothing
+        for text in map(without_surrogates, texts):
+            nothing = nothing and not text.strip()
+            yield text
+
+    bpe.train_from_iterator(told(), trainer)
+    if nothing:
+        raise TokenizerError("There is no text to train a vocabulary on: check the source.")
+    model = json.loads(bpe.to_str())["model"]
+    # A special token that is spelt like a piece takes its place: no merge may lead to it.
+    special = {*SPECIAL_TOKENS, *special_tokens}
+    learnt = [piece for piece in sorted(model["vocab"], key=model["vocab"].__getitem__) if piece not in special]
+    merges = [pair for pair in model["merges"] if special.isdisjoint((*pair, "".join(pair)))]
+    ids = {piece: i for i, piece in enumerate([*head, *learnt])}
+    flags = dict.fromkeys(("single_word", "rstrip", "normalized"), False)
+    # The mask replaces a word and the space before it.
+    added = [
+        {"id": ids[name], "content": name, **flags, "lstrip": name == MASK, "special": True}
+        for name in (*SPECIAL_TOKENS, *special_tokens)
+    ]
+    frame = template(CLS, ids[CLS], SEP, ids[SEP], separators=1)
+    document = trained_document(ids, merges, lowercase, added_tokens=added, post_processor=frame)
+    return JsonTokenizer(document, list(ids))
 
 
 def _head(special_tokens: Sequence[str], reserved_slots: int) -> list[str]:

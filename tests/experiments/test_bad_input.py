@@ -732,6 +732,18 @@ CASES = [
         "vocab_size=12 leaves no room",
         given=write("a.txt", "A quick brown fox.\n\n" * 99),
     ),
+    prepare(
+        "no_room_for_bytes",
+        ["--vocab_size=200", "--tokenizer=bpe", *TEXT],
+        "vocab_size=200 leaves no room for 256 bytes besides 5 special pieces: use at least 261",
+        given=write("a.txt", "A quick brown fox.\n\n" * 99),
+    ),
+    prepare(
+        "bytes_spell_everything",
+        ["--character_coverage=0.99", "--tokenizer=bpe", *TEXT],
+        "character_coverage has no effect on tokenizer=bpe",
+        given=write("a.txt", "A quick brown fox.\n\n" * 99),
+    ),
     prepare("vocabulary_of_nothing", ["--vocab_size=-3", *TEXT], "--vocab_size=-3"),
     prepare(
         "wrong_choice", ["--deduplicate=paragraph", *TEXT], "none|documents|paragraphs", "Did you mean paragraphs?"

@@ -17,7 +17,7 @@ transformers = pytest.importorskip("transformers", reason="the parity tests comp
 from bert_jax.data.texts import encode, packed_batches  # noqa: E402
 from bert_jax.interop.tokenizer_files import hugging_face_tokenizer_files  # noqa: E402
 from bert_jax.tokenization import WordPieceTokenizer, load_tokenizer  # noqa: E402
-from tests.tokenization import samples  # noqa: E402
+from tests.tokenization import modern, samples  # noqa: E402
 
 PROSE = [
     "The cat sat on the mat. It's 12:30, isn't it?",
@@ -145,6 +145,19 @@ FOLDERS = {
         folder, bert, {name: i for i, name in enumerate(samples.FIVE)}
     ),
 }
+MODERN = {"modern_bert": "modernbert", "euro_bert": "eurobert", "mm_bert": "modernbert", "nomic_bert": "nomic_bert"}
+
+
+def modern_folder(kind):
+    def make(folder):
+        for name, content in modern.KINDS[kind]().items():
+            (folder / name).write_bytes(content)
+        write(folder, config__json={"model_type": MODERN[kind]})
+
+    return make
+
+
+FOLDERS |= {kind: modern_folder(kind) for kind in modern.KINDS}
 TYPED = ("<mask>", "<s>", "</s>", "<pad>", "<unk>", "[MASK]", "[CLS]", "[M A]", "<m>", "<c>", "<speaker>", "<y>")
 # Σ at the end of a word, and unassigned or private characters, are what docs/tokenization.md says of BertNormalizer.
 LETTERS = [
@@ -204,8 +217,15 @@ def same_ids(ours, theirs, plain):
 
 def same_specials_and_pairs(ours, theirs):
     five = (ours.pad_id, ours.unk_id, ours.cls_id, ours.sep_id, ours.mask_id)
-    names = ("pad", "unk", "cls", "sep", "mask")
-    assert five == tuple(getattr(theirs, f"{name}_token_id") for name in names)
+    found = {name: getattr(theirs, f"{name}_token_id") for name in ("pad", "unk", "cls", "sep", "mask", "bos", "eos")}
+    # Llama's and Gemma's vocabularies have a beginning and an end instead, and Llama's has nothing for unknown text.
+    unknown = ours.unk_id if found["unk"] is None else found["unk"]
+    ends = (
+        found[name] if found[name] is not None else found[other] for name, other in (("cls", "bos"), ("sep", "eos"))
+    )
+    assert five == (found["pad"], unknown, *ends, found["mask"])
+    masked = [ours.cls_id, *ours.encode_masked("The cat[MASK] sat."), ours.sep_id]
+    assert theirs(f"The cat{theirs.mask_token} sat.")["input_ids"] == masked
     assert [theirs.convert_ids_to_tokens(i) for i in range(len(theirs))] == list(ours.vocabulary)
     pairs = [("The cat", "sat."), ("月が", "the cat")]
     encoded = encode(pairs, ours, 64)

@@ -1,5 +1,6 @@
 """`AutoTokenizer` on the files that we write, against our ids."""
 
+import json
 import random
 import unicodedata
 
@@ -8,9 +9,18 @@ import pytest
 pytest.importorskip("torch", reason="the parity tests compare with transformers: pip install torch transformers")
 transformers = pytest.importorskip("transformers", reason="the parity tests compare: pip install torch transformers")
 
+import jax  # noqa: E402
+
+import bert_jax  # noqa: E402
+from bert_jax.corpus.builder.prepare import prepare_corpus  # noqa: E402
 from bert_jax.interop.tokenizer_files import hugging_face_tokenizer_files  # noqa: E402
+from bert_jax.model.config import ModelConfig  # noqa: E402
+from bert_jax.objectives.masked_words import MaskedWords  # noqa: E402
+from bert_jax.pretrained import Pretrained  # noqa: E402
 from bert_jax.tokenization import WordPieceTokenizer, training  # noqa: E402
-from tests.tokenization import samples  # noqa: E402
+from tests.interop.rows import padded_batch, random_params  # noqa: E402
+from tests.model import composites  # noqa: E402
+from tests.tokenization import modern, samples  # noqa: E402
 
 LETTERS = [chr(c) for c in range(0x110000) if unicodedata.category(chr(c)) not in ("Cs", "Cn", "Co")]
 PROSE = [
@@ -22,9 +32,13 @@ PROSE = [
 ]
 
 
-@pytest.fixture(params=["uncased", "cased", "accents", "whole_cjk", "unigram", "unigram_cased", "bpe"])
+@pytest.fixture(
+    params=["uncased", "cased", "accents", "whole_cjk", "unigram", "unigram_cased", "bpe", "bytes", "bytes_uncased"]
+)
 def tokenizer(request):
     text = [*samples.sentences(), *PROSE * 20]
+    if request.param.startswith("bytes"):
+        return training.train_byte_level(text, 600, lowercase="uncased" in request.param, reserved_slots=2)
     if request.param.startswith(("unigram", "bpe")):
         kind = request.param.partition("_")[0]
         return training.train_sentencepiece(
@@ -85,3 +99,41 @@ def test_the_frame_the_names_and_the_mask(tokenizer, theirs):
     assert theirs.model_max_length == 128
     assert (theirs.pad_token_id, theirs.unk_token_id) == (tokenizer.pad_id, tokenizer.unk_id)
     assert (theirs.mask_token_id, len(theirs)) == (tokenizer.mask_id, tokenizer.vocab_size)
+
+
+def test_a_corpus_of_bytes_serves_a_model_its_extension_and_its_export(jsonl_files, tmp_path):
+    corpus = prepare_corpus(
+        f"jsonl:{jsonl_files}",
+        tmp_path / "corpus",
+        tokenizer="bpe",
+        vocab_size=320,
+        reserved_slots=2,
+        validation_fraction=0.1,
+        num_workers=1,
+        progress=lambda line: None,
+    )
+    assert not corpus.train.token_counts[corpus.tokenizer.unk_id]
+    config = ModelConfig(
+        vocab_size=320, num_layers=1, hidden_size=12, num_heads=3, intermediate_size=20, max_positions=40
+    )
+    params = random_params(composites.pretraining(config), padded_batch(config, [12, 7], 12, 3))
+    params = jax.device_put({name: params[name] for name in ("bert", "mlm")})
+    Pretrained("", config, (MaskedWords(),), params, corpus.tokenizer, 40).save_checkpoint(tmp_path / "own")
+    model = bert_jax.load(tmp_path / "own")
+    assert model.tokenizer.sha256 == corpus.tokenizer.sha256
+    guesses = model.fill_mask("The [MASK] is here.")[0]
+    assert len(guesses) == 5
+    model.save_huggingface(tmp_path / "exported")
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "exported")
+    assert bert_jax.load(tmp_path / "exported").fill_mask("The [MASK] is here.")[0][0].word == guesses[0].word
+    for text in modern.NASTY:
+        frame = [model.tokenizer.cls_id, *model.tokenizer.encode(text), model.tokenizer.sep_id]
+        assert theirs(text)["input_ids"] == frame, text
+    assert theirs("The [MASK] is.")["input_ids"][1:-1] == model.tokenizer.encode_masked("The [MASK] is.")
+
+
+def test_a_model_without_token_types_gets_none():
+    tokenizer = samples.trained_bytes()
+    for token_types in (True, False):
+        config = hugging_face_tokenizer_files(tokenizer, token_types=token_types)["tokenizer_config.json"]
+        assert ("token_type_ids" in json.loads(config)["model_input_names"]) is token_types

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import tokenizers
 
-from bert_jax.tokenization import SentencePieceTokenizer, Tokenizer, WordPieceTokenizer, from_files
-from bert_jax.tokenization.training import train_sentencepiece
+from bert_jax.tokenization import JsonTokenizer, SentencePieceTokenizer, Tokenizer, WordPieceTokenizer, from_files
+from bert_jax.tokenization.training import train_byte_level, train_sentencepiece
 from bert_jax.tokenization.wordpiece import PREFIX
 
 FIVE = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -44,6 +44,10 @@ def sentence_piece() -> SentencePieceTokenizer:
     return train_sentencepiece(sentences(), 120, lowercase=True, special_tokens=["<spk>"], reserved_slots=1)
 
 
+def trained_bytes() -> JsonTokenizer:
+    return train_byte_level(sentences(), 400, special_tokens=["<spk>"], reserved_slots=1)
+
+
 def byte_level_json(**changes) -> bytes:
     """A `tokenizer.json` as RoBERTa's: special tokens in the model's own vocabulary, merges that lead to one."""
     alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
@@ -79,5 +83,6 @@ def all_kinds() -> dict[str, Tokenizer]:
         "wordpiece": wordpiece(),
         "sentence_piece": sentence_piece(),
         "byte_level": from_files({"tokenizer.json": byte_level_json()}),
+        "trained_bytes": trained_bytes(),
         "unigram_json": from_files({"tokenizer.json": unigram_json()}),
     }

@@ -10,7 +10,16 @@ from bert_jax.tokenization import SentencePieceTokenizer, WordPieceTokenizer, fr
 from bert_jax.tokenization.normalisation import Normaliser
 from bert_jax.tokenization.offsets import tidy
 from bert_jax.tokenization.training import train_sentencepiece
-from tests.tokenization.samples import FIVE, TEXTS, byte_level_json, sentence_piece, unigram_json, wordpiece
+from tests.tokenization import modern
+from tests.tokenization.samples import (
+    FIVE,
+    TEXTS,
+    byte_level_json,
+    sentence_piece,
+    trained_bytes,
+    unigram_json,
+    wordpiece,
+)
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzäßıσςäöüклмअनु京東株"
 # Accents of both forms, İ, sigmas, ligatures, marks in the wrong order, invisible signs, all kinds of blanks.
@@ -43,6 +52,8 @@ MAKERS = {
     "sentencepiece, folding": folding,
     "sentencepiece, bytes": with_bytes,
     "byte-level": lambda: from_files({"tokenizer.json": byte_level_json()}),
+    "byte-level, trained": trained_bytes,
+    **{kind: lambda make=make: from_files(make()) for kind, make in modern.KINDS.items()},
     "unigram": lambda: from_files({"tokenizer.json": unigram_json()}),
 }
 

@@ -14,10 +14,11 @@ from tests.tokenization.samples import FIVE, sentences
 
 SCRIPT = """
 from tests.tokenization.samples import sentences
-from bert_jax.tokenization.training import count_words, train_sentencepiece, train_wordpiece
+from bert_jax.tokenization.training import count_words, train_byte_level, train_sentencepiece, train_wordpiece
 print(train_wordpiece(count_words(sentences(), True), 400, lowercase=True).sha256)
 for model_type in ("unigram", "bpe"):
     print(train_sentencepiece(sentences(), 300, model_type=model_type, lowercase=False).sha256)
+print(train_byte_level(sentences(), 500).sha256)
 """
 
 
@@ -45,7 +46,7 @@ def test_same_text_gives_the_same_vocabulary_in_any_process_on_any_threads():
         ).stdout
         for n in "124"
     ]
-    assert len(found[0].split()) == 3
+    assert len(found[0].split()) == 4
     assert len(set(found)) == 1
 
 

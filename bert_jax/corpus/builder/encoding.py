@@ -41,7 +41,8 @@ def encode(job: Job) -> None:
     with contextlib.ExitStack() as stack:
         outputs = {split: stack.enter_context(_Output(job, split, tokenizer)) for split in corpus.SPLITS}
         for batch in _batches(_kept(job, losses), losses):
-            encoded = iter(tokenizer.encode_batch(itertools.chain.from_iterable(sentences for _, sentences in batch)))
+            texts = itertools.chain.from_iterable(_spaced(sentences, tokenizer) for _, sentences in batch)
+            encoded = iter(tokenizer.encode_batch(texts))
             for document, sentences in batch:
                 ids = list(itertools.islice(encoded, len(sentences)))
                 pieces = _pieces(ids, losses.counts)
@@ -97,6 +98,13 @@ def _batches(documents: Iterable, losses: Losses) -> Iterator[list[tuple[Documen
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def _spaced(sentences: list[str], tokenizer: Tokenizer) -> list[str]:
+    """Puts the space between sentences back where it makes a difference."""
+    if not tokenizer.needs_space:
+        return sentences
+    return [f" {sentence}" if i else sentence for i, sentence in enumerate(sentences)]
 
 
 def _pieces(encoded: Iterable[list[int]], counts) -> list[list[int]]:

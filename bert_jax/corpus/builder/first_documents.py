@@ -68,7 +68,7 @@ def read(source: Source, units: Sequence[Unit]) -> FirstDocuments:
 
 def decide_accents(options: Options, first: Sequence[FirstDocuments]) -> Options:
     """Returns options in which `strip_accents` is decided: see `Options`."""
-    if options.tokenizer != "wordpiece" or options.strip_accents is not None or not options.lowercase:
+    if options.tokenizer != "wordpiece" or options.strip_accents is not None or not options.uncased:
         return options
     return dataclasses.replace(options, strip_accents=not any(one.marks.are_letters for one in first))
 
@@ -102,11 +102,11 @@ def check_tokens(
             lines = (line for line, row in zip(one.lines, ids, strict=True) if tokenizer.unk_id in row)
             part = unknown_part(next(lines), tokenizer) if unknown else ""
         elif tokenizer.tokenizer == "wordpiece":
-            words = count_words(one.lines, tokenizer.lowercase, tokenizer.strip_accents)
+            words = count_words(one.lines, tokenizer.uncased, tokenizer.strip_accents)
             too_long = {word: n for word, n in words.items() if len(word) > MAX_WORD_CHARACTERS}
             tokens, unknown, part = words.total(), sum(too_long.values()), next(iter(too_long), "")
         else:
-            return  # SentencePiece spells any text of frequent characters
+            return  # SentencePiece spells any text of frequent characters, and bytes spell any text
         judged.append((one, {"characters": 0, "tokens": tokens, "unknown_tokens": unknown}))
         one.losses.examples["unknown_tokens"] = [{"document": "in the first documents", "text": excerpt(part)}]
     _judge(judged, progress)

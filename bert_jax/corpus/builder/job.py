@@ -10,8 +10,9 @@ from bert_jax import hashing, storage
 from bert_jax.corpus.builder import reading, text
 from bert_jax.corpus.builder.sources import Unit
 from bert_jax.errors import CorpusError, choice_problem
+from bert_jax.tokenization.tokenizer import SPECIAL_TOKENS
 
-TRAINED = ("wordpiece", "sentencepiece", "sentencepiece-bpe")
+TRAINED = ("wordpiece", "sentencepiece", "sentencepiece-bpe", "bpe")
 MAX_VOCAB_SIZE = 10_000_000  # embeddings of so many pieces would fill the memory of any device
 DEDUPLICATE = NONE, DOCUMENTS, PARAGRAPHS = ("none", "documents", "paragraphs")
 
@@ -24,10 +25,10 @@ class Options:
       source: in the form that `--source` takes; several are read one after the other.
       tokenizer: one of `TRAINED` to train a vocabulary, or the path of an existing one.
       vocab_size: the largest number of pieces in a trained vocabulary.
-      lowercase: whether a trained vocabulary is uncased.
+      lowercase: whether a trained vocabulary is uncased; None: it is, except for `bpe`, which keeps all text.
       strip_accents: whether a trained WordPiece vocabulary drops accents; None: an uncased one does, as in BERT, unless
         the first documents have a script whose marks are letters, as in Hindi, Thai, Arabic, Japanese and Korean.
-      character_coverage: the share of the text whose characters a trained vocabulary can spell.
+      character_coverage: the share of the text whose characters a trained vocabulary can spell; `bpe` spells all.
       special_tokens: extra special tokens of a trained vocabulary.
       reserved_slots: free places in a trained vocabulary for pieces to be added later.
       source_exponent: a source's share of the text that a vocabulary is trained on ~ size ** exponent; give it the
@@ -42,7 +43,7 @@ class Options:
     source: tuple[str, ...]
     tokenizer: str = "wordpiece"
     vocab_size: int = 30_522
-    lowercase: bool = True
+    lowercase: bool | None = None
     strip_accents: bool | None = None
     character_coverage: float = 0.9995
     special_tokens: tuple[str, ...] = ()
@@ -67,6 +68,16 @@ class Options:
                 f"strip_accents is an option of a trained WordPiece vocabulary: leave it out with"
                 f" tokenizer={self.tokenizer}."
             )
+        if self.tokenizer == "bpe" and self.character_coverage != Options.character_coverage:
+            raise CorpusError(
+                "character_coverage has no effect on tokenizer=bpe, which spells every character: leave it out."
+            )
+        least = 256 + len(SPECIAL_TOKENS) + len(self.special_tokens) + self.reserved_slots
+        if self.tokenizer == "bpe" and self.vocab_size < least:
+            raise CorpusError(
+                f"vocab_size={self.vocab_size} leaves no room for 256 bytes besides {least - 256} special pieces: use"
+                f" at least {least}."
+            )
         if problems := choice_problem("deduplicate", self.deduplicate, DEDUPLICATE):
             raise CorpusError(*problems)
 
@@ -74,9 +85,15 @@ class Options:
     def trains_vocabulary(self) -> bool:
         return self.tokenizer in TRAINED
 
+    @property
+    def uncased(self) -> bool:
+        """Whether a trained vocabulary is uncased: see `lowercase`."""
+        return self.tokenizer != "bpe" if self.lowercase is None else self.lowercase
+
     def as_json(self) -> dict:
         """The options as stored in a manifest."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
+        stored = {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
+        return stored | {"lowercase": self.uncased}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -250,7 +250,7 @@ def _make_tokenizer(build, jobs, given, progress) -> Tokenizer:
         (tokenizer,) = given
     else:
         progress(f"training a vocabulary of {options.vocab_size:,}")
-        tokenizer = scanning.train_vocabulary(options, jobs)
+        tokenizer = scanning.train_vocabulary(options, jobs, progress)
     partial = build / "tokenizer.partial"
     tokenizer.save(partial)
     partial.rename(build / "tokenizer")

@@ -7,7 +7,8 @@ import collections
 import contextlib
 import itertools
 import random
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bert_jax import storage
@@ -17,15 +18,19 @@ from bert_jax.corpus.builder.job import Job, Options
 from bert_jax.corpus.builder.repeats import RepeatsWriter
 from bert_jax.errors import CorpusError
 from bert_jax.tokenization import Tokenizer
-from bert_jax.tokenization.training import count_words, train_sentencepiece, train_wordpiece
+from bert_jax.tokenization.training import count_words, train_byte_level, train_sentencepiece, train_wordpiece
 
 # Vocabularies are trained on a sample of documents, chosen by their hashes, of about this many bytes of text. WordPiece
-# only keeps its words; SentencePiece's trainer takes some 20 bytes of memory per character.
-SAMPLE_BYTES = {"wordpiece": 256 << 20, "sentencepiece": 32 << 20, "sentencepiece-bpe": 32 << 20}
+# only keeps its words; SentencePiece's trainer takes some 20 bytes of memory per character, that of byte-level BPE some
+# 100 per byte of a distinct word.
+SAMPLE_BYTES = {"wordpiece": 256 << 20, "sentencepiece": 32 << 20, "sentencepiece-bpe": 32 << 20, "bpe": 64 << 20}
+# Text without spaces has hardly a word that occurs twice, so that a byte of it counts as much as these of others.
+UNSPACED_BYTES = 16
 # How many distinct words and paragraphs are kept in memory. Beyond that, the rarer half of the words is dropped.
 MAX_WORDS = 1 << 20
 MAX_PARAGRAPHS = 1 << 20
 WORD_BATCH = 1 << 12
+SECONDS_BETWEEN_LINES = 5
 # Longer sentences are cut for SentencePiece, whose own limit would skip them.
 SAMPLE_LINE = 1024
 
@@ -44,7 +49,7 @@ def sample_shares(options: Options, source_bytes: Sequence[int]) -> list[float]:
 def scan(job: Job) -> None:
     """Reads one unit; `.scanned.json` marks it as done.
 
-    Writes the files of `RepeatsWriter`, and `.words.json` for WordPiece or `.sample.txt` for SentencePiece.
+    Writes the files of `RepeatsWriter`, and `.words.json` for WordPiece or `.sample.txt` for the others.
     """
     if job.file("scanned.json").exists():
         return
@@ -57,7 +62,7 @@ def scan(job: Job) -> None:
             words = collections.Counter()
             for batch in iter(lambda: list(itertools.islice(paragraphs, WORD_BATCH)), []):
                 _add_words(
-                    words, count_words([paragraph for paragraph, _ in batch], options.lowercase, options.strip_accents)
+                    words, count_words([paragraph for paragraph, _ in batch], options.uncased, options.strip_accents)
                 )
             storage.write_json(job.file("words.json"), dict(sorted(words.items())))
         elif options.trains_vocabulary:
@@ -110,8 +115,13 @@ def _sample_lines(paragraph: str, language: str) -> Iterator[bytes]:
             yield (sentence[start : start + SAMPLE_LINE] + "\n").encode()
 
 
-def train_vocabulary(options: Options, scanned: Sequence[Job]) -> Tokenizer:
+def train_vocabulary(options: Options, scanned: Sequence[Job], progress: Callable[[str], None]) -> Tokenizer:
     """Trains the vocabulary on the samples of the units, in their order.
+
+    Args:
+      options: of the corpus.
+      scanned: the units.
+      progress: is called with progress messages.
 
     Raises:
       CorpusError: there is no text.
@@ -119,8 +129,7 @@ def train_vocabulary(options: Options, scanned: Sequence[Job]) -> Tokenizer:
     """
     weights = _weights(options, scanned)
     chosen: dict[str, Any] = {
-        "lowercase": options.lowercase,
-        "character_coverage": options.character_coverage,
+        "lowercase": options.uncased,
         "special_tokens": options.special_tokens,
         "reserved_slots": options.reserved_slots,
     }
@@ -131,10 +140,14 @@ def train_vocabulary(options: Options, scanned: Sequence[Job]) -> Tokenizer:
             found = storage.read_json(job.file("words.json"))
             _add_words(words, collections.Counter({word: round(weight * count) for word, count in found.items()}))
         if words:
-            return train_wordpiece(words, options.vocab_size, strip_accents=options.strip_accents, **chosen)
+            chosen |= {"strip_accents": options.strip_accents, "character_coverage": options.character_coverage}
+            return train_wordpiece(words, options.vocab_size, **chosen)
     elif any(job.file("sample.txt").stat().length for job in scanned):
-        model_type = "bpe" if options.tokenizer == "sentencepiece-bpe" else "unigram"
-        return train_sentencepiece(_lines(scanned, weights), options.vocab_size, model_type=model_type, **chosen)
+        lines = _lines(options, scanned, weights, progress)
+        if options.tokenizer == "bpe":
+            return train_byte_level(lines, options.vocab_size, **chosen)
+        chosen["model_type"] = "bpe" if options.tokenizer == "sentencepiece-bpe" else "unigram"
+        return train_sentencepiece(lines, options.vocab_size, character_coverage=options.character_coverage, **chosen)
     raise CorpusError(
         f"The sources hold no text to train on: add documents, or hold out fewer"
         f" (validation_fraction is {options.validation_fraction})."
@@ -168,15 +181,36 @@ def _weights(options: Options, scanned: Sequence[Job]) -> dict[int, float]:
     return source_weights(options, characters, sampled)
 
 
-def _lines(scanned: Sequence[Job], weights: dict[int, float]) -> Iterator[str]:
+def _lines(
+    options: Options, scanned: Sequence[Job], weights: dict[int, float], progress: Callable[[str], None]
+) -> Iterator[str]:
     """The lines of all samples, each as often as the weight of its source says."""
     # Text that compresses better than usual gives a larger sample than intended, which must still fit into memory.
-    total = sum(weights[job.unit.source.index] * job.file("sample.txt").stat().length for job in scanned)
-    thinning = min(1.0, 2 * SAMPLE_BYTES["sentencepiece"] / max(total, 1))
-    for job in scanned:
+    costs = [weights[job.unit.source.index] * _cost(options, job) for job in scanned]
+    thinning = min(1.0, 2 * SAMPLE_BYTES[options.tokenizer] / max(sum(costs), 1))
+    begin = last = time.monotonic()
+    for number, job in enumerate(scanned):
         weight = thinning * weights[job.unit.source.index]
         draws = random.Random(job.index)  # not every n-th line: a document may have n lines
         with job.file("sample.txt").open("rb") as file:
             for line in file:
                 for _ in range(int(weight) + (draws.random() < weight % 1)):
                     yield line.decode().removesuffix("\n")
+        if time.monotonic() - last > SECONDS_BETWEEN_LINES and number + 1 < len(scanned):
+            progress(f"training a vocabulary: {sum(costs[: number + 1]) / max(sum(costs), 1):.0%} of the sample read")
+            last = time.monotonic()
+    if time.monotonic() - begin > SECONDS_BETWEEN_LINES:
+        progress("training a vocabulary: the sample is read, learning pieces from it")
+
+
+def _cost(options: Options, job: Job) -> int:
+    """The size of a sample in bytes; for byte-level BPE, lines without spaces count several times."""
+    if options.tokenizer != "bpe":
+        return job.file("sample.txt").stat().length
+    with job.file("sample.txt").open("rb") as file:
+        return sum(len(line) * (UNSPACED_BYTES if _is_unspaced(line) else 1) for line in file)
+
+
+def _is_unspaced(line: bytes) -> bool:
+    """Whether less than one byte in fifty is a space: words of text with spaces have some 5 to 20 bytes."""
+    return 50 * line.count(b" ") < len(line)

@@ -2,6 +2,7 @@ import collections
 import contextlib
 import dataclasses
 import glob
+import itertools
 import json
 import os
 import pathlib
@@ -20,6 +21,7 @@ from bert_jax.corpus import store as corpora
 from bert_jax.corpus.builder import encoding, prepare, scanning
 from bert_jax.corpus.builder.prepare import prepare_corpus
 from bert_jax.errors import CorpusError, LockError
+from tests.tokenization import modern
 
 QUIET = {"progress": lambda line: None, "vocab_size": 300, "validation_fraction": 0.1}
 
@@ -195,19 +197,19 @@ def test_a_given_vocabulary_without_deduplication_needs_one_reading(corpus_path,
         prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / "d", num_workers=1, deduplicate="documents", **options)
 
 
-@pytest.mark.parametrize("tokenizer", ["sentencepiece", "sentencepiece-bpe"])
-def test_sentencepiece_vocabularies_are_trained(jsonl_files, tmp_path, tokenizer):
-    options = QUIET | {"tokenizer": tokenizer, "special_tokens": ("[DOC]",), "reserved_slots": 3, "vocab_size": 200}
+@pytest.mark.parametrize(("tokenizer", "size"), [("sentencepiece", 200), ("sentencepiece-bpe", 200), ("bpe", 400)])
+def test_vocabularies_of_raw_text_are_trained(jsonl_files, tmp_path, tokenizer, size):
+    options = QUIET | {"tokenizer": tokenizer, "special_tokens": ("[DOC]",), "reserved_slots": 3, "vocab_size": size}
     built = [
         prepare_corpus(f"jsonl:{jsonl_files}", tmp_path / str(workers), num_workers=workers, **options)
         for workers in (1, 2)
     ]
     assert files(tmp_path / "1") == files(tmp_path / "2")
     assert built[0].manifest["vocabulary_sample"] == 1.0
-    assert built[0].tokenizer.vocab_size <= 200
+    assert built[0].tokenizer.vocab_size <= size
     assert {"[DOC]", "[unused2]"} <= set(built[0].tokenizer.vocabulary)
     split = built[0].train
-    assert "the" in built[0].tokenizer.decode(split.token_ids[: split.sentence_starts[1]])
+    assert "the" in built[0].tokenizer.decode(split.token_ids[: split.sentence_starts[1]]).lower()
 
 
 def test_the_sample_is_a_share_of_the_documents(jsonl_files, tmp_path, monkeypatch):
@@ -289,6 +291,22 @@ def test_a_given_vocabulary_is_used(corpus, corpus_path, text_file, tmp_path):
         f"text:{text_file}", tmp_path / "c", tokenizer=f"{corpus_path}/tokenizer", num_workers=1, **QUIET
     )
     assert built.tokenizer.sha256 == corpus.tokenizer.sha256
+
+
+def test_sentences_are_encoded_as_in_their_text(tmp_path):
+    """A tokenizer as ModernBERT's has other pieces for the first word of a text."""
+    for name, content in modern.modern_bert().items():
+        (tmp_path / name).write_bytes(content)
+    documents = [f"The cat sat {i}. It is the cat. The end." for i in range(30)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in documents))
+    built = prepare_corpus(f"jsonl:{tmp_path}/a.jsonl", tmp_path / "c", tokenizer=str(tmp_path), num_workers=1, **QUIET)
+    expected = {tuple(built.tokenizer.encode(text)) for text in documents}
+    for split in (built.train, built.validation):
+        starts = split.sentence_starts[split.document_starts]
+        assert len(split.sentence_starts) - 1 == 3 * split.num_documents
+        found = {tuple(split.token_ids[a:b].tolist()) for a, b in itertools.pairwise(starts)}
+        assert found
+        assert found <= expected
 
 
 def test_the_same_call_again_opens_what_is_there(jsonl_files, tmp_path):
