@@ -127,7 +127,8 @@ def compile_phase(
     """Compiles the step of one phase for batches of these shapes, and the evaluation."""
     began = time.perf_counter()
     try:
-        compiled, evaluation = program.compiled(shapes), program.compiled_evaluation(held_out)
+        compiled = program.compiled(shapes, phase.start)
+        evaluation = program.compiled_evaluation(held_out, phase.start)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise

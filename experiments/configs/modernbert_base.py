@@ -7,7 +7,7 @@ Source: the files of github.com/AnswerDotAI/ModernBERT. 1,719 billion tokens in 
 a warm-up of 3 billion, with 768 to 4,608 rows over the first 50 billion; then 250 billion in rows of 8,192, at a lower
 rate and with another base of the rotary positions in global layers; then 50 billion in which the rate decays. Changed:
 batches grow in six sizes, not by single rows; the steps are those in which full rows have so many tokens. Computed
-cost of the body for a row of 1,024 tokens: 0.8 TFLOP. Not yet run to the end.
+cost: 2,019 billion positions, 1.8e21 floating-point operations. Not yet run to the end.
 """
 
 from typing import Literal
