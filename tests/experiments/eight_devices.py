@@ -132,6 +132,23 @@ def classified(corpus: str, folder: pathlib.Path) -> list[float]:
     return [float(np.abs(np.subtract(one, found[0])).max()) for one in found[1:]]
 
 
+def of_today(corpus: str) -> list[float]:
+    """How far the losses of other kinds of models on eight devices are from those on one."""
+    one = {"positions": "rotary", "feed_forward": "gated", "norm_position": "pre", "first_norm": False}
+    one |= {"num_kv_heads": 2, "local_window": 8, "query_key_norm": True, "head_transform": "all", "norm_bias": False}
+    other = {"positions": "alibi", "norm": "rms", "activation": "silu", "num_token_types": 0, "attention_bias": False}
+    other |= {"tied_output": False, "output_bias": False, "logit_cap": 5.0, "local_window": 40, "global_every": 0}
+    found = []
+    for changes in (one, other):
+        config = small(corpus)
+        config.model = dataclasses.replace(config.model, **changes)
+        assert config.model.problems() == []
+        alone = meshes.measure(meshes.on_one_device(config), STEPS)
+        cut = meshes.measure(meshes.on_mesh(config, MeshConfig(2, 2, 2)), STEPS)
+        found.append(cut.difference(alone))
+    return found
+
+
 def save(state, folder: pathlib.Path) -> None:
     checkpoints = Checkpoints(folder, Preserved(1), {})
     checkpoints.save(int(state.step), state, checksums(state))
@@ -182,6 +199,7 @@ def main(corpus: str, folder: str) -> None:
         "refused": refused(wrong),
         "replicas": with_a_wrong_copy(mixed.state),
         "classified": classified(corpus, pathlib.Path(folder)),
+        "of_today": of_today(corpus),
         "probed": probed(corpus, pathlib.Path(folder)),
     }
     print(json.dumps(seen))

@@ -34,6 +34,12 @@ def test_losses_are_those_of_one_device(seen):
     assert max(seen["differences"]) < 1e-5
 
 
+def test_models_of_other_kinds_compute_what_they_do_on_one_device(seen):
+    """Windows in blocks, grouped queries, rotary positions and all other switches of `ModelConfig` that cut arrays."""
+    assert len(seen["of_today"]) == 2
+    assert max(seen["of_today"]) < 1e-5
+
+
 def test_every_array_is_cut_over_fsdp_and_tensor(seen):
     for path, share in seen["mixed_shares"].items():
         if path.endswith(("['nsp']['dense']['bias']", ".count")):
