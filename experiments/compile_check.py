@@ -31,6 +31,7 @@ from bert_jax.training.placed import held_out_batch_size
 from bert_jax.training.planning import forecast
 from bert_jax.training.program import Program, make_program
 from bert_jax.training.run import check_config
+from bert_jax.training.task import microbatches
 from experiments import config_flags
 
 _TOPOLOGY = flags.DEFINE_string("topology", None, f"The hardware to compile for: {hardware.EXAMPLES}.", required=True)
@@ -210,7 +211,7 @@ def numbers(
         "batch_size": finding.phase.batch_size,
         "sequence_length": finding.phase.config.sequence_length,
         "dtype": config.model.dtype,
-        "accumulation": config.train.grad_accumulation_steps,
+        "accumulation": microbatches(finding.phase, config.train.grad_accumulation_steps),
         "compile_seconds": finding.seconds,
     }
     if finding.need is None or finding.counts is None:

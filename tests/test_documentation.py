@@ -35,6 +35,9 @@ ELSEWHERE = {
     "experiments.glue": "tests/experiments/test_glue.py",
     "configs/glue.py": "tests/data/test_benchmarks.py",  # would download its data
     "experiments.compile_check": "tests/experiments/test_compile_check.py",
+    "--workdir=runs/stable": "tests/training/workdir/test_fork.py",
+    "train.fork_from": "tests/training/workdir/test_fork.py",
+    "--last=5": "tests/training/test_mean.py",
     "export ": "tests/launch/test_launchers.py",
     # the image that gke.yaml starts: what setup.sh does in it
     "mkdir image": "tests/launch/test_setup.py",
@@ -66,6 +69,7 @@ SCRIPTS = {
     "experiments.inspect_checkpoint": [],
 }
 DOWNLOADS = ("configs/glue.py", "configs/super_glue.py")
+LATER = ("--workdir=runs/stable", "train.fork_from", "--last=5")  # of checkpoints that the runs below do not reach
 PRETRAIN = "python -m experiments.pretrain --config.data.corpus=corpora/articles --config.train.num_steps=300"
 HERE_DOCUMENT = re.compile(r"<<'(\w+)'\n.*?\n\1\n", re.DOTALL)
 FENCE = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -85,7 +89,7 @@ def script(command: str) -> str | None:
     """The module, or `-c`, that is run here; None for other commands."""
     words = [*shlex.split(command), "", ""]
     name = words[2] if words[1] == "-m" else words[1]
-    if any(part in command for part in DOWNLOADS):
+    if any(part in command for part in (*DOWNLOADS, *LATER)):
         return None
     return name if words[0] == "python" and name in SCRIPTS else None
 

@@ -22,8 +22,10 @@ from bert_jax.tasks.classification import Classification, ClassificationConfig
 from bert_jax.tasks.pretraining import Pretraining, PretrainingConfig
 from bert_jax.training.recheck import HardwareError, check_replicas
 from bert_jax.training.run import check_config
+from bert_jax.training.workdir.about import About
 from bert_jax.training.workdir.checkpoints import Checkpoints, Preserved
 from bert_jax.training.workdir.checksums import checksums
+from bert_jax.training.workdir.fork import Fork
 from experiments.benchmarks import meshes
 from tests.tasks.test_pretraining import shrink
 
@@ -110,6 +112,29 @@ def probed(corpus: str, folder: pathlib.Path) -> list[float]:
     (one, accuracy), (eight, other) = found
     assert np.abs(one).max() > 0.1
     return [float(np.abs(one - eight).max()), abs(accuracy - other)]
+
+
+def changing(corpus: str, folder: pathlib.Path) -> list[float]:
+    """How far a run in a ramp, with a mean, is from that on one device, in losses and in the scores of the mean.
+
+    And in how many arrays the state that eight devices fork from one differs from it.
+    """
+    config = small(corpus)
+    config.data.ramp_from, config.data.ramp_steps, config.train.grad_accumulation_steps = 8, 3, 2
+    config.optimizer.mean_decay, config.train.on_bad_step = 0.9, "skip"
+    found = []
+    for mesh, count in ((MeshConfig(), 1), (MeshConfig(-1, 2, 2), 8)):
+        placed = meshes.on_devices(config, mesh, jax.devices()[:count])
+        seen = meshes.measure(placed, STEPS)
+        with jax.set_mesh(placed.mesh), sharding.rules():
+            found.append((seen, placed.evaluate(seen.program, seen.state.scored)["eval/mlm_loss"]))
+    (one, score), (eight, other) = found
+    sums = checksums(one.state)
+    save(one.state, folder / "forked" / "checkpoints")
+    with jax.set_mesh(placed.mesh), sharding.rules():
+        read = Fork(folder / "forked", STEPS, About(sums, {}), [], {}).read(eight.program.state_shapes)
+        forked = checksums(read)
+    return [eight.difference(one), abs(other - score) / score, sum(forked[name] != sums[name] for name in sums)]
 
 
 def classified(corpus: str, folder: pathlib.Path) -> list[float]:
@@ -201,6 +226,7 @@ def main(corpus: str, folder: str) -> None:
         "classified": classified(corpus, pathlib.Path(folder)),
         "of_today": of_today(corpus),
         "probed": probed(corpus, pathlib.Path(folder)),
+        "changing": changing(corpus, pathlib.Path(folder)),
     }
     print(json.dumps(seen))
 

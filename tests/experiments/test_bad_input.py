@@ -461,6 +461,26 @@ CASES = [
         ["--config.data.phases=2: batch_size=lots"],
         "data.phases, step 2: batch_size='lots' must be int",
     ),
+    pretrain(
+        "sizes_of_a_ramp",
+        ["--config.data.ramp_from=3", "--config.data.ramp_steps=9"],
+        "data.ramp_increment=3 does not lead from data.ramp_from=3 to train.batch_size=8: choose a divisor of 5.",
+    ),
+    pretrain(
+        "fork_of_nothing",
+        ["--config.train.fork_from={tmp}/x"],
+        "train.fork_from={tmp}/x: There is no folder {tmp}/x: give the --workdir of a run.",
+    ),
+    pretrain(
+        "step_of_a_fork",
+        ["--config.train.fork_from={run}", "--config.train.fork_step=9"],
+        "train.fork_from={run} has no checkpoint of train.fork_step=9, only of",
+    ),
+    finetune(
+        "fork_of_another_task",
+        ["--init_from={run}", "--config.train.fork_from={run}"],
+        "{run} holds a run of the task pretraining, not classification: choose another folder.",
+    ),
     pretrain("form_of_phases", ["--config.data.phases=sequence_length=32"], "data.phases has", "not of the form"),
     pretrain(
         "source_weights",

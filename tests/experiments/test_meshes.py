@@ -65,6 +65,13 @@ def test_probes_see_the_features_of_one_device(seen):
     assert of_accuracy == 0
 
 
+def test_a_ramp_with_a_mean_is_that_of_one_device_and_forks_onto_eight(seen):
+    of_losses, of_scores, other_arrays = seen["changing"]
+    assert of_losses < 1e-5
+    assert of_scores < 1e-5
+    assert other_arrays == 0
+
+
 def test_a_classifier_learns_and_scores_as_on_one_device(seen):
     assert len(seen["classified"]) == 2
     assert max(seen["classified"]) < 1e-5

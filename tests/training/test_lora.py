@@ -85,6 +85,24 @@ def test_what_is_opened_is_merged(run):
     assert model.fill_mask("the [MASK] end.")
 
 
+def test_a_mean_of_adapters_is_merged(corpus_path, source, tmp_path):
+    """The body, which stays as it is, has none."""
+    config = make_adapted(corpus_path, source)
+    config.optimizer.mean_decay = 0.5
+    pretrain(config, tmp_path / "run")
+    state = ocp.PyTreeCheckpointer().restore(tmp_path / "run" / "checkpoints" / "4" / "state")
+    stored, mean = by_name(state["params"]), by_name(state["opt_state"]["mean"])
+    a, b = (mean[f"lora/{KERNEL}/{part}"] for part in "ab")
+    assert np.abs(a - stored[f"lora/{KERNEL}/a"]).max() > 1e-4
+    assert mean.get(KERNEL) is None
+    expected = stored[KERNEL] + stored[f"lora/{KERNEL}/scale"] * np.einsum("er,rhqd->ehqd", a, b)
+    found = by_name(load(tmp_path / "run").params)
+    np.testing.assert_allclose(found[KERNEL], expected, atol=1e-6)
+    np.testing.assert_array_equal(found["mlm/bias"], mean["mlm/bias"])
+    raw = by_name(load(tmp_path / "run", mean=False).params)
+    np.testing.assert_array_equal(raw["mlm/bias"], stored["mlm/bias"])
+
+
 def test_what_is_exported_is_merged(run, tmp_path):
     model, stored = load(run), saved_arrays(run)
     model.save_huggingface(tmp_path)

@@ -11,6 +11,7 @@ from bert_jax.training.run import prepare
 from bert_jax.training.workdir.averaging import LastParams
 from bert_jax.training.workdir.checkpoints import SavedParams
 from bert_jax.training.workdir.metrics import read_metrics
+from tests.experiments.scripts import Scripts
 from tests.tasks.test_pretraining import results
 
 DECAY = 0.8
@@ -79,7 +80,11 @@ def test_the_mean_of_the_last_checkpoints(averaging, tmp_path):
         for name, leaf in by_name(mean.params).items():
             expected = np.mean([params[name] for params in chosen], axis=0, dtype=np.float64)
             np.testing.assert_allclose(leaf, expected, rtol=1e-7, atol=1e-12)
-    mean.save_checkpoint(tmp_path / "mean")
+    (tmp_path / "scripts").mkdir()
+    with Scripts(tmp_path / "scripts") as scripts:
+        source, target = f"--from={tmp_path / 'run'}", f"--to=bert_jax:{tmp_path / 'mean'}"
+        code, said = scripts.run("convert_checkpoint", source, target, "--last=3", "--step=5")
+    assert code == 0, said
     jax.tree.map(np.testing.assert_array_equal, load(tmp_path / "mean").params, mean.params)
     averaging.train.init_from, averaging.train.num_steps, averaging.optimizer.warmup_steps = (
         str(tmp_path / "mean"),

@@ -123,7 +123,7 @@ class Workdir:
             raise ConfigError(
                 f"{file} is not a config of this version: {error} The folder about/ of each checkpoint holds a copy."
             ) from None
-        raise ConfigError(f"{self.path} holds a run of the task {name}, not {kind.name}: choose another --workdir.")
+        raise ConfigError(f"{self.path} holds a run of the task {name}, not {kind.name}: choose another folder.")
 
     def run_config(self, kind: TaskKind[Config]) -> Config:
         """Reads the config of an existing run.
