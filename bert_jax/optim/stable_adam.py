@@ -1,5 +1,7 @@
 """The update clipping of StableAdamW (Wortsman et al. 2023, arXiv 2304.13013), for each weight matrix by itself."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -25,15 +27,17 @@ def clip_updates(inner: optax.GradientTransformation, b2: float, eps: float) -> 
     """
 
     def update(
-        updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None
-    ) -> tuple[optax.Updates, optax.OptState]:
-        changes, state = inner.update(updates, state, params)
-        squares = optax.tree.bias_correction(state[0].nu, b2, state[0].count)
+        updates: optax.Updates, state: Any, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, Any]:
+        inner_update: Any = inner.update
+        changes, after = inner_update(updates, state, params)
+        adam = after[0]
+        squares = optax.tree.bias_correction(adam.nu, b2, adam.count)
 
         def one(path: tuple, change: jax.Array, gradient: jax.Array, square: jax.Array) -> jax.Array:
             ratios = jnp.square(gradient) / jnp.maximum(square, eps**2)
             return change / jnp.maximum(jnp.sqrt(over_matrices(path, ratios, jnp.mean)), 1)
 
-        return jax.tree_util.tree_map_with_path(one, changes, updates, squares), state
+        return jax.tree_util.tree_map_with_path(one, changes, updates, squares), after
 
     return optax.GradientTransformation(inner.init, update)
