@@ -1,5 +1,7 @@
 """The update clipping of StableAdamW (Wortsman et al. 2023, arXiv 2304.13013), for each weight matrix by itself."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -27,8 +29,10 @@ def clip_updates(inner: optax.GradientTransformation, b2: float, eps: float) -> 
     def update(
         updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None
     ) -> tuple[optax.Updates, optax.OptState]:
-        changes, state = inner.update(updates, state, params)
-        squares = optax.tree.bias_correction(state[0].nu, b2, state[0].count)
+        updated: Any = inner.update(updates, state, params)
+        changes, state = updated
+        adam = updated[1][0]
+        squares = optax.tree.bias_correction(adam.nu, b2, adam.count)
 
         def one(path: tuple, change: jax.Array, gradient: jax.Array, square: jax.Array) -> jax.Array:
             ratios = jnp.square(gradient) / jnp.maximum(square, eps**2)
