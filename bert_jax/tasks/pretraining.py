@@ -95,6 +95,11 @@ class Pretraining(TaskKind[PretrainingConfig]):
         in_a_phase = max(lengths) > lengths[0]
         where = "data.phases: sequence_length" if in_a_phase else "data.sequence_length"
         found += config.model.length_problems(max(lengths), where)
+        if config.optimizer.base_width and (config.model.head_transform == "none" or not config.model.tied_output):
+            found.append(
+                "optimizer.base_width keeps logits right through the norm before the word table, so it needs"
+                " model.tied_output=true and model.head_transform=words or all: leave it out."
+            )
         if not config.data.corpus:
             found.append("data.corpus is empty: give a folder written by experiments.prepare_corpus.")
         return found

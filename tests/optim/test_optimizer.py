@@ -246,7 +246,7 @@ def test_problems_are_named(field, values):
 
 def test_the_defaults_have_no_problems():
     assert OptimizerConfig().problems() == []
-    assert len(configuration.fields(OptimizerConfig())) == 21
+    assert len(configuration.fields(OptimizerConfig())) == 22
 
 
 SHARDED = """
