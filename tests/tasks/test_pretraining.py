@@ -583,3 +583,14 @@ def test_a_run_too_short_to_learn_is_told():
     assert not Pretraining().remarks(config)
     config.train.init_from, config.train.num_steps = "", 10_000
     assert not Pretraining().remarks(config)
+
+
+@pytest.mark.parametrize("changes", [{"head_transform": "none"}, {"tied_output": False}], ids=str)
+def test_factors_by_width_need_the_norm_and_the_table_that_they_act_on(corpus_path, changes):
+    config = PretrainingConfig()
+    shrink(config, corpus_path)
+    config.optimizer.base_width = 16
+    assert Pretraining().problems(config) == []
+    config.model = dataclasses.replace(config.model, **changes)
+    (problem,) = Pretraining().problems(config)
+    assert problem.startswith("optimizer.base_width keeps logits right")
