@@ -198,6 +198,7 @@ def test_the_state_is_arrays_placed_like_the_parameters(name):
         "name": ("adam",),
         "b1": ("1", "-1", "nan"),
         "b2": ("1", "-1", "nan"),
+        "mean_decay": ("1", "-1", "nan"),
         "epsilon": ("0", "-1", "nan", "inf"),
         "weight_decay": ("-1", "nan", "inf"),
         "clip_norm": ("-1", "nan", "inf"),
@@ -214,4 +215,4 @@ def test_problems_are_named(field, values):
 
 def test_the_defaults_have_no_problems():
     assert OptimizerConfig().problems() == []
-    assert len(configuration.fields(OptimizerConfig())) == 19
+    assert len(configuration.fields(OptimizerConfig())) == 20
