@@ -65,14 +65,16 @@ class Refitting:
         return result
 
     def apply(self, model: Pretrained) -> Pretrained:
-        """Returns the model with the new vocabulary: word table, output bias, tokenizer and config.
+        """Returns the model with the new vocabulary: word tables, output bias, tokenizer and config.
 
         Rows of the table beyond the old vocabulary, which mean nothing, are left out.
         """
         flat: dict[str, Any] = dict(flax.traverse_util.flatten_dict(model.params, sep="/"))
-        biases = [f"{one.name}/bias" for one in model.objectives if isinstance(one, MaskedWords)]
-        for name in ("bert/embeddings/word", *biases):
-            flat[name] = jax.device_put(self.rows(np.asarray(flat[name])))
+        heads = [one.name for one in model.objectives if isinstance(one, MaskedWords)]
+        by_word = ["bert/embeddings/word", *(f"{head}/{part}" for head in heads for part in ("bias", "output"))]
+        for name in by_word:
+            if name in flat:  # a head may have no bias, or no table of its own
+                flat[name] = jax.device_put(self.rows(np.asarray(flat[name])))
         return dataclasses.replace(
             model,
             config=dataclasses.replace(model.config, vocab_size=self.new.vocab_size),

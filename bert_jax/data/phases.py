@@ -146,7 +146,8 @@ class PhasedBatches:
     def _of_phase(self, index: int) -> Batches:
         phase = self.phases[index]
         if phase.first_row:
-            return self.of_phase(index - 1).resized(phase.batch_size, phase.first_row)
+            first = next(i for i, other in enumerate(self.phases) if other.stream == phase.stream)
+            return self.of_phase(first).resized(phase.batch_size, phase.first_row)
         corpus = self._corpora[phase.config.corpus]
         return Batches(
             corpus.train, corpus.sources, corpus.tokenizer, phase.config, self._seed, phase.batch_size, phase.stream

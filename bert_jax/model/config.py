@@ -206,6 +206,7 @@ class ModelConfig(Section):
             **dict.fromkeys(("rotary_base", "rotary_share", "rotary_scale"), ("positions", "rotary")),
             **dict.fromkeys(("first_norm", "final_norm"), ("norm_position", "pre")),
             "local_rotary_base": ("positions", "rotary"),
+            "norm_bias": ("norm", "layer"),
         }
         found = [
             f"model.{name} has no effect without model.{other}={value}: leave it out."
@@ -215,6 +216,10 @@ class ModelConfig(Section):
         for name in ("global_every", "local_rotary_base"):
             if getattr(self, name) != DEFAULTS[name] and self.local_window is None:
                 found.append(f"model.{name} has no effect without model.local_window: leave it out.")
+        if self.local_window is not None and self.global_every == 1:
+            found.append("model.local_window has no effect with model.global_every=1: no layer has a window.")
+        if self.head_transform == "none" and not self.head_bias:
+            found.append("model.head_bias has no effect with model.head_transform=none: leave it out.")
         return found
 
     @property

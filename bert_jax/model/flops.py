@@ -12,8 +12,8 @@ FLOPS_PER_WEIGHT = 6
 def body_flops(config: ModelConfig, batch: Batch) -> float:
     """Counts the floating-point operations of the body in one training step on a host batch.
 
-    Only real tokens count, not padding, and attention spans the tokens of one example. As usual, embeddings, norms and
-    other element-wise operations are left out.
+    Only real tokens count, not padding, and attention spans the tokens of one example, or of a window in it. As usual,
+    embeddings, norms and other element-wise operations are left out.
     """
     rows, slots = batch["example_ids"].shape[0], batch["cls_positions"].shape[1] + 1
     slot = batch["example_ids"] + slots * np.arange(rows)[:, None]
@@ -41,11 +41,17 @@ def pooler_flops(config: ModelConfig, batch: Batch) -> float:
 
 
 def head_flops(config: ModelConfig, count: float, outputs: float) -> float:
-    """Counts the floating-point operations of a linear head in one training step, without the pooler.
+    """Counts the floating-point operations of a head that scores labels in one training step, without the pooler.
 
     Args:
       config: the shape of the model.
       count: the number of vectors that the head reads.
       outputs: the number of outputs for each.
     """
-    return FLOPS_PER_WEIGHT * config.hidden_size * outputs * count
+    transform = config.hidden_size if config.head_transform == "all" else 0
+    return FLOPS_PER_WEIGHT * config.hidden_size * (transform + outputs) * count
+
+
+def product_flops(config: ModelConfig, count: float, others: float) -> float:
+    """Counts the floating-point operations of the inner products of vectors with others, in one training step."""
+    return FLOPS_PER_WEIGHT * config.hidden_size * others * count

@@ -16,7 +16,7 @@ from bert_jax.batch import Batch, Column
 from bert_jax.losses import Loss, Outcome
 from bert_jax.model.composite import MakeHead
 from bert_jax.model.config import ModelConfig
-from bert_jax.model.flops import head_flops
+from bert_jax.model.flops import product_flops
 from bert_jax.model.heads import PooledHead
 from bert_jax.objectives.objective import Objective
 from bert_jax.scores import Score
@@ -72,7 +72,7 @@ class Candidates(Objective):
     def flops(self, config: ModelConfig, batch: Batch) -> float:
         """Counts the inner products of each group."""
         examples = float((batch["example_ids"].max(axis=1)).sum())
-        return head_flops(config, examples, self.group_size / 2)
+        return product_flops(config, examples, self.group_size / 2)
 
 
 def candidate_scores(pooled: jax.Array, batch: Batch, group_size: int, temperature: float) -> jax.Array:

@@ -15,7 +15,7 @@ from bert_jax import losses
 from bert_jax.batch import Batch
 from bert_jax.losses import Loss, Outcome
 from bert_jax.model.config import ModelConfig
-from bert_jax.model.flops import head_flops
+from bert_jax.model.flops import product_flops
 from bert_jax.objectives.embeddings import FIRST, SECOND, Embeddings
 
 
@@ -63,7 +63,7 @@ class Contrastive(Embeddings):
     def flops(self, config: ModelConfig, batch: Batch) -> float:
         """Counts the inner products of all texts of the batch."""
         texts = float((batch["group_weights"] > 0).sum())
-        return head_flops(config, texts, texts)
+        return product_flops(config, texts, texts)
 
 
 def _find(

@@ -90,9 +90,12 @@ class OptimizerConfig(ScheduleConfig):
             found.append("optimizer.base_width has no factors for the adapters of optimizer.lora_rank: leave one out.")
         if self.lora_rank < 0:
             found.append(f"optimizer.lora_rank={self.lora_rank} must not be negative.")
+        for name in ("muon_momentum", "muon_dtype"):
+            if self.name != "muon" and getattr(self, name) != getattr(OptimizerConfig, name):
+                found.append(f"optimizer.{name} has no effect without optimizer.name=muon: leave it out.")
         if self.lora_rank and self.name == "lamb":
             # The step of a matrix is in proportion to its norm, and an adapter's begins at 0.
-            found.append("optimizer.lora_rank does not learn with optimizer.name=lamb: use adamw or bert_adam.")
+            found.append("optimizer.lora_rank does not learn with optimizer.name=lamb: use adamw, for example.")
         if self.lora_rank and self.name == "muon":
             found.append(
                 "optimizer.lora_rank keeps the matrices as they are that optimizer.name=muon is for: use adamw."

@@ -26,9 +26,7 @@ def clip_updates(inner: optax.GradientTransformation, b2: float, eps: float) -> 
       eps: a lower bound for √v.
     """
 
-    def update(
-        updates: optax.Updates, state: Any, params: optax.Params | None = None
-    ) -> tuple[optax.Updates, Any]:
+    def update(updates: optax.Updates, state: Any, params: optax.Params | None = None) -> tuple[optax.Updates, Any]:
         inner_update: Any = inner.update
         changes, after = inner_update(updates, state, params)
         adam = after[0]

@@ -24,6 +24,8 @@ import optax
 from bert_jax.optim.matrices import body_width, in_encoder
 from bert_jax.optim.parameters import path_names
 
+WORDS = "mlm"  # the head that scores words by the word table
+
 
 def rescaled(params: Any, base_width: int) -> Any:
     """Multiplies the initial values of parameters by their factor."""
@@ -75,4 +77,4 @@ def _role(path: tuple) -> str:
     names = path_names(path)
     if names[-1] == "kernel":
         return "hidden" if names[0] == "bert" or names[-2] == "transform" else "output"
-    return "output" if names[0] != "bert" and names[-2:-1] == ("norm",) else ""
+    return "output" if names[:2] == (WORDS, "norm") else ""

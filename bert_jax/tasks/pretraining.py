@@ -106,11 +106,14 @@ class Pretraining(TaskKind[PretrainingConfig]):
 
     def remarks(self, config: PretrainingConfig) -> list[str]:
         steps = config.train.length
+        late = [start for start in config.model.phase_starts if start >= steps]
+        found = [f"no effect    model.phases: step {start:,} is after the last step, {steps:,}" for start in late]
         if config.train.init_from or steps >= STEPS_TO_LEARN:
-            return []
+            return found
         return [
+            *found,
             f"too short    {steps:,} steps: the small model of quickstart.py needs about {STEPS_TO_LEARN:,} to do"
-            " better than word frequencies, and larger ones need more"
+            " better than word frequencies, and larger ones need more",
         ]
 
     def objectives(self, config: PretrainingConfig, files: Mapping[str, bytes]) -> tuple[Objective, ...]:
@@ -170,10 +173,12 @@ def summarize(data: DataConfig) -> str:
     """Describes what is learned, in a sentence or two."""
     titles = [one.title for one in make_objectives(data)]
     masked = {"token": "tokens", "whole_word": "tokens, as whole words,", "span": "tokens, as spans of words,"}
+    phases = plan_phases(dataclasses.replace(data, ramp_from=None, ramp_increment=None, ramp_steps=0), 1)
+    rates = ", then ".join(dict.fromkeys(f"{100 * phase.config.mask_rate:g} %" for phase in phases))
     counted = "" if data.kind.forced_labels_count else " on pairs whose label was drawn at random"
     return (
         f"Trained by {f'{titles[0]} alone' if len(titles) == 1 else ' and '.join(titles) + counted}."
-        f" {100 * data.mask_rate:g} % of the {masked[data.masking]} are predicted."
+        f" {rates} of the {masked[data.masking]} are predicted."
     )
 
 

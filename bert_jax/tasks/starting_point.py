@@ -185,7 +185,11 @@ def inherit_model(given: ModelConfig, there: ModelConfig, path: str, must_agree:
       ConfigError: such fields have other values; the message lists them all.
     """
     differ = []
+    # Without windows, what is said of them has no effect.
+    no_window = given.is_given("local_window") and given.local_window is None
     for name in (*DECIDED, *INHERITED):
+        if no_window and name in ("global_every", "local_rotary_base"):
+            continue
         value, found = getattr(given, name), getattr(there, name)
         if not given.is_given(name):
             setattr(given, name, found)

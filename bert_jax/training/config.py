@@ -145,15 +145,22 @@ class TrainConfig:
             found.append("train.fork_step has no effect without train.fork_from: leave it out.")
         if self.fork_from and self.time_budget is not None:
             found.append("train.fork_from needs the number of steps of the whole run: give train.num_steps.")
-        if self.fork_from and self.num_steps is not None and self.num_steps <= (self.fork_step or 0):
-            found.append(
-                f"train.num_steps={self.num_steps} counts the steps before train.fork_step={self.fork_step} as well:"
-                " give more."
-            )
+        if problem := fork_problem(self):
+            found.append(problem)
         for name in ("init_skip", "reinit_layers"):
             if getattr(self, name) and not self.init_from:
                 found.append(f"train.{name} has no effect without train.init_from: leave it out.")
         return found
+
+
+def fork_problem(config: TrainConfig) -> str | None:
+    """Returns a message if a forked run would have no steps of its own, else None."""
+    if not config.fork_from or config.num_steps is None or config.num_steps > (config.fork_step or 0):
+        return None
+    return (
+        f"train.num_steps={config.num_steps} counts the steps before train.fork_step={config.fork_step} as well: give"
+        " more."
+    )
 
 
 @dataclasses.dataclass

@@ -38,6 +38,7 @@ class Schedule:
       patience: evaluations in a row without a better score that end the run; None: it never ends early.
       should_stop: called after each step; True saves a checkpoint and ends the run.
       scores_start: whether to score the held-out set before the first step of the run, too.
+      model_phases: the steps at which the model changes other than by training, and is compiled again.
     """
 
     num_steps: int
@@ -46,6 +47,7 @@ class Schedule:
     patience: int | None
     should_stop: Callable[[], bool]
     scores_start: bool = False
+    model_phases: tuple[int, ...] = (0,)
 
     def evaluates(self, step: int) -> bool:
         """Returns whether to score the held-out set after this step."""
@@ -163,7 +165,8 @@ class Loop:
         """Takes a step and returns its metrics, which are on the devices."""
         outputs, step = self._outputs, self._step + 1
         outputs.profile.before(step)
-        shapes = tuple(leaf.shape for leaf in jax.tree.leaves(work.batch))
+        phase = max(start for start in self._schedule.model_phases if start <= self._step)
+        shapes = (phase, *(leaf.shape for leaf in jax.tree.leaves(work.batch)))
         outputs.watchdog.doing(f"step {step}", 1.0 if shapes in self._compiled_for else PATIENT)
         self._compiled_for.add(shapes)
         self._watch.wait(STEPS_UNDER_WAY)

@@ -123,7 +123,11 @@ class PlacedTask:
             found |= other.named(self._score(program, params, other.rows, step), self.task.learner.scores)
         for one in self.task.probes:
             found |= one.score(self.features(program, params, one.rows, step))
-        found |= self.probe(self.task, program.merge(params)) if self.probe else {}
+        found |= (
+            self.probe(dataclasses.replace(self.task, learner=self.task.learner.at(step)), program.merge(params))
+            if self.probe
+            else {}
+        )
         return {f"eval/{name}": value for name, value in found.items()}
 
     def _score(self, program: Program, params: Any, rows: Batch, step: int) -> dict[str, float]:

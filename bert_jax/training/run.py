@@ -18,7 +18,7 @@ from bert_jax.optim.schedules import warmup_problem
 from bert_jax.training import loop, processes
 from bert_jax.training.bad_steps import ADVICE, BadStepError, TrainingError, Watch, check_scores
 from bert_jax.training.best import Best
-from bert_jax.training.config import TrainConfig
+from bert_jax.training.config import TrainConfig, fork_problem
 from bert_jax.training.loader import Loader
 from bert_jax.training.meter import Meter
 from bert_jax.training.placed import PlacedTask, Probe
@@ -160,6 +160,8 @@ def prepare(
         folder.compare_data(task.fingerprints)
     if config.train.num_steps is None and config.train.num_epochs is not None:
         choose_length(config.train, task.stream)
+        if problem := fork_problem(config.train):
+            raise ConfigError(problem)
         _check_warmup(config, config.train.length)
     complete_evaluation(config.eval, task.learner.scores, config.train.num_steps)
     Best.of_run(config.eval, task.learner.scores)  # raises an error if it names no score
@@ -178,7 +180,7 @@ def check_start(kind: TaskKind[Config], config: Config, folder: Workdir | None) 
       BertJaxError: the config cannot work, or the workdir cannot be used.
     """
     stored = folder.load_config(kind) if folder else None
-    if stored is not None and config.train.fork_step is None:
+    if stored is not None and config.train.fork_from and config.train.fork_step is None:
         config.train.fork_step = stored.train.fork_step
     origin = forked_from(config.train, folder)
     kind.complete(config, origin.run_config(kind) if origin else stored)
@@ -366,6 +368,7 @@ def _steps(
                 config.eval.patience,
                 processes.anywhere(options.should_stop),
                 scores_start=bool(config.train.init_from),
+                model_phases=task.learner.phase_starts,
             ),
             Watch(config.train, tell_skipped),
             loop.Outputs(checkpoints, writer, progress, profile, meter, watchdog),
@@ -440,7 +443,9 @@ def opening(
     record = workdir.record()
     first, end = (run_file.batch_of(record, step) for step in (start, steps))  # later ones after a rewind
     left = forecast.phases_left(starts, first, end)
-    compiled = [program.compiled(placed.work(step).batch, step) for step in (left if complete else left[:1])]
+    compiled = [
+        program.compiled(placed.work(batch).batch, start + batch - first) for batch in (left if complete else left[:1])
+    ]
     evaluation = program.compiled_evaluation(next(placed.held_out_batches()), max(0, start - 1))
     copies = 2 if config.train.recheck_every else 1
     need = forecast.memory(program.state_shapes, compiled, evaluation, devices.memory(), copies)

@@ -6,9 +6,9 @@
 Source: github.com/JHU-CLSP/ettin-encoder-vs-decoder. ModernBERT's model and optimiser; 1.7 trillion tokens in rows of
 1,024, then 250 billion in rows of 8,192 while the rate decays to a half, then 50 billion in which half as many tokens
 are predicted while it decays to a twenty-fifth of that. Changed: batch sizes and warm-up are those of
-modernbert_base.py. `ettin.py:tiny` is for two cores. Computed cost: 2,000 billion positions;
-floating-point operations 17m 1.3e20, 32m 3.0e20, 68m 8.0e20, 150m 1.8e21, 400m 4.9e21, 1b 1.3e22. None has been run
-to the end yet.
+modernbert_base.py; weight decay is in proportion to the rate in later phases too. `ettin.py:tiny` is for two cores.
+Computed cost: 2,000 billion positions; floating-point operations 17m 1.3e20, 32m 3.0e20, 68m 8.0e20, 150m 1.8e21, 400m
+4.9e21, 1b 1.3e22. None has been run to the end yet.
 """
 
 from typing import Literal

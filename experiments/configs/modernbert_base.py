@@ -1,13 +1,14 @@
 """ModernBERT-base, in its three phases (Warner et al. 2024, arXiv 2412.13663); `:tiny` is for two cores.
 
     python -m experiments.pretrain --config=experiments/configs/modernbert_base.py --config.data.corpus=DIR \\
-        --workdir=DIR --config.model.dtype=bfloat16 --config.train.grad_accumulation_steps=8
+        --workdir=DIR --config.model.dtype=bfloat16 --config.train.grad_accumulation_steps=12
 
 Source: the files of github.com/AnswerDotAI/ModernBERT. 1,719 billion tokens in rows of 1,024 at a constant rate, after
 a warm-up of 3 billion, with 768 to 4,608 rows over the first 50 billion; then 250 billion in rows of 8,192, at a lower
 rate and with another base of the rotary positions in global layers; then 50 billion in which the rate decays. Changed:
-batches grow in six sizes, not by single rows; the steps are those in which full rows have so many tokens. Computed
-cost: 2,019 billion positions, 1.8e21 floating-point operations. Not yet run to the end.
+batches grow in six sizes, not by single rows; the steps are those in which full rows have so many tokens; weight decay
+is in proportion to the rate in later phases too. Computed cost: 2,019 billion positions, 1.8e21 floating-point
+operations. Not yet run to the end.
 """
 
 from typing import Literal

@@ -36,6 +36,10 @@ def draw_config(draw: random.Random) -> ModelConfig:
         idle += ["global_every", "local_rotary_base"]
     if values["norm_position"] == "post":
         idle += ["first_norm", "final_norm"]
+    if values["norm"] == "rms":
+        idle += ["norm_bias"]
+    if values["head_transform"] == "none":
+        idle += ["head_bias"]
     config = dataclasses.replace(SMALL, **values | {name: DEFAULTS[name] for name in idle})
     assert config.problems() == []
     return config

@@ -1,5 +1,7 @@
 import dataclasses
 
+import pytest
+
 from bert_jax.model.config import ModelConfig
 
 
@@ -29,10 +31,25 @@ def test_settings_without_effect_are_named():
         "final_norm": (False, "norm_position=pre"),
         "local_rotary_base": (5.0, "local_window"),
         "global_every": (2, "local_window"),
+        "first_norm": (False, "norm_position=pre"),
     }
     for name, (value, needs) in idle.items():
         found = "\n".join(ModelConfig(**{name: value}).problems())
         assert f"model.{name} has no effect without model.{needs}" in found
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"norm": "rms", "norm_bias": False}, "model.norm_bias has no effect without model.norm=layer"),
+        ({"local_window": 8, "global_every": 1}, "model.local_window has no effect with model.global_every=1"),
+        ({"head_transform": "none", "head_bias": False}, "model.head_bias has no effect with model.head_transform"),
+    ],
+    ids=str,
+)
+def test_pairs_of_which_one_has_no_effect_are_named(changes, says):
+    (problem,) = ModelConfig(**changes).problems()
+    assert problem.startswith(says)
 
 
 def test_phases_change_what_no_parameter_depends_on():

@@ -230,6 +230,7 @@ def test_the_state_is_arrays_placed_like_the_parameters(name):
         "b2": ("1", "-1", "nan"),
         "muon_momentum": ("1", "-1", "nan"),
         "muon_dtype": ("float16",),
+        "mean_decay": ("1", "-1", "nan"),
         "epsilon": ("0", "-1", "nan", "inf"),
         "weight_decay": ("-1", "nan", "inf"),
         "clip_norm": ("-1", "nan", "inf"),
@@ -246,7 +247,7 @@ def test_problems_are_named(field, values):
 
 def test_the_defaults_have_no_problems():
     assert OptimizerConfig().problems() == []
-    assert len(configuration.fields(OptimizerConfig())) == 22
+    assert len(configuration.fields(OptimizerConfig())) == 23
 
 
 SHARDED = """

@@ -14,7 +14,7 @@ def make_loop(train_step, schedule, **outputs):
     made = MagicMock(**outputs)
     made.meter.compiled.return_value = 0.0
     made.checkpoints.lacks_scores = False
-    state = SimpleNamespace(step=0, params=None)
+    state = SimpleNamespace(step=0, params=None, scored=None)
     return loop.Loop(state, train_step, MagicMock(return_value={}), MagicMock(), schedule, Watch(TrainConfig()), made)
 
 

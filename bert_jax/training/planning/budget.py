@@ -1,5 +1,6 @@
 """Measures how many steps fit into a time budget, once, on a throwaway state."""
 
+import functools
 import itertools
 import math
 import time
@@ -29,7 +30,7 @@ def choose_num_steps(
     """Returns the number of steps that fit into `budget` seconds from now, by the first process' clock.
 
     Args:
-      step_fn: (state, batch) -> (state, metrics).
+      step_fn: (state, batch, step=steps taken before) -> (state, metrics).
       make_state: makes a throwaway state.
       batch: returns the batch of a step.
       evaluate: scores a state.
@@ -45,7 +46,7 @@ def choose_num_steps(
     evaluation = time.perf_counter() - evaluation_began
     steps, spent = 0, EVALUATIONS * evaluation if eval_every is None else 0.0
     for start, end in itertools.zip_longest(phases, phases[1:]):
-        state, step = _measure(step_fn, state, batch(start))
+        state, step = _measure(functools.partial(step_fn, step=start), state, batch(start))
         cost = step + (evaluation / eval_every if eval_every is not None else 0.0)
         # All processes must measure the same phases and choose the same number.
         cost, passed = processes.of_first([cost, time.perf_counter() - began])
