@@ -516,7 +516,7 @@ class Pretrained:
             raise ConfigError(f"sentence_pooling={sentence_pooling!r} is not one of {', '.join(POOLINGS[:3])}.")
         wanted = self.params if heads is None else set(heads) & self.params.keys()
         written = [one for one in self.objectives if one.name in wanted and not sentence_pooling]
-        params = {name: self.params[name] for name in ("bert", *(one.name for one in written))}
+        params = {name: self.params[name] for name in ("bert", *(one.name for one in written)) if name in self.params}
         two_types = self.config.num_token_types > 1
         files = hugging_face_tokenizer_files(self.tokenizer, self.max_tokens, token_types=two_types)
         files["README.md"] = model_card(self, written, sentence_pooling).encode()

@@ -26,7 +26,7 @@ OLD = WordPieceTokenizer((*SPECIAL_TOKENS, "the", "cat", "moon", "rose", "##rose
 def model_of(tokenizer, config=CONFIG):
     """With more rows than words."""
     params = random_params(composites.pretraining(config), padded_batch(config, [12, 7], 12, 3))
-    params = {name: params[name] for name in ("bert", "mlm")}
+    params = {name: params[name] for name in ("bert", "mlm") if name in params}  # a head may have none
     return Pretrained("somewhere", config, (MaskedWords(),), jax.device_put(params), tokenizer, 40)
 
 
@@ -138,3 +138,16 @@ def test_an_extended_model_is_written_read_and_exported(tmp_path):
     exported = bert_jax.load(tmp_path / "exported")
     assert exported.tokenizer.encode("the moonroses") == [5, 13]
     jax.tree.map(np.testing.assert_array_equal, exported.params, new.params)
+
+
+@pytest.mark.parametrize("changes", [{"tied_output": False}, {"output_bias": False, "head_transform": "none"}], ids=str)
+def test_every_array_of_words_has_the_new_vocabulary(changes):
+    old = model_of(OLD, dataclasses.replace(CONFIG, **changes))
+    new = Refitting.between(OLD, add_words(OLD, ["moonroses", "жук", "кот", "пёс"])).apply(old)
+    for array in [
+        new.params["bert"]["embeddings"]["word"],
+        *(new.params.get("mlm", {}).get(key) for key in ("bias", "output")),
+    ]:
+        assert array is None or len(array) == 17
+    (guess,) = new.fill_mask("the [MASK].", top=100)
+    assert len(guess) == 17

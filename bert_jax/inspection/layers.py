@@ -100,7 +100,7 @@ def _word_head(bert: Pretrained, name: str) -> Any:
         hidden = vectors.astype(bert.config.dtype)[:, None]
         encoded = Encoded(hidden, lambda: hidden, params["bert"]["embeddings"]["word"], None, None)
         first = {"masked_positions": jnp.zeros((len(vectors), 1), jnp.int32)}
-        return jnp.asarray(head.apply({"params": params[name]}, encoded, first))[:, 0]
+        return jnp.asarray(head.apply({"params": params.get(name, {})}, encoded, first))[:, 0]
 
     return jax.jit(logits)
 
