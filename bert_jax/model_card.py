@@ -17,14 +17,17 @@ def model_card(model: Any, objectives: Sequence[Objective], sentence_pooling: st
       sentence_pooling: how the folder is to embed texts; empty if it is not for sentence-transformers.
 
     Raises:
-      ConfigError: Hugging Face has no class with these heads.
+      ConfigError: Hugging Face has no class with this body and these heads.
     """
     config = model.config
     facts = [
         ["layers", f"{config.num_layers}"],
         ["width", f"{config.hidden_size}"],
         ["attention heads", f"{config.num_heads}"],
-        ["positions", f"{config.max_positions:,}, {config.positions}"],
+        [
+            "positions",
+            config.positions if config.positions == "rotary" else f"{config.max_positions:,}, {config.positions}",
+        ],
         ["vocabulary", f"{model.tokenizer.vocab_size:,} pieces"],
         ["longest input", f"{model.max_tokens:,} tokens"],
     ]
@@ -35,7 +38,8 @@ def model_card(model: Any, objectives: Sequence[Objective], sentence_pooling: st
     if objectives:
         facts.append(["heads", "; ".join(one.title for one in objectives)])
     library = "sentence-transformers" if sentence_pooling else "transformers"
-    use = "AutoModel" + architecture(objectives).removeprefix("Bert").removeprefix("Model")
+    kind = architecture(config, objectives)
+    use = "AutoModel" + kind[kind.find("For") :] if "For" in kind else "AutoModel"
     if sentence_pooling:
         code = ["from sentence_transformers import SentenceTransformer", "", "model = SentenceTransformer(FOLDER)"]
     else:

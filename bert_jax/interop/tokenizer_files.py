@@ -37,12 +37,15 @@ ALONE = r" -~\u00a0-\u02ff\u0370-\u0482\u048a-\u052f\u1e00-\u1fff\u3041-\u3096\u
 Type = ModelProto.SentencePiece.Type
 
 
-def hugging_face_tokenizer_files(tokenizer: Tokenizer, max_length: int | None = None) -> dict[str, bytes]:
+def hugging_face_tokenizer_files(
+    tokenizer: Tokenizer, max_length: int | None = None, token_types: bool = True
+) -> dict[str, bytes]:
     """Returns `tokenizer.json`, `tokenizer_config.json` and, for WordPiece, `vocab.txt`, by name.
 
     Args:
       tokenizer: any tokenizer of this package.
       max_length: the most tokens that the model takes, with special tokens; None leaves it open.
+      token_types: whether the model tells the two texts of a pair apart by types.
 
     Raises:
       TokenizerError: the library cannot express the tokenizer.
@@ -69,7 +72,7 @@ def hugging_face_tokenizer_files(tokenizer: Tokenizer, max_length: int | None = 
         "sep_token": names[tokenizer.sep_id],
         "mask_token": names[tokenizer.mask_id],
         "additional_special_tokens": [names[i] for i in tokenizer.special_ids if i not in five],
-        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+        "model_input_names": ["input_ids", *(["token_type_ids"] if token_types else []), "attention_mask"],
         "clean_up_tokenization_spaces": False,
     }
     if isinstance(tokenizer, WordPieceTokenizer):
