@@ -136,8 +136,7 @@ def write_folder(
     if max_tokens and config.positions == "rotary":
         config = dataclasses.replace(config, max_positions=max_tokens)  # nothing else says what it was trained for
     values = write_config(config) | {"architectures": [architecture(config, objectives)]}
-    # All have padding; of the others, those that the family names.
-    values |= {name: i for name, i in (token_ids or {}).items() if name == "pad_token_id" or name in values}
+    values |= {name: i for name, i in (token_ids or {}).items() if name in family_of(config).token_ids}
     for one in objectives:
         if isinstance(one, Labels):
             values["id2label"] = {str(i): name for i, name in enumerate(one.names)}

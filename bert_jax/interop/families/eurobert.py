@@ -42,6 +42,7 @@ class EuroBert(Family):
     # Norms without a mean have no bias, whatever norm_bias says.
     free = ("rotary_base", "rotary_scale", "num_kv_heads", "attention_bias", "feed_forward_bias", "norm_bias")
     own_code = "EuroBert"
+    token_ids = ("pad_token_id", "bos_token_id", "eos_token_id", "mask_token_id")
     base, word_table, modules = "model", "embed_tokens.weight", "embed_tokens|layers|norm"
     layer = r"^model\.layers\.(\d{1,6})\."
     refused = (("dense.weight", "EuroBERT's classifier of texts, which has an activation and no norm,"),)
@@ -60,7 +61,8 @@ class EuroBert(Family):
             "num_key_value_heads": config.kv_heads,
             "rope_parameters": write_rope(config, config.rotary_base),
             "classifier_pooling": "bos" if config.pooling == "cls" else "mean",
-            **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "mask_token_id")),
+            # Their defaults are beyond a small vocabulary.
+            **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id")),
         }
 
     def heads(self, config: ModelConfig) -> Mapping[str, Mapping[str, Allowed]]:

@@ -63,6 +63,7 @@ class Family(abc.ABC):
       only: the values that the family has of a model field. It has others, unless they are in `free`, at their default.
       free: model fields of which the family has all values.
       own_code: `auto_map` may name classes that begin so: code that became that of `transformers`.
+      token_ids: the fields of `config.json` with ids of special tokens.
       base: the name of the body in a model with heads.
       word_table: the name of the word embeddings in the body.
       modules: a pattern of the modules of the body.
@@ -84,6 +85,7 @@ class Family(abc.ABC):
     only: ClassVar[Mapping[str, Allowed]]
     free: ClassVar[Collection[str]] = ()
     own_code: ClassVar[str] = ""
+    token_ids: ClassVar[Sequence[str]] = ("pad_token_id",)
     base: ClassVar[str]
     word_table: ClassVar[str]
     modules: ClassVar[str]

@@ -50,6 +50,7 @@ class ModernBert(Family):
         *("rotary_base", "local_rotary_base", "rotary_scale", "local_window", "global_every"),
         *("norm_bias", "attention_bias", "feed_forward_bias"),
     )
+    token_ids = ("pad_token_id", "cls_token_id", "sep_token_id", "bos_token_id", "eos_token_id")
     base, word_table, modules = "model", "embeddings.tok_embeddings.weight", "embeddings|layers|final_norm"
     layer = r"^model\.layers\.(\d{1,6})\."
     classifiers: ClassVar = {"MultipleChoice": "choice", "QuestionAnswering": "span", "": "label"}
@@ -87,6 +88,7 @@ class ModernBert(Family):
             "classifier_pooling": config.pooling if config.pooling == "mean" else "cls",
             "classifier_activation": activation_name(config),
             "classifier_dropout": config.dropout,
+            # Their defaults are beyond a small vocabulary.
             **dict.fromkeys(("pad_token_id", "cls_token_id", "sep_token_id", "bos_token_id", "eos_token_id")),
         }
         for theirs, ours in (("embedding_dropout", "embedding_dropout"), ("mlp_dropout", "feed_forward_dropout")):
