@@ -22,7 +22,7 @@ from bert_jax.objectives.masked_words import MaskedWords
 from tests.interop import family_rows, rows
 from tests.interop.family_configs import EUROBERT, MODERNBERT, NOMIC_BERT, changed
 
-LENGTHS, SEQUENCE_LENGTH = [90, 3, 41, 70], 90  # blocks of 32 queries and their ends
+LENGTHS = [90, 3, 41, 70]  # several blocks of 32 queries, and their ends
 CASES = {
     "modernbert": MODERNBERT,
     "modernbert, biases, untied, all windows": changed(
@@ -57,9 +57,9 @@ CASES = {
 }
 
 
-def lengths(case: str) -> tuple[list[int], int]:
-    """The lengths of a case's examples, and that of the rows; they cross its window."""
-    return ([150, 3, 70, 131], 150) if "wide" in case else (LENGTHS, SEQUENCE_LENGTH)
+def lengths(case: str) -> list[int]:
+    """The lengths of a case's examples, which cross its window."""
+    return [150, 3, 70, 131] if "wide" in case else LENGTHS
 
 
 def loaded(config: ModelConfig, params, attention: str) -> torch.nn.Module:
@@ -131,14 +131,13 @@ def train(model: torch.nn.Module, config: ModelConfig, batch, rates):
 def deviations(case: str, attention: str) -> dict[str, dict[str, float]]:
     """How far apart the two are in each quantity, in units of its largest number, for padded and for packed rows."""
     config = CASES[case]
-    padded = family_rows.padded(config, *lengths(case))
-    params = family_rows.parameters(config, padded)
-    theirs = observe(loaded(config, params, attention), config, padded)
-    found = {}
-    for layout, given in (("padded", padded), ("packed", family_rows.packed(padded))):
-        ours = family_rows.observe(config, params, given)
-        found[layout] = {name: rows.deviation(ours[name], value) for name, value in theirs.items()}
-    return found
+    layouts = family_rows.padded_and_packed(config, lengths(case))
+    params = family_rows.parameters(config, layouts[0])
+    theirs = observe(loaded(config, params, attention), config, layouts[0])
+    return {
+        layout: {name: rows.deviation(ours[name], value) for name, value in theirs.items()}
+        for layout, ours in zip(("padded", "packed"), family_rows.observe(config, params, layouts), strict=True)
+    }
 
 
 def main() -> None:

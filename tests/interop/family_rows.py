@@ -1,6 +1,7 @@
 """What our model makes of masked words in padded rows and in packed ones: one side of the families' comparisons."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -30,44 +31,34 @@ class Rows:
     slots: tuple[np.ndarray, np.ndarray]
 
 
-def padded(config: ModelConfig, lengths: list[int], sequence_length: int) -> Rows:
-    """A row for each length."""
-    batch = padded_batch(config, lengths, sequence_length, 4)
+def padded_and_packed(config: ModelConfig, lengths: list[int]) -> tuple[Rows, Rows]:
+    """The same examples, a row for each and two in a row, in arrays of the same shapes."""
+    examples, predictions = len(lengths), 4
+    half = examples // 2
+    width = max(first + second for first, second in zip(lengths[:half], lengths[half:], strict=True))
+    batch = padded_batch(config, lengths, width, predictions)
     batch = {name: value for name, value in batch.items() if not name.startswith("nsp_")}
-    return Rows(batch, np.nonzero(batch["example_ids"]), np.nonzero(batch["masked_weights"]))
+    for name, value in batch.items():
+        if value.shape[1] < width:  # of examples or predictions: twice as many in a packed row
+            batch[name] = np.pad(value, ((0, 0), (0, value.shape[1])))
+    tokens, slots = np.nonzero(batch["example_ids"]), np.nonzero(batch["masked_weights"])
+    together = {name: value[:half] + 0 for name, value in batch.items()}
+    for row, start in enumerate(lengths[:half]):
+        other, used = row + half, batch["masked_weights"][row + half] > 0
+        for name, value in batch.items():
+            at = start if value.shape[1] == width else value.shape[1] // 2
+            together[name][row, at:] = value[other, : value.shape[1] - at]
+        together["example_ids"][row, start:] *= 2
+        together["cls_positions"][row, 1] = start
+        together["masked_positions"][row, predictions:] += (start * used[:predictions]).astype(np.int32)
+    together = {name: np.concatenate([value, value * 0]) for name, value in together.items()}
 
+    def moved(index: tuple[np.ndarray, np.ndarray], shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return index[0] % half, index[1] + shifts[index[0]]
 
-def packed(rows: Rows, num_rows: int = 2) -> Rows:
-    """The same examples, several in a row."""
-    batch = rows.batch
-    examples, slots = len(batch["example_ids"]), batch["masked_weights"].shape[1]
-    lengths, per_row = (batch["example_ids"] > 0).sum(1), -(-examples // num_rows)
-    row, place = np.arange(examples) % num_rows, np.arange(examples) // num_rows
-    starts = [int(sum(lengths[j] for j in range(i) if row[j] == row[i])) for i in range(examples)]
-    width = max(start + length for start, length in zip(starts, lengths, strict=True))
-    shapes = {"masked": per_row * slots, "cls_po": per_row, "exampl_": per_row}
-    found = {
-        name: np.zeros((num_rows, {"example_keys": per_row}.get(name, shapes.get(name[:6], width))), value.dtype)
-        for name, value in batch.items()
-    }
-    for i, (start, length) in enumerate(zip(starts, lengths, strict=True)):
-        inside, own = slice(start, start + length), slice(place[i] * slots, (place[i] + 1) * slots)
-        for name in ("token_ids", "token_type_ids", "position_ids"):
-            found[name][row[i], inside] = batch[name][i, :length]
-        found["example_ids"][row[i], inside] = place[i] + 1
-        for name in ("masked_targets", "masked_weights"):
-            found[name][row[i], own] = batch[name][i]
-        found["masked_positions"][row[i], own] = batch["masked_positions"][i] + start * (batch["masked_weights"][i] > 0)
-        found["cls_positions"][row[i], place[i]] = start
-        found["example_keys"][row[i], place[i]] = batch["example_keys"][i, 0]
-    example, token = rows.tokens
-    _, slot = rows.slots
-    of_slot = rows.slots[0]
-    return Rows(
-        found,
-        (row[example], np.asarray(starts)[example] + token),
-        (row[of_slot], place[of_slot] * slots + slot),
-    )
+    starts = np.array([0] * half + lengths[:half])
+    places = np.array([0] * half + [predictions] * half)
+    return Rows(batch, tokens, slots), Rows(together, moved(tokens, starts), moved(slots, places))
 
 
 def learner(config: ModelConfig) -> Learner:
@@ -80,41 +71,47 @@ def parameters(config: ModelConfig, rows: Rows):
     return random_params(learner(config).model, rows.batch)
 
 
-def step(config: ModelConfig, rows: Rows):
-    """The function of parameters to ((loss, (embeddings, hidden states, logits)), gradient), without dropout.
+def step(config: ModelConfig):
+    """The function of parameters and rows to ((loss, (embeddings, hidden states, logits)), gradient), without dropout.
 
     Hidden states and logits are those of plain attention, loss and gradient those of attention in blocks.
     """
     one = learner(config)
 
-    def loss(params):
-        output, inside = with_intermediates(one.model, params, rows.batch)
+    def loss(params, batch, tokens, slots):
+        output, inside = with_intermediates(one.model, params, batch)
         states = list(inside.hidden_states)
         if config.norm_position == "pre":
             states[-1] = make_norm(config).apply({"params": params["bert"]["encoder"]["final_norm"]}, states[-1])
-        states = [x[rows.tokens] for x in states]
-        outcome = one.loss_fn(params, None, rows.batch, NO_DROPOUT)
-        return outcome.losses["mlm_loss"].sum.mean, (states[0], states[1:], output["mlm"][rows.slots])
+        states = [x[tokens] for x in states]
+        outcome = one.loss_fn(params, None, batch, NO_DROPOUT)
+        return outcome.losses["mlm_loss"].sum.mean, (states[0], states[1:], output["mlm"][slots])
 
-    return jax.jit(jax.value_and_grad(loss, has_aux=True))
+    compiled = jax.jit(jax.value_and_grad(loss, has_aux=True))
+    return lambda params, rows: compiled(params, rows.batch, rows.tokens, rows.slots)
 
 
-def observe(config: ModelConfig, params, rows: Rows, rates=RATES) -> dict:
-    """Everything that is compared, by name."""
+def observe(config: ModelConfig, params, layouts: Sequence[Rows], rates=RATES) -> list[dict]:
+    """Everything that is compared, by name, for each of some rows of the same shapes."""
+    found = []
     with jax.default_matmul_precision("highest"):
-        compute = step(config, rows)
-        (loss, (embeddings, states, logits)), gradient = compute(params)
+        compute = step(config)
         optimizer = make_optimizer(OPTIMIZER, lambda count: jnp.asarray(rates)[count])
-        state = optimizer.init(params)
-        for i in range(len(rates)):
-            update = gradient if i == 0 else compute(params)[1]
-            moves, state = optimizer.update(update, state, params)
-            params = jax.tree.map(lambda x, y: x + y, params, moves)
-    return {
-        "embeddings": embeddings,
-        "hidden states": states,
-        "masked-language-model logits": logits,
-        "masked-language-model loss": loss,
-        "gradients": gradient,
-        f"parameters after {len(rates)} steps of AdamW": params,
-    }
+        update = jax.jit(optimizer.update)
+        for rows in layouts:
+            (loss, (embeddings, states, logits)), gradient = compute(params, rows)
+            moved, state = params, optimizer.init(params)
+            for i in range(len(rates)):
+                moves, state = update(gradient if i == 0 else compute(moved, rows)[1], state, moved)
+                moved = jax.tree.map(lambda x, y: x + y, moved, moves)
+            found.append(
+                {
+                    "embeddings": embeddings,
+                    "hidden states": states,
+                    "masked-language-model logits": logits,
+                    "masked-language-model loss": loss,
+                    "gradients": gradient,
+                    f"parameters after {len(rates)} steps of AdamW": moved,
+                }
+            )
+    return found

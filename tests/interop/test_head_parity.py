@@ -92,8 +92,8 @@ def run(bert, model, *texts):
         name: torch.tensor([row + [0] * (width - len(row)) for row in rows])
         for name, rows in zip(names, columns, strict=True)
     }
-    if model.config.type_vocab_size == 1:
-        inputs["token_type_ids"] *= 0
+    if getattr(model.config, "type_vocab_size", 0) < 2:
+        del inputs["token_type_ids"]
     with torch.no_grad():
         return model(**inputs if len(texts) == 1 else {name: value[None] for name, value in inputs.items()})
 

@@ -122,6 +122,9 @@ class Family(abc.ABC):
         self._check_values(config)  # before anything is computed with them
         self.finish(config, values)
         self._check_values(config)
+        for ours, allowed in self.misfits(config).items():
+            theirs = next(theirs for theirs, name in {**self.required, **self.optional}.items() if name == ours)
+            raise ConfigError(f"config.json has {theirs}={quoted(values[theirs])}, not {_shown(allowed)}.")
         return config
 
     def _check_values(self, config: ModelConfig) -> None:
