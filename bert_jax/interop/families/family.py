@@ -70,6 +70,7 @@ class Family(abc.ABC):
       layer: a pattern of the names of a layer's tensors, with a group for its number.
       renames: patterns of names in files and names in the table, applied in order, after the body has its name.
       refused: names that only models with other arithmetic have, and what is different in them.
+      classes: which heads there are together, in alphabetical order, and how the name of their class ends.
       classifiers: the heads whose output layer is called `classifier`, by a part of the class's name.
     """
 
@@ -92,6 +93,7 @@ class Family(abc.ABC):
     layer: ClassVar[str]
     renames: ClassVar[Sequence[tuple[str, str]]] = ()
     refused: ClassVar[Sequence[tuple[str, str]]] = ()
+    classes: ClassVar[Mapping[tuple[str, ...], str]]
     classifiers: ClassVar[Mapping[str, str]] = {"MultipleChoice": "choice", "": "label"}
 
     def read(self, values: Mapping[str, Any]) -> ModelConfig:
@@ -181,11 +183,6 @@ class Family(abc.ABC):
             )
         if config.vocab_size is None:
             raise ConfigError("model.vocab_size is empty: give the number of tokens.")
-
-    @property
-    @abc.abstractmethod
-    def classes(self) -> Mapping[tuple[str, ...], str]:
-        """Which heads there are together, in alphabetical order, and how the name of their class ends."""
 
     @abc.abstractmethod
     def heads(self, config: ModelConfig) -> Mapping[str, Mapping[str, Allowed]]:
