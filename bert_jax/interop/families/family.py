@@ -188,6 +188,10 @@ class Family(abc.ABC):
     def heads(self, config: ModelConfig) -> Mapping[str, Mapping[str, Allowed]]:
         """Returns, for each head, the model fields that decide what it computes, and the values that it has."""
 
+    def poolings(self, config: ModelConfig) -> Allowed:
+        """Returns the values of `pooling` with which the family has heads that read pooled examples."""
+        return self.heads(config).get("label", {}).get("pooling", ())
+
     def class_of(self, heads: Sequence[str]) -> str:
         """Returns the name of the class with these heads.
 
