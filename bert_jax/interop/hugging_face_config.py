@@ -18,7 +18,7 @@ class ForeignConfig:
 
     Attributes:
       model: the config of the body.
-      family: the naming scheme of the weights.
+      family: that of its class, which knows the names of the weights.
       architecture: the class that wrote it, such as `BertForSequenceClassification`; empty if it does not say.
       labels: the names of the labels by number; empty if it does not say.
       problem: `regression`, `single_label_classification`, `multi_label_classification`, or empty.
@@ -32,7 +32,7 @@ class ForeignConfig:
 
 
 def read_config(values: Any) -> ForeignConfig:
-    """Reads the contents of a `config.json`; fields that concern neither body nor labels are ignored.
+    """Reads the contents of a `config.json`; fields that concern neither the model nor its labels are ignored.
 
     An optional field may be null. Without a `model_type` it is BERT's.
 

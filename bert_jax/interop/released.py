@@ -71,8 +71,9 @@ def _objectives(given: ForeignConfig, parameters: FileParameters) -> tuple[Objec
     can_pool = given.model.head_transform == "all" or "bert/pooler/dense/bias" in parameters.shapes
     # Without a class, as in Google's folders, a classifier that cannot pool labels tokens.
     of_tokens = "TokenClassification" in given.architecture or not (given.architecture or can_pool)
-    # A head without a transform, a bias and a table of its own has no parameters.
-    if "mlm" in heads or "MaskedLM" in given.architecture:
+    # Without a transform, a bias and a table of its own, the head of words has no parameters: only the class tells.
+    is_bare = "MaskedLM" in given.architecture and not given.family.table(given.model)["mlm"]
+    if "mlm" in heads or is_bare:
         found.append(MaskedWords())
     if "nsp" in heads and can_pool:
         found.append(SentencePairs())

@@ -78,8 +78,8 @@ class LabelledKind(TaskKind[Config], abc.ABC):
         if not family.poolings(config.model):
             return [f"export       not to Hugging Face, whose {family.title} has no such head"]
         return [
-            f"export       not to Hugging Face, whose {family.title} has no model.pooling={pooling}; model.pooling=cls can"
-            " be exported, but learns more slowly if the checkpoint has no pooler"
+            f"export       not to Hugging Face, whose {family.title} has no model.pooling={pooling}; model.pooling=cls"
+            " can be exported, but learns more slowly if the checkpoint has no pooler"
         ]
 
     @abc.abstractmethod

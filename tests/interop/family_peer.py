@@ -128,28 +128,33 @@ def train(model: torch.nn.Module, config: ModelConfig, batch, rates):
     return as_ours(dict(model.named_parameters()), config)
 
 
-def deviations(case: str, attention: str) -> dict[str, dict[str, float]]:
-    """How far apart the two are in each quantity, in units of its largest number, for padded and for packed rows."""
+def deviations(case: str) -> dict[tuple[str, str], dict[str, float]]:
+    """How far apart the two are in each quantity, in units of its largest number.
+
+    Returns:
+      The deviations by name, for both implementations of attention there, of padded and of packed rows here.
+    """
     config = CASES[case]
-    layouts = family_rows.padded_and_packed(config, lengths(case))
-    params = family_rows.parameters(config, layouts[0])
-    theirs = observe(loaded(config, params, attention), config, layouts[0])
-    return {
-        layout: {name: rows.deviation(ours[name], value) for name, value in theirs.items()}
-        for layout, ours in zip(("padded", "packed"), family_rows.observe(config, params, layouts), strict=True)
-    }
+    layouts = dict(zip(("padded", "packed"), family_rows.padded_and_packed(config, lengths(case)), strict=True))
+    params = family_rows.parameters(config, layouts["padded"])
+    ours = dict(zip(layouts, family_rows.observe(config, params, list(layouts.values())), strict=True))
+    found = {}
+    for attention in ("eager", "sdpa"):
+        theirs = observe(loaded(config, params, attention), config, layouts["padded"])
+        for layout, here in ours.items():
+            found[attention, layout] = {name: rows.deviation(here[name], value) for name, value in theirs.items()}
+    return found
 
 
 def main() -> None:
     """Prints the table of docs/model.md."""
     worst: dict[str, dict[str, float]] = {}
-    for case in CASES:
-        for attention in ("eager", "sdpa"):
-            for found in deviations(case, attention).values():
-                for name, value in found.items():
-                    family = worst.setdefault(name, {})
-                    title = family_of(CASES[case]).title
-                    family[title] = max(value, family.get(title, 0.0))
+    for case, config in CASES.items():
+        title = family_of(config).title
+        for found in deviations(case).values():
+            for name, value in found.items():
+                by_family = worst.setdefault(name, {})
+                by_family[title] = max(value, by_family.get(title, 0.0))
     titles = list(next(iter(worst.values())))
     print(f"| quantity | {' | '.join(titles)} |\n|---|{'---|' * len(titles)}")
     for name, by_family in worst.items():

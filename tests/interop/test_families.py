@@ -450,6 +450,13 @@ def test_a_head_of_words_without_parameters(tmp_path):
     assert "model.embed_tokens.weight" in names
 
 
+def test_a_head_that_only_the_class_says_is_there_is_not(tmp_path):
+    write(tmp_path, MODERNBERT, ())
+    values = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(values | {"architectures": ["ModernBertForMaskedLM"]}))
+    assert bert_jax.load(tmp_path).objectives == ()
+
+
 @pytest.mark.parametrize(
     ("config", "new"),
     [

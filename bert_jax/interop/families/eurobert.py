@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from bert_jax.interop.entries import Entry, array, linear, norm, query_key_value
-from bert_jax.interop.families.family import Allowed, Family, choose
+from bert_jax.interop.families.config_fields import choose
+from bert_jax.interop.families.family import Allowed, Family
 from bert_jax.interop.families.rope import check_head_size, read_only_rope, write_rope
 from bert_jax.model.config import ModelConfig
 

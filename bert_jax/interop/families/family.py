@@ -5,25 +5,15 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from bert_jax import configuration
 from bert_jax.configuration import as_text
 from bert_jax.errors import CheckpointError, ConfigError, quoted
 from bert_jax.interop.entries import Entry
+from bert_jax.interop.families.config_fields import ACTIVATIONS, activation_name, choose, set_field
 from bert_jax.model.config import DEFAULTS, ModelConfig
 
 BODY = ("embeddings", "encoder")  # the parts that every model has
 # Stored in some checkpoints, but not learned.
 BUFFER = re.compile(r"(^|\.)(embeddings\.(position_ids|token_type_ids)|rotary_emb\.\w*inv_freq)$")
-ACTIVATIONS = {
-    "gelu": "gelu",
-    "gelu_python": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "gelu_fast": "gelu_tanh",
-    "relu": "relu",
-    "silu": "silu",
-    "swish": "silu",
-}
 MAX_LAYERS = 1000
 SHAPES = {
     "vocab_size": "vocab_size",
@@ -302,37 +292,6 @@ class Family(abc.ABC):
     def classifier(self, architecture: str) -> str:
         """Returns the head that the tensors called `classifier` belong to in a class."""
         return next(head for part, head in self.classifiers.items() if part in architecture)
-
-
-def set_field(config: ModelConfig, ours: str, theirs: str, value: Any) -> None:
-    """Sets a model field to a value of `config.json`.
-
-    Raises:
-      ConfigError: the value is of another type.
-    """
-    try:
-        configuration.replace(config, ours, value)
-    except (ConfigError, OverflowError):
-        plain, _ = configuration.field_type(config, ours)
-        kind = "true or false" if plain is bool else "a number of its kind"
-        raise ConfigError(f"config.json has {theirs}={quoted(value)}, not {kind}.") from None
-
-
-def choose(values: Mapping[str, Any], name: str, choices: Mapping[str, str], default: str) -> str:
-    """Returns what a field of `config.json`, or its default, means: a table of its values says so.
-
-    Raises:
-      ConfigError: it has another one.
-    """
-    value = values.get(name, default)
-    if not isinstance(value, str) or value not in choices:
-        raise ConfigError(f"{name}={quoted(value)} is not one of {', '.join(choices)}.")
-    return choices[value]
-
-
-def activation_name(config: ModelConfig) -> str:
-    """Returns the name of a model's activation in `config.json`."""
-    return next(theirs for theirs, ours in ACTIVATIONS.items() if ours == config.activation)
 
 
 def _odd(config: ModelConfig, needs: Mapping[str, Allowed]) -> bool:

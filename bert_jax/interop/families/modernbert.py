@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 
 from bert_jax.errors import ConfigError, quoted
 from bert_jax.interop.entries import Entry, array, gate_and_intermediate, linear, norm, query_key_value
-from bert_jax.interop.families.family import Allowed, Family, activation_name, choose
+from bert_jax.interop.families.config_fields import activation_name, choose
+from bert_jax.interop.families.family import Allowed, Family
 from bert_jax.interop.families.rope import read_rope, write_rope
 from bert_jax.model.config import ModelConfig
 

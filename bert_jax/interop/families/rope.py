@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bert_jax.errors import ConfigError, quoted
-from bert_jax.interop.families.family import set_field
+from bert_jax.interop.families.config_fields import set_field
 from bert_jax.model.config import ModelConfig
 
 
