@@ -17,7 +17,7 @@ def model_card(model: Any, objectives: Sequence[Objective], sentence_pooling: st
       sentence_pooling: how the folder is to embed texts; empty if it is not for sentence-transformers.
 
     Raises:
-      ConfigError: Hugging Face has no class with these heads.
+      ConfigError: Hugging Face has no class with this body and these heads.
     """
     config = model.config
     facts = [
@@ -35,7 +35,8 @@ def model_card(model: Any, objectives: Sequence[Objective], sentence_pooling: st
     if objectives:
         facts.append(["heads", "; ".join(one.title for one in objectives)])
     library = "sentence-transformers" if sentence_pooling else "transformers"
-    use = "AutoModel" + architecture(objectives).removeprefix("Bert").removeprefix("Model")
+    kind = architecture(config, objectives)
+    use = "AutoModel" + kind[kind.find("For") :] if "For" in kind else "AutoModel"
     if sentence_pooling:
         code = ["from sentence_transformers import SentenceTransformer", "", "model = SentenceTransformer(FOLDER)"]
     else:

@@ -514,13 +514,27 @@ class Pretrained:
         """
         if sentence_pooling not in ("", *POOLINGS[:3]):
             raise ConfigError(f"sentence_pooling={sentence_pooling!r} is not one of {', '.join(POOLINGS[:3])}.")
-        wanted = self.params if heads is None else set(heads) & self.params.keys()
+        # The head of words has no parameters if it has no transform, no bias and no table of its own.
+        there = {*self.params, *(one.name for one in self.objectives if isinstance(one, MaskedWords))}
+        wanted = there if heads is None else set(heads) & there
         written = [one for one in self.objectives if one.name in wanted and not sentence_pooling]
         params = {name: self.params[name] for name in ("bert", *(one.name for one in written)) if name in self.params}
-        two_types = self.config.num_token_types > 1
-        files = hugging_face_tokenizer_files(self.tokenizer, self.max_tokens, token_types=two_types)
+        tokenizer = self.tokenizer
+        files = hugging_face_tokenizer_files(tokenizer, self.max_tokens, self.config.num_token_types > 1)
         files["README.md"] = model_card(self, written, sentence_pooling).encode()
-        write_folder(folder, self.config, params, written, files, sentence_pooling, self.max_tokens, self.normalize)
+        ids = {"pad": tokenizer.pad_id, "mask": tokenizer.mask_id}
+        ids |= {"cls": tokenizer.cls_id, "sep": tokenizer.sep_id, "bos": tokenizer.cls_id, "eos": tokenizer.sep_id}
+        write_folder(
+            folder,
+            self.config,
+            params,
+            written,
+            files,
+            sentence_pooling,
+            self.max_tokens,
+            self.normalize,
+            {f"{name}_token_id": i for name, i in ids.items()},
+        )
 
     def _labelled(self, texts: Iterable[Text], name: str, activation: Any, two_types: bool = False) -> np.ndarray:
         """The activation of the logits of a head that labels examples: float32 [texts, C]."""

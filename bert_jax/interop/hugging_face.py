@@ -4,7 +4,7 @@ Nothing in a folder is run: no pickle is opened, and no module that a config nam
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from etils import epath
@@ -12,6 +12,7 @@ from etils import epath
 from bert_jax import storage
 from bert_jax.errors import ConfigError, quoted
 from bert_jax.foreign_files import parse_json, read_small
+from bert_jax.interop.families.registry import family_of
 from bert_jax.interop.hugging_face_config import read_config, write_config
 from bert_jax.interop.parameters import named_tensors
 from bert_jax.interop.released import PROBLEMS, ReleasedModel, assemble
@@ -91,28 +92,17 @@ def _read_json(path: epath.Path, kind: type = dict) -> Any:
     return parse_json(path, read_small(path, MAX_JSON_BYTES, ConfigError), ConfigError, kind)
 
 
-def architecture(objectives: Sequence[Objective]) -> str:
-    """Returns the class of `transformers` with these heads.
+def architecture(config: ModelConfig, objectives: Sequence[Objective]) -> str:
+    """Returns the class of `transformers` with this body and these heads.
 
     Raises:
       ConfigError: there is none.
     """
-    classes = {
-        (): "BertModel",
-        ("mlm",): "BertForMaskedLM",
-        ("nsp",): "BertForNextSentencePrediction",
-        ("mlm", "nsp"): "BertForPreTraining",
-        ("span",): "BertForQuestionAnswering",
-        ("label",): "BertForSequenceClassification",
-        ("choice",): "BertForMultipleChoice",
-        ("tokens",): "BertForTokenClassification",
-    }
-    heads = tuple(sorted("tokens" if isinstance(one, Labels) and one.of_tokens else one.name for one in objectives))
-    if heads not in classes:
-        if len(heads) == 1:
-            raise ConfigError(f"Hugging Face has no BERT with the head {heads[0]}: leave it out (heads=[], --heads=).")
-        raise ConfigError(f"Hugging Face has no BERT with the heads {', '.join(heads)} together: leave some out.")
-    return classes[heads]
+    return family_of(config).class_of(_heads(objectives))
+
+
+def _heads(objectives: Sequence[Objective]) -> list[str]:
+    return ["tokens" if isinstance(one, Labels) and one.of_tokens else one.name for one in objectives]
 
 
 def write_folder(
@@ -124,6 +114,7 @@ def write_folder(
     sentence_pooling: str = "",
     max_tokens: int = 0,
     normalize: bool = False,
+    token_ids: Mapping[str, int] | None = None,
 ) -> None:
     """Writes a folder that `AutoModel` and `AutoTokenizer` of `transformers` open.
 
@@ -134,22 +125,24 @@ def write_folder(
       objectives: those whose heads are written.
       files: other files by name: the tokenizer in Hugging Face's form, the model card.
       sentence_pooling: `mean`, `max` or `cls`, to write a folder for sentence-transformers; empty: for `transformers`.
-      max_tokens: with `sentence_pooling`, the longest input.
+      max_tokens: the longest input; 0: as many as the model has positions.
       normalize: with `sentence_pooling`, whether embeddings have length 1.
+      token_ids: the ids of special tokens, by their names in `config.json`: `pad_token_id`, `cls_token_id`, ….
 
     Raises:
-      ConfigError: Hugging Face's BERT does not support the model.
+      ConfigError: no family of Hugging Face's has the model.
       CheckpointError: the parameters do not fit the config, or are not finite.
     """
-    values = write_config(config) | {"architectures": [architecture(objectives)]}
+    if max_tokens and config.positions == "rotary":
+        config = dataclasses.replace(config, max_positions=max_tokens)  # nothing else says what it was trained for
+    values = write_config(config) | {"architectures": [architecture(config, objectives)]}
+    values |= {name: i for name, i in (token_ids or {}).items() if name in family_of(config).token_ids}
     for one in objectives:
         if isinstance(one, Labels):
-            if one.of_tokens:
-                config = dataclasses.replace(config, pooling="cls")  # nothing pools, so nothing is lost
             values["id2label"] = {str(i): name for i, name in enumerate(one.names)}
             values["label2id"] = {name: i for i, name in enumerate(one.names)}
             values["problem_type"] = next(theirs for theirs, ours in PROBLEMS.items() if ours == one.choose)
-    infos, makers = named_tensors(params, config)
+    infos, makers = named_tensors(params, config, _heads(objectives))
     folder = epath.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_safetensors(folder / WEIGHTS, infos, makers)

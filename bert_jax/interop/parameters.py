@@ -1,19 +1,19 @@
-"""Parameters from named tensors, and back, one tensor at a time; `names.py` says which is which."""
+"""Parameters from named tensors, and back, one tensor at a time; the tables of `families/` say which is which."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.traverse_util
 import jax.numpy as jnp
 import numpy as np
 
-from bert_jax.errors import CheckpointError, ConfigError, quoted
-from bert_jax.interop.hugging_face_config import check_expressible
-from bert_jax.interop.names import BODY, FAMILIES, TWINS, Entry, Family, canonical_names, name_table, num_layers
+from bert_jax.errors import CheckpointError, quoted
+from bert_jax.interop.entries import Entry
+from bert_jax.interop.families.family import BODY, Family
+from bert_jax.interop.families.registry import BERT, family_of
 from bert_jax.interop.tensors import TensorFile, TensorInfo
 from bert_jax.model.config import ModelConfig
-from bert_jax.model.positions import fixed_positions
 
 FLOAT32 = np.dtype(np.float32)
 
@@ -43,7 +43,7 @@ class FileParameters:
 def read_parameters(
     file: TensorFile,
     config: ModelConfig,
-    family: Family = FAMILIES["bert"],
+    family: Family = BERT,
     parts: tuple[str, ...] | None = None,
     classifier: str = "label",
 ) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def read_parameters(
 def open_parameters(
     file: TensorFile,
     config: ModelConfig,
-    family: Family = FAMILIES["bert"],
+    family: Family = BERT,
     parts: tuple[str, ...] | None = None,
     classifier: str = "label",
 ) -> FileParameters:
@@ -69,33 +69,29 @@ def open_parameters(
       family: the naming scheme of the file.
       parts: what to read besides embeddings and encoder: `pooler`, `mlm`, `nsp`, `label` (of examples or tokens) or
         `choice`, `span`; None: whatever is there.
-      classifier: whether the file's `classifier` is a `label` or a `choice`. The tensors of a choice are also those of
-        a single label.
+      classifier: the head that the file's `classifier` is: `label`, `choice` or `span`. The tensors of a choice are
+        also those of a single label.
 
     Returns:
       The parameters of a `bert_jax.model.composite.Composite` with heads of these names.
 
     Raises:
       CheckpointError: a tensor is missing, unknown, or duplicate.
-      ConfigError: Hugging Face's BERT does not support the config.
+      ConfigError: the family does not have the config.
     """
-    check_expressible(config)
-    if config.positions != "learned":
-        raise ConfigError(
-            f"model.positions={config.positions} has no position table to read into: use model.positions=learned."
-        )
-    names = canonical_names(file.infos, family)
-    twins = {twin: names.pop(twin) for twin in TWINS if twin in names}
-    for twin, name in TWINS.items():
-        if twin in twins:
-            names.setdefault(name, twins[twin])
+    family.check(config)
+    names = family.canonical_names(file.infos)
+    copies = {twin: (name, names.pop(twin)) for twin, name in family.twins(config).items() if twin in names}
+    for name, copy in copies.values():
+        names.setdefault(name, copy)
     # First, because the table of a config with 100,000 layers would take minutes.
-    if (found := num_layers(names)) != config.num_layers:
+    if (found := family.num_layers(names)) != config.num_layers:
         raise CheckpointError(
             f"The weights have {found} layers, but the config has num_hidden_layers={config.num_layers}: one of them"
             " belongs to another model."
         )
-    table = name_table(config, _num_labels(file, names), family, classifier)
+    has_classifier = any(name.startswith("classifier.") for name in names)
+    table = family.table(config, classifier if has_classifier else "", _num_labels(file, names), names)
     places = {name: part for part, entries in table.items() for entry in entries for name in entry.theirs}
     if unknown := sorted(names[name] for name in names.keys() - places.keys()):
         raise CheckpointError(
@@ -106,13 +102,15 @@ def open_parameters(
     wanted = [entry for part in (*BODY, *parts) for entry in table[part]]
     if missing := [name for entry in wanted for name in entry.theirs if name not in names]:
         raise CheckpointError(f"The weights lack {_some(missing)}: check the config, or ask for fewer parts.")
-    entries = {entry.ours: entry for entry in wanted}
-    shapes = {name: entry.our_shape for name, entry in entries.items()}
+    entries = {name: entry for entry in wanted for name in entry.ours}
+    shapes = {name: entry.ours[name] for name, entry in entries.items()}
     # An array without a tensor, the token types of a family that has none, is made here.
     dtypes = {
-        name: file.infos[names[entry.theirs[0]]].dtype if entry.theirs else FLOAT32 for name, entry in entries.items()
+        name: file.infos[names[next(iter(entry.theirs))]].dtype if entry.theirs else FLOAT32
+        for name, entry in entries.items()
     }
-    return FileParameters(shapes, dtypes, lambda name: _read_entry(file, entries[name], names, twins))
+    twins = dict(copies.values())
+    return FileParameters(shapes, dtypes, lambda name: _read_array(file, name, entries[name], names, twins))
 
 
 def _num_labels(file: TensorFile, names: Mapping[str, str]) -> int:
@@ -120,18 +118,19 @@ def _num_labels(file: TensorFile, names: Mapping[str, str]) -> int:
     return shape[0] if len(shape) == 1 else 0
 
 
-def _read_entry(file: TensorFile, entry: Entry, names: Mapping[str, str], twins: Mapping[str, str]) -> np.ndarray:
-    found = [_read_float32(file, names[name], entry.their_shape) for name in entry.theirs]
-    for twin, name in TWINS.items():
-        copy = twins.get(twin, "")
-        if name not in entry.theirs or copy in ("", names[name]):
-            continue
-        if not np.array_equal(found[0], _read_float32(file, copy, entry.their_shape)):
+def _read_array(
+    file: TensorFile, ours: str, entry: Entry, names: Mapping[str, str], twins: Mapping[str, str]
+) -> np.ndarray:
+    """Reads one array of an entry; `twins` are the tensors of the table that have a copy in the file, by name."""
+    found = [_read_float32(file, names[name], shape) for name, shape in entry.theirs.items()]
+    for name, value in zip(entry.theirs, found, strict=True):
+        copy = twins.get(name, names[name])
+        if copy != names[name] and not np.array_equal(value, _read_float32(file, copy, entry.theirs[name])):
             raise CheckpointError(
-                f"{quoted(copy)} is not equal to {quoted(names[name])}: models with a separate output table are not"
-                " supported."
+                f"{quoted(copy)} is not equal to {quoted(names[name])}: a model with a separate output table must say"
+                " tie_word_embeddings=false."
             )
-    return np.ascontiguousarray(entry.join(found))
+    return np.ascontiguousarray(dict(zip(entry.ours, entry.join(found), strict=True))[ours])
 
 
 def _read_float32(file: TensorFile, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -157,65 +156,62 @@ def _finite(name: str, value: np.ndarray) -> np.ndarray:
     return value
 
 
-def named_tensors(params: Any, config: ModelConfig) -> tuple[dict[str, TensorInfo], list[Callable[[], np.ndarray]]]:
-    """Returns the tensors of `BertForPreTraining`, or of the model whose parts are in `params`.
+def named_tensors(
+    params: Any, config: ModelConfig, heads: Sequence[str] | None = None
+) -> tuple[dict[str, TensorInfo], list[Callable[[], np.ndarray]]]:
+    """Returns the tensors of the model of `transformers` that has the parts in `params`.
 
     The inverse of `read_parameters`. Positions that are not learned become a position table, so that both models
     compute the same.
+
+    Args:
+      params: the parameters.
+      config: the config of the body.
+      heads: the heads, with `tokens` for labels of tokens; None: those of which `params` has parameters.
 
     Returns:
       The shape and dtype of each tensor, and a function for each, in the same order, that makes it.
 
     Raises:
       CheckpointError: an array is missing, unknown, or has the wrong shape; when it is made: it is not finite.
-      ConfigError: Hugging Face's BERT does not support the model.
+      ConfigError: no family of Hugging Face's has the model.
     """
-    check_expressible(config)
+    family = family_of(config)
+    heads = [name for name in params if name != "bert"] if heads is None else heads
+    family.check_heads(config, heads)
     arrays: dict[str, Any] = dict(flax.traverse_util.flatten_dict(params, sep="/"))
-    if config.positions != "learned":
-        arrays["bert/embeddings/position"] = _position_table(config)
-    classifier = "choice" if "choice" in params else "label"
-    for head in ("nsp", classifier):
-        if head in params and config.pooling != "cls":
-            rest = sorted(params.keys() - {"bert", "nsp", "label", "choice"})
-            leave_out = f", or write the others alone: heads={','.join(rest)}" if rest else ""
-            raise ConfigError(
-                f"Hugging Face's BERT pools by the first token, but the head {head!r} reads model.pooling="
-                f"{config.pooling}: to export it, train with model.pooling=cls{leave_out}."
-            )
-    bias = arrays.get("label/dense/bias")
-    table = name_table(config, 0 if bias is None else bias.size, classifier=classifier)
-    present = [part for part, entries in table.items() if part in BODY or any(e.ours in arrays for e in entries)]
+    classifier = next((name for name in family.classifiers.values() if name in params), "")
+    bias = arrays.get(f"{classifier}/dense/bias")
+    table = family.table(family.completed(config, arrays), classifier, 0 if bias is None else bias.size)
+    present = [part for part, entries in table.items() if part in BODY or any(e.ours.keys() & arrays for e in entries)]
     wanted = [entry for part in present for entry in table[part]]
-    if unknown := sorted(arrays.keys() - {entry.ours for entry in wanted}):
+    known = {name for entry in wanted for name in entry.ours}
+    if unknown := sorted(arrays.keys() - known):
         raise CheckpointError(
             f"The parameters have {_some(unknown)}, which this config does not have: check the config."
         )
-    if missing := [entry.ours for entry in wanted if entry.ours not in arrays]:
+    if missing := [name for entry in wanted for name in entry.ours if name not in arrays]:
         raise CheckpointError(f"The parameters lack {_some(missing)}: check the config.")
-    prefix = "" if set(present) <= {*BODY, "pooler"} else "bert."  # as in `BertModel`, which is the body alone
     infos, makers = {}, []
     for entry in wanted:
-        array = arrays[entry.ours]
-        _check(entry.ours, TensorInfo(tuple(array.shape), np.dtype(array.dtype)), entry.our_shape)
-        for i, name in enumerate(entry.theirs):
-            infos[name.replace("bert.", prefix, 1)] = TensorInfo(entry.their_shape, FLOAT32)
-            makers.append(_maker(entry, i, array))
+        given = [arrays[name] for name in entry.ours]
+        for (name, shape), array in zip(entry.ours.items(), given, strict=True):
+            _check(name, TensorInfo(tuple(array.shape), np.dtype(array.dtype)), shape)
+        for i, (name, shape) in enumerate(entry.theirs.items()):
+            # The class of the body alone has no name for it.
+            infos[name if heads else name.removeprefix(f"{family.base}.")] = TensorInfo(shape, FLOAT32)
+            makers.append(_maker(entry, i, given))
     return infos, makers
 
 
-def _maker(entry: Entry, index: int, array: Any) -> Callable[[], np.ndarray]:
+def _maker(entry: Entry, index: int, arrays: Sequence[Any]) -> Callable[[], np.ndarray]:
     def make() -> np.ndarray:
-        value = np.asarray(array).astype(FLOAT32, copy=False)
-        return np.ascontiguousarray(_finite(entry.ours, entry.split(value)[index]))
+        values = [np.asarray(array).astype(FLOAT32, copy=False) for array in arrays]
+        for name, value in zip(entry.ours, values, strict=True):
+            _finite(name, value)
+        return np.ascontiguousarray(entry.split(values)[index])
 
     return make
-
-
-def _position_table(config: ModelConfig) -> np.ndarray:
-    if config.positions == "sinusoidal":
-        return np.asarray(fixed_positions(config, jnp.arange(config.max_positions)))
-    return np.zeros((config.max_positions, config.hidden_size), FLOAT32)
 
 
 def _some(names: list[str]) -> str:

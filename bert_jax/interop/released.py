@@ -59,26 +59,28 @@ def assemble(given: ForeignConfig, file: TensorFile, tokenizer: Tokenizer) -> Re
             " them belongs to another model."
         )
     # The tensors of a multiple choice are those of a single label too: as in `transformers`, only the class tells.
-    classifier = "choice" if "MultipleChoice" in given.architecture else "label"
+    classifier = given.family.classifier(given.architecture)
     parameters = open_parameters(file, config, given.family, classifier=classifier)
     return ReleasedModel(config, parameters, _objectives(given, parameters), tokenizer, config.max_positions)
 
 
 def _objectives(given: ForeignConfig, parameters: FileParameters) -> tuple[Objective, ...]:
-    """What can be predicted: heads that read pooled examples need a pooler."""
+    """What can be predicted: BERT's heads that read pooled examples need a pooler."""
     found: list[Objective] = []
     heads = {name.partition("/")[0] for name in parameters.shapes}
-    has_pooler = "bert/pooler/dense/bias" in parameters.shapes
+    can_pool = given.model.head_transform == "all" or "bert/pooler/dense/bias" in parameters.shapes
     # Without a class, as in Google's folders, a classifier that cannot pool labels tokens.
-    of_tokens = "TokenClassification" in given.architecture or not (given.architecture or has_pooler)
-    if "mlm" in heads:
+    of_tokens = "TokenClassification" in given.architecture or not (given.architecture or can_pool)
+    # Without a transform, a bias and a table of its own, the head of words has no parameters: only the class tells.
+    is_bare = "MaskedLM" in given.architecture and not given.family.table(given.model)["mlm"]
+    if "mlm" in heads or is_bare:
         found.append(MaskedWords())
-    if "nsp" in heads and has_pooler:
+    if "nsp" in heads and can_pool:
         found.append(SentencePairs())
-    if "label" in heads and (of_tokens or has_pooler):
+    if "label" in heads and (of_tokens or can_pool):
         (size,) = parameters.shapes["label/dense/bias"]
         found.append(_labels(given, size, of_tokens))
-    if "choice" in heads and has_pooler:
+    if "choice" in heads and can_pool:
         found.append(Choices())
     if "span" in heads:
         found.append(Spans())

@@ -14,6 +14,7 @@ from bert_jax.data.labelled import LabelledStream, LabelledTexts, OnePhase, Rows
 from bert_jax.data.labelled_files import LabelledConfig
 from bert_jax.data.subsets import subset
 from bert_jax.errors import ConfigError, CorpusError, counted
+from bert_jax.interop.families.registry import nearest_family
 from bert_jax.model.config import ModelConfig
 from bert_jax.objectives.learner import Learner
 from bert_jax.optim.optimizer import OptimizerConfig
@@ -71,12 +72,14 @@ class LabelledKind(TaskKind[Config], abc.ABC):
     reads_pooled: ClassVar[bool] = False
 
     def remarks(self, config: Config) -> list[str]:
-        pooling = config.model.pooling
-        if pooling == "cls" or not self.reads_pooled:
+        pooling, family = config.model.pooling, nearest_family(config.model)
+        if not self.reads_pooled or pooling in family.poolings(config.model):
             return []
+        if not family.poolings(config.model):
+            return [f"export       not to Hugging Face, whose {family.title} has no such head"]
         return [
-            f"export       not to Hugging Face, whose BERT has no model.pooling={pooling}; model.pooling=cls can be"
-            " exported, but learns more slowly if the checkpoint has no pooler"
+            f"export       not to Hugging Face, whose {family.title} has no model.pooling={pooling}; model.pooling=cls"
+            " can be exported, but learns more slowly if the checkpoint has no pooler"
         ]
 
     @abc.abstractmethod

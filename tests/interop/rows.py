@@ -29,7 +29,7 @@ def padded_batch(config: ModelConfig, lengths: list[int], sequence_length: int, 
     chosen = np.zeros(slots.shape, np.int32)
     for row, (length, count) in enumerate(zip(lengths, used, strict=True)):
         chosen[row, :count] = rng.permutation(length)[:count]
-    token_types = np.sort(rng.integers(0, config.num_token_types, size), axis=1)
+    token_types = np.sort(rng.integers(0, max(config.num_token_types, 1), size), axis=1)
     return {
         "token_ids": np.where(real, rng.integers(1, config.vocab_size, size), 0).astype(np.int32),
         "token_type_ids": np.where(real, token_types, 0).astype(np.int32),

@@ -11,10 +11,9 @@ import pytest
 
 from bert_jax.errors import CheckpointError, ConfigError
 from bert_jax.interop.hugging_face_config import read_config, write_config
-from bert_jax.interop.names import TWINS
 from bert_jax.model.config import ModelConfig
 from tests.interop.rows import padded_batch, random_params
-from tests.interop.state_dicts import from_state_dict, to_state_dict
+from tests.interop.state_dicts import TWINS, from_state_dict, to_state_dict
 from tests.model import composites
 
 CONFIG = ModelConfig(
@@ -181,17 +180,22 @@ def test_positions_that_are_not_learned_become_a_table(positions):
 
 
 def test_models_that_they_do_not_have_are_refused(params):
-    with pytest.raises(ConfigError, match="norm_position=pre does not exist"):
+    with pytest.raises(
+        ConfigError, match=r"BERT, which comes nearest, has no model\.norm_position=pre \(only post\): save_checkpoint"
+    ):
         to_state_dict(params, dataclasses.replace(CONFIG, norm_position="pre"))
     with pytest.raises(ConfigError, match="vocab_size is empty"):
         write_config(dataclasses.replace(CONFIG, vocab_size=None))
     pooled = dataclasses.replace(CONFIG, pooling="mean")
-    with pytest.raises(ConfigError, match=r"the head 'nsp' reads model\.pooling=mean: to export it, .* heads=mlm"):
+    with pytest.raises(
+        ConfigError,
+        match=r"'nsp' of Hugging Face's BERT has no model\.pooling=mean: to export it, .*=cls, or .* heads=mlm",
+    ):
         to_state_dict(params, pooled)
     assert "cls.predictions.bias" in to_state_dict({"bert": params["bert"], "mlm": params["mlm"]}, pooled)
     labels = {"bert": params["bert"], "label": {"dense": {"kernel": np.ones((12, 4)), "bias": np.ones(4)}}}
     with pytest.raises(
-        ConfigError, match=r"'label' reads model\.pooling=mean: to export it, train with model\.pooling=cls\.$"
+        ConfigError, match=r"'label' .* has no model\.pooling=mean: to export it, train with model\.pooling=cls\.$"
     ):
         to_state_dict(labels, pooled)
     assert to_state_dict(labels, CONFIG)["classifier.weight"].shape == (4, 12)
@@ -212,7 +216,7 @@ def test_configs_survive_both_ways(activation):
         ({"position_embedding_type": "relative_key"}, "position_embedding_type='relative_key' is not supported"),
         ({"is_decoder": True}, "is_decoder='True'"),
         ({"tie_word_embeddings": False}, "tie_word_embeddings='False'"),
-        ({"hidden_act": "relu"}, "hidden_act='relu' is not one of gelu, gelu_python, gelu_new"),
+        ({"hidden_act": "tanh"}, "hidden_act='tanh' is not one of gelu, gelu_python, gelu_new"),
         ({"hidden_size": "768"}, "hidden_size='768', not a number"),
         ({"num_attention_heads": 5}, "does not divide"),
     ],

@@ -5,6 +5,7 @@ Each quantity may deviate by 1e-5 of its largest number: float32 products in ano
 
 import dataclasses
 
+import flax.traverse_util
 import jax
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ WHY = "the parity tests compare with PyTorch: pip install torch transformers"
 torch = pytest.importorskip("torch", reason=WHY)
 transformers = pytest.importorskip("transformers", reason=WHY)
 
+from bert_jax.interop.families.registry import BERT  # noqa: E402
 from bert_jax.interop.hugging_face_config import read_config, write_config  # noqa: E402
-from bert_jax.interop.names import name_table  # noqa: E402
 from bert_jax.model.bert import Bert  # noqa: E402
 from bert_jax.model.config import ModelConfig  # noqa: E402
 from bert_jax.model.intermediates import with_intermediates  # noqa: E402
@@ -113,11 +114,9 @@ def test_pre_norm_agrees_with_megatron():
     norms = {"attention.output.LayerNorm": "attention.ln", "output.LayerNorm": "ln"}
     final = params["encoder"]["final_norm"]
     tensors = {"ln.weight": final["scale"], "ln.bias": final["bias"]}
-    for entry in name_table(config)["encoder"]:
-        array = params
-        for part in entry.ours.split("/")[1:]:
-            array = array[part]
-        for name, value in zip(entry.theirs, entry.split(array), strict=True):
+    flat = flax.traverse_util.flatten_dict({"bert": params}, sep="/")
+    for entry in BERT.table(config)["encoder"]:
+        for name, value in zip(entry.theirs, entry.split([flat[name] for name in entry.ours]), strict=True):
             name = name.removeprefix("bert.encoder.")
             for theirs, megatrons in norms.items():
                 name = name.replace(theirs, megatrons)
