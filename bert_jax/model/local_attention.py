@@ -13,7 +13,14 @@ def block_size(window: int) -> int:
     return max(window, 32)
 
 
-def by_blocks(between: Callable, query: jax.Array, key: jax.Array, value: jax.Array, layout: Layout, window: int):
+def by_blocks(
+    between: Callable[[jax.Array, jax.Array, jax.Array, Layout, Layout], jax.Array],
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    layout: Layout,
+    window: int,
+) -> jax.Array:
     """Computes attention with a window in blocks of queries, so that its cost grows with S · window, not S².
 
     A block of queries attends to the keys from `window` before its first to `window` after its last. That leaves none
