@@ -24,6 +24,7 @@ ELSEWHERE = {
     "bash launch/setup.sh": ".ci/run",
     "source .venv/bin/activate": ".ci/run",
     "python -m tests.interop.peer": "tests/interop/test_parity.py",
+    "python -m tests.interop.family_peer": "tests/interop/test_family_parity.py",
     "python -m pytest": ".ci/run",
     "pip install torch transformers": ".ci/run",
     "bash launch/processes.sh": "tests/launch/test_processes.py",
