@@ -89,12 +89,14 @@ def _variants(file: pathlib.Path) -> tuple[str, ...]:
 def _near_files(missing: pathlib.Path) -> str:
     """Suggests config files: of the same folder or, if it has none, of this project."""
     folder = missing.parent if missing.parent.name and any(missing.parent.glob("*.py")) else pathlib.Path(EXAMPLES)
-    names = sorted(path.stem for path in (folder if folder.is_dir() else ROOT / folder).glob("*.py"))
-    near = near_names(missing.stem, names)
+    paths = (folder if folder.is_dir() else ROOT / folder).glob("*.py")
+    names = sorted(path.stem for path in paths if "def get_config(" in path.read_text())
+    sizes = _variants(ROOT / EXAMPLES / f"{SIZES}.py")
+    near = near_names(missing.stem, [*names, *sizes])
+    if near and near[0] in sizes:
+        return f" Did you mean {SIZES}:{near[0]}?"
     if near:
         return f" Did you mean {folder}/{near[0]}.py?"
-    if near := near_names(str(missing), _variants(ROOT / EXAMPLES / f"{SIZES}.py")):
-        return f" Did you mean {SIZES}:{near[0]}?"
     return f" In {folder} there are {', '.join(f'{name}.py' for name in names)}."
 
 

@@ -14,7 +14,7 @@ Computed cost: 2,000 billion positions; floating-point operations 17m 1.3e20, 32
 from typing import Literal
 
 from bert_jax.tasks.pretraining import PretrainingConfig
-from experiments.configs.modernbert import LONG_BASE, VOCABULARY, Part, body, recipe, set_parts, set_tiny
+from experiments.configs.modernbert_family import LONG_BASE, VOCABULARY, Part, body, recipe, set_parts, set_tiny
 
 # layers, width, width of the feed-forward blocks, heads; peak rate, weight decay
 SIZES = {

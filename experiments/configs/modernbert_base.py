@@ -14,7 +14,7 @@ operations. Not yet run to the end.
 from typing import Literal
 
 from bert_jax.tasks.pretraining import PretrainingConfig
-from experiments.configs.modernbert import LONG_BASE, VOCABULARY, Part, body, recipe, set_parts, set_tiny
+from experiments.configs.modernbert_family import LONG_BASE, VOCABULARY, Part, body, recipe, set_parts, set_tiny
 
 
 def get_config(size: Literal["full", "tiny"] = "full") -> PretrainingConfig:

@@ -13,7 +13,7 @@ cost: 2,000 billion positions, 4.9e21 floating-point operations. Not yet run to 
 from typing import Literal
 
 from bert_jax.tasks.pretraining import PretrainingConfig
-from experiments.configs.modernbert import LONG_BASE, VOCABULARY, Part, body, recipe, set_parts, set_tiny
+from experiments.configs.modernbert_family import LONG_BASE, VOCABULARY, Part, body, recipe, set_parts, set_tiny
 
 
 def get_config(size: Literal["full", "tiny"] = "full") -> PretrainingConfig:

@@ -32,7 +32,7 @@ def test_the_users_own_file_comes_first(tmp_path, monkeypatch):
     [
         ("tinny", "Did you mean sizes:tiny?"),
         ("bert_bas", "Did you mean experiments/configs/bert_base.py?"),
-        ("nothing_like_it", "In experiments/configs there are bert_base.py"),
+        ("nothing_like_it", "In experiments/configs there are bert_24h.py, bert_base.py"),
         ("sizes:minni", "Did you mean mini?"),
         ("quickstart:mini", "has no variants"),
     ],
