@@ -284,7 +284,7 @@ CASES = [
     pretrain(
         "unknown_config_file",
         ["--config={tmp}/qqq.py"],
-        "is not a file. In experiments/configs there are bert_base.py, ",
+        "is not a file. In experiments/configs there are bert_24h.py, bert_base.py, ",
     ),
     pretrain("config_of_another_kind", ["--config=pyproject.toml"], "is not a Python file"),
     pretrain(
