@@ -107,7 +107,7 @@ def probed(corpus: str, folder: pathlib.Path) -> list[float]:
         with jax.set_mesh(placed.mesh), sharding.rules():
             program = placed.program(STEPS)
             params = program.make_state({}).params
-            features = placed.features(program, params, placed.task.probes[0].rows)
+            features = placed.features(program, params, placed.task.probes[0].rows, 0)
             found.append((features, placed.evaluate(program, params, 0)["eval/probe_words_accuracy"]))
     (one, accuracy), (eight, other) = found
     assert np.abs(one).max() > 0.1
@@ -127,7 +127,7 @@ def changing(corpus: str, folder: pathlib.Path) -> list[float]:
         placed = meshes.on_devices(config, mesh, jax.devices()[:count])
         seen = meshes.measure(placed, STEPS)
         with jax.set_mesh(placed.mesh), sharding.rules():
-            found.append((seen, placed.evaluate(seen.program, seen.state.scored)["eval/mlm_loss"]))
+            found.append((seen, placed.evaluate(seen.program, seen.state.scored, STEPS)["eval/mlm_loss"]))
     (one, score), (eight, other) = found
     sums = checksums(one.state)
     save(one.state, folder / "forked" / "checkpoints")

@@ -49,7 +49,7 @@ def test_what_is_scored_and_loaded_is_the_mean(averaging, tmp_path):
     with jax.set_mesh(placed.mesh), sharding.rules():
         program = placed.program(6)
         best = load(tmp_path / "run")
-        again = placed.evaluate(program, best.params)
+        again = placed.evaluate(program, best.params, best.step or 0)
     assert scores["step"] == best.step
     assert again["eval/mlm_loss"] == scores["eval/mlm_loss"]
     assert SavedParams(tmp_path / "run" / "checkpoints").fingerprint != (
