@@ -29,7 +29,7 @@ def clock(monkeypatch):
 def choose(clock, seconds_of, phases, seconds, evaluation=0.0, eval_every=1000):
     """`seconds_of` a batch, which is the number of its step."""
 
-    def step(state, batch):
+    def step(state, batch, step):
         clock.sleep(seconds_of(batch))
         return state, 0.0
 
