@@ -238,7 +238,7 @@ def test_the_state_is_arrays_placed_like_the_parameters(name):
 )
 def test_problems_are_named(field, values):
     for value in values:
-        config = OptimizerConfig()
+        config = OptimizerConfig(name="muon" if field.startswith("muon") else "adamw")
         configuration.replace(config, field, configuration.parse(config, field, value))
         (problem,) = config.problems()
         assert f"optimizer.{field}" in problem or f"config field '{value[3:7]}'" in problem or "learning_rate=" in value
