@@ -15,6 +15,7 @@ from typing import Literal
 
 from bert_jax.model.config import ModelConfig
 from bert_jax.tasks.pretraining import PretrainingConfig
+from experiments.configs.two_cores import set_two_cores
 
 
 def get_config(size: Literal["full", "tiny"] = "full") -> PretrainingConfig:
@@ -48,11 +49,6 @@ def get_config(size: Literal["full", "tiny"] = "full") -> PretrainingConfig:
     config.train.batch_size = 8_192
     config.train.num_steps = 20_000
     if tiny:
-        config.model.initializer_range = 0.06
+        set_two_cores(config)
         config.data.ramp_from, config.data.ramp_steps = 4, 3_600
-        config.data.prefetch = 8
-        config.train.batch_size = 16
-        config.train.num_steps = 6_000
-        config.train.log_every = 50
-        config.train.checkpoint_every = config.eval.every = 500
     return config

@@ -4,6 +4,7 @@ import dataclasses
 
 from bert_jax.model.config import ModelConfig
 from bert_jax.tasks.pretraining import PretrainingConfig
+from experiments.configs.two_cores import set_two_cores
 
 VOCABULARY = 50_368  # of byte-level BPE: `experiments.prepare_corpus --tokenizer=bpe --vocab_size=50368`
 LONG_BASE = 160_000.0  # of the rotary positions of global layers, for texts of 8,192 tokens
@@ -86,19 +87,14 @@ def set_parts(config: PretrainingConfig, first_steps: int, parts: list[Part]) ->
 
 def set_tiny(config: PretrainingConfig) -> None:
     """Shrinks data and length to what two cores train in half an hour, with all phases; for a small model."""
+    set_two_cores(config)
     config.model.local_window = 32
-    config.model.initializer_range = 0.06  # a narrow model would begin with nearly uniform attention
     config.model.dropout = 0.0
     config.data.sequence_length = 128
     config.data.ramp_from, config.data.ramp_increment, config.data.ramp_steps = 8, None, 1_000
-    config.data.prefetch = 8
     config.optimizer.learning_rate = 2e-3
     config.optimizer.weight_decay = 0.01
     config.optimizer.warmup_steps = 300
-    config.train.batch_size = 16
-    config.train.log_every = 50
-    config.train.checkpoint_every = 500
-    config.eval.every = 500
     longer = {"data": "sequence_length=512 batch_size=4", "model": f"rotary_base={LONG_BASE:g}"}
     decay = {"optimizer": "decay_ratio=1.0"}
     set_parts(config, 5_000, [Part(800, longer | {"optimizer": "learning_rate=1e-3 warmup_steps=0"}), Part(700, decay)])

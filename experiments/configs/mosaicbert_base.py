@@ -13,6 +13,7 @@ from typing import Literal
 
 from bert_jax.model.config import ModelConfig
 from bert_jax.tasks.pretraining import PretrainingConfig
+from experiments.configs.two_cores import set_two_cores
 
 
 def get_config(size: Literal["full", "tiny"] = "full") -> PretrainingConfig:
@@ -38,12 +39,7 @@ def get_config(size: Literal["full", "tiny"] = "full") -> PretrainingConfig:
     config.train.batch_size = 4_096
     config.train.num_steps = 70_000
     if tiny:
-        config.model.initializer_range = 0.06
+        set_two_cores(config)
         config.model.dropout = 0.0
-        config.data.prefetch = 8
         config.optimizer.learning_rate = 1e-3
-        config.train.batch_size = 16
-        config.train.num_steps = 6_000
-        config.train.log_every = 50
-        config.train.checkpoint_every = config.eval.every = 500
     return config

@@ -14,6 +14,7 @@ from typing import Literal
 
 from bert_jax.model.config import ModelConfig
 from bert_jax.tasks.pretraining import PretrainingConfig
+from experiments.configs.two_cores import set_two_cores
 
 
 def get_config(size: Literal["full", "tiny"] = "full") -> PretrainingConfig:
@@ -55,15 +56,10 @@ def get_config(size: Literal["full", "tiny"] = "full") -> PretrainingConfig:
     config.train.batch_size = 2_048
     config.train.num_steps = 1_050_000
     if tiny:
-        config.model.initializer_range = 0.06
+        set_two_cores(config)
         config.data.sequence_length = 128
         config.data.phases = "5000: sequence_length=512 batch_size=4"
-        config.data.prefetch = 8
         config.optimizer.learning_rate = 2e-3
         config.optimizer.warmup_steps = 300
         config.optimizer.phases = "5000: learning_rate=2e-4 final_rate=1.0 warmup_steps=0"
-        config.train.batch_size = 16
-        config.train.num_steps = 6_000
-        config.train.log_every = 50
-        config.train.checkpoint_every = config.eval.every = 500
     return config

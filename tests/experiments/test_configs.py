@@ -20,7 +20,7 @@ RECIPES = ("bert_base", "bert_large", "bert_large_lamb", "roberta_base", "sinuso
 RECIPES += ("continue_pretraining", "bert_24h", "cramming", "mosaicbert_base", "nomic_bert")
 PHASED = ("modernbert_base.py", "modernbert_large.py", "ettin.py:17m", "neobert.py")
 FILES = sorted(pathlib.Path("experiments/configs").glob("*.py"))
-for shared in ("finetuning", "modernbert_family"):  # what recipes share
+for shared in ("finetuning", "modernbert_family", "two_cores"):  # what recipes share
     FILES.remove(pathlib.Path(f"experiments/configs/{shared}.py"))
 PRETRAINING = [f"sizes.py:{size}" for size in SIZES] + [f"{recipe}.py" for recipe in RECIPES] + [*PHASED]
 PRETRAINING += [f"ettin.py:{size}" for size in ettin.SIZES if size != "17m"]
