@@ -58,6 +58,9 @@ def test_how_training_masks_packs_and_weighs_text_does_not_matter(corpus, exampl
         "source_weights": "documents=1",
         "nsp_temperature": 3.0,
         "prefetch": 7,
+        "ramp_from": 2,
+        "ramp_increment": 2,
+        "ramp_steps": 9,
     }
     assert equal(held_out(corpus, examples=examples), held_out(corpus, examples=examples, **changes))
     fixed = {"examples", "sequence_length", "nsp_group_size", "corpus", "phases"}

@@ -87,7 +87,7 @@ def test_a_mesh_is_made_of_the_devices_that_are_given():
 
 def test_a_program_that_the_compiler_finds_too_large_does_not_fit(config):
     class TooLarge:
-        def compiled(self, batch):
+        def compiled(self, batch, step):
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: temporaries (20G) exceed available HBM (15.75G).")
 
     mesh, device = sharding.make_mesh(config.mesh), hardware.CHIPS["v5e"]

@@ -55,6 +55,7 @@ def shrink(config, corpus_path):
     config.data = dataclasses.replace(
         config.data, corpus=corpus_path, sequence_length=64, max_predictions=None, max_examples=4, phases=""
     )
+    config.data = dataclasses.replace(config.data, ramp_from=None, ramp_increment=None, ramp_steps=0)
     config.optimizer = dataclasses.replace(config.optimizer, warmup_steps=None, phases="")
     config.train = dataclasses.replace(
         config.train, num_steps=12, batch_size=8, log_every=1, checkpoint_every=4, time_budget=None
@@ -222,8 +223,8 @@ def test_the_last_state_is_saved_before_an_evaluation_that_fails(best_by, config
     straight = pretrain(config, tmp_path / "straight")
     evaluate, calls = PlacedTask.evaluate, itertools.count(1)
 
-    def fails(self, program, params):
-        values = evaluate(self, program, params)
+    def fails(self, program, params, step):
+        values = evaluate(self, program, params, step)
         if next(calls) == 2:
             raise KeyboardInterrupt
         return values
@@ -243,8 +244,8 @@ def test_the_last_state_is_saved_before_an_evaluation_that_fails(best_by, config
 def test_an_update_that_is_not_finite_is_named_and_neither_scored_nor_saved(config, tmp_path, monkeypatch):
     broken = Program.train_step
 
-    def train_step(self, state, batch):
-        state, metrics = broken(self, state, batch)
+    def train_step(self, state, batch, step):
+        state, metrics = broken(self, state, batch, step)
         if int(state.step) == 4:
             state.params["bert"]["embeddings"]["word"] *= np.inf
         return state, metrics
